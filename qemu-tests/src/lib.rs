@@ -1,0 +1,1 @@
+//! Drives QEMU for the stories in `tests/`.

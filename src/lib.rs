@@ -1,0 +1,3 @@
+//! Core of kubesolo-boot.
+#![no_std]
+#![forbid(unsafe_code)]
