@@ -10,5 +10,11 @@
 extern crate std;
 
 pub mod boot;
+pub mod cmdline;
 pub mod envblk;
+pub mod gpt;
+pub mod guid;
+pub mod label;
 pub mod slot;
+pub mod storage;
+pub mod units;
