@@ -6,7 +6,7 @@ TARGET := x86_64-unknown-linux-musl
 # Debian's toolchain: it can rebuild std for musl, which rustup's stable cannot. FACTS: README, "How it is built".
 DEBIAN := PATH=/usr/bin:$$PATH RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 /usr/bin/cargo
 STATIC := -Clink-self-contained=no -Ctarget-feature=+crt-static -Crelocation-model=static -Cforce-unwind-tables=no \
-  -Zunstable-options -Cpanic=immediate-abort -Clink-arg=-L$(CURDIR)/build \
+  -Zunstable-options -Cpanic=immediate-abort -Zfmt-debug=none $(EXTRA) -Clink-arg=-L$(CURDIR)/build \
   -Clink-arg=-Wl,-z,noseparate-code,--build-id=none,-z,norelro \
   --remap-path-prefix=$(CURDIR)=/kubesolo-boot --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=/cargo
 
@@ -20,3 +20,15 @@ dist/kubesolo-boot: $(SOURCES) Makefile
 	$(DEBIAN) build --locked --release --target $(TARGET) -Zbuild-std=std,panic_abort \
 	  -Zbuild-std-features=optimize_for_size --target-dir build/musl -p kubesolo-boot
 	cp build/musl/$(TARGET)/release/kubesolo-boot $@
+
+build/vmlinuz: image/kernel
+	image/kernel build
+
+build/kubesolo-os.gz: dist/kubesolo-boot build/vmlinuz image/initramfs $(shell find initramfs -type f)
+	image/initramfs --binary dist/kubesolo-boot --kernel-modules build/modules --out $@
+
+dist/kubesolo.img: build/kubesolo-os.gz grub/grub.cfg image/build
+	image/build --kernel build/vmlinuz --initramfs build/kubesolo-os.gz --out $@
+
+dist/kubesolo-test.img: build/kubesolo-os.gz grub/grub.cfg image/build
+	image/build --kernel build/vmlinuz --initramfs build/kubesolo-os.gz --out $@ --size-esp 34 --size-slot 40 --size-data 32

@@ -132,7 +132,7 @@ impl Call {
         while let Some(argument) = parser.next().map_err(wrong)? {
             let flag = match argument {
                 Value(word) => {
-                    words.push(word.into_string().map_err(|word| usage(&format!("{word:?}: not UTF-8")))?);
+                    words.push(text(word)?);
                     continue;
                 }
                 Short('h') | Long("help") => {
@@ -161,7 +161,7 @@ impl Call {
                 other => return Err(wrong(other.unexpected())),
             };
             let value = parser.value().map_err(wrong)?;
-            *flag = Some(value.into_string().map_err(|word| usage(&format!("{word:?}: not UTF-8")))?);
+            *flag = Some(text(value)?);
         }
         let verb = if version {
             Verb::Version
@@ -200,6 +200,10 @@ fn parse_verb(words: &[String]) -> Result<Verb, Failure> {
             });
         }
     })
+}
+
+fn text(word: OsString) -> Result<String, Failure> {
+    word.into_string().map_err(|word| usage(&format!("{}: not UTF-8", word.display())))
 }
 
 fn usage(problem: &str) -> Failure {

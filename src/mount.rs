@@ -96,7 +96,7 @@ fn last_words(context: &OwnedFd) -> Said {
     while let Ok(len @ 1..) = read(context, &mut line) {
         let text = line.get(2..len).and_then(|text| core::str::from_utf8(text).ok());
         if let Some(text) = text {
-            said = Said::try_from(text.trim_end()).unwrap_or_default();
+            said = Said::try_from(text.trim_ascii_end()).unwrap_or_default();
         }
     }
     said

@@ -13,7 +13,7 @@ use crate::slot::Slot;
 /// # Errors
 /// [`Exit::Refused`] if it is not the active one; those of [`change`].
 pub fn commit(host: &Host<'_>) -> Result<BootState, Failure> {
-    change(host, |state, booted| {
+    change(host, &|state, booted| {
         state.commit(booted).map_err(|refused| {
             Failure::new(
                 Exit::Refused,
@@ -28,7 +28,7 @@ pub fn commit(host: &Host<'_>) -> Result<BootState, Failure> {
 /// # Errors
 /// [`Exit::Refused`] if that slot is not good; those of [`change`].
 pub fn rollback(host: &Host<'_>) -> Result<BootState, Failure> {
-    change(host, |state, booted| {
+    change(host, &|state, booted| {
         state.rollback(booted).map_err(|refused: Refused| {
             Failure::new(
                 Exit::Refused,
@@ -38,15 +38,15 @@ pub fn rollback(host: &Host<'_>) -> Result<BootState, Failure> {
     })
 }
 
+/// A new state for the old one and the booted slot.
+pub type Transition<'a> = dyn Fn(BootState, Slot) -> Result<BootState, Failure> + 'a;
+
 /// Reads the block, applies `transition` (state, booted slot) and writes both copies. Durable on return: a power cut
 /// leaves the old state or the new one.
 ///
 /// # Errors
 /// That of `transition`; [`Exit::NoBlock`], [`Exit::Io`], [`Exit::Busy`], and those of finding the disk.
-pub fn change(
-    host: &Host<'_>,
-    transition: impl FnOnce(BootState, Slot) -> Result<BootState, Failure>,
-) -> Result<BootState, Failure> {
+pub fn change(host: &Host<'_>, transition: &Transition<'_>) -> Result<BootState, Failure> {
     let files = host.env_files(Access::Write)?;
     let loaded = files.load();
     let state = host.reading(&loaded)?.state;

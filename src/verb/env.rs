@@ -66,11 +66,11 @@ pub fn get(host: &Host<'_>, name: &str, out: &mut Output<'_>) -> Result<(), Fail
 /// [`Exit::Usage`] for a word without `=`; [`Exit::Refused`] if there is no room; as [`list`], and [`Exit::Io`].
 pub fn set<'a>(
     host: &Host<'_>,
-    pairs: impl Iterator<Item = &'a str>,
-    warn: impl FnOnce(Failure),
+    mut pairs: impl Iterator<Item = &'a str>,
+    warn: &dyn Fn(Failure),
 ) -> Result<(), Failure> {
-    change(host, warn, |block| {
-        for pair in pairs {
+    change(host, warn, &mut |block| {
+        for pair in pairs.by_ref() {
             let (name, value) = pair.split_once('=').ok_or_else(|| {
                 Failure::new(Exit::Usage, format_args!("env set: {pair}: not NAME=VALUE"))
             })?;
@@ -86,9 +86,9 @@ pub fn set<'a>(
 ///
 /// # Errors
 /// As [`list`], and [`Exit::Io`].
-pub fn unset<'a>(host: &Host<'_>, names: impl Iterator<Item = &'a str>) -> Result<(), Failure> {
-    change(host, |_| (), |block| {
-        names.for_each(|name| block.unset(name.as_bytes()));
+pub fn unset<'a>(host: &Host<'_>, mut names: impl Iterator<Item = &'a str>) -> Result<(), Failure> {
+    change(host, &|_| (), &mut |block| {
+        names.by_ref().for_each(|name| block.unset(name.as_bytes()));
         Ok(())
     })
 }
@@ -103,8 +103,8 @@ pub fn create(host: &Host<'_>) -> Result<(), Failure> {
 
 fn change(
     host: &Host<'_>,
-    warn: impl FnOnce(Failure),
-    edit: impl FnOnce(&mut EnvBlock<Bytes>) -> Result<(), Failure>,
+    warn: &dyn Fn(Failure),
+    edit: &mut dyn FnMut(&mut EnvBlock<Bytes>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let files = host.env_files(Access::Write)?;
     let loaded = files.load();

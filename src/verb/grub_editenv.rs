@@ -80,8 +80,8 @@ fn run_words(called: &str, words: &[OsString], out: &mut Output<'_>) -> Result<(
     let result = match command.as_bytes() {
         b"create" => create(file),
         b"list" => load(file).map(|block| list(&block, out)),
-        b"set" => edit(file, |block| rest.iter().try_for_each(|word| set(block, word))),
-        b"unset" => edit(file, |block| {
+        b"set" => edit(file, &|block| rest.iter().try_for_each(|word| set(block, word))),
+        b"unset" => edit(file, &|block| {
             rest.iter().for_each(|name| block.unset(name.as_bytes()));
             Ok(())
         }),
@@ -139,7 +139,7 @@ fn list(block: &EnvBlock<Vec<u8>>, out: &mut Output<'_>) {
 
 fn cannot_open(file: &OsStr, errno: Errno) -> String {
     let words = format!("{}", Reason(errno));
-    let words = words.split(" (os error").next().unwrap_or_default();
+    let words = words.split('(').next().unwrap_or_default().trim_ascii_end();
     format!("cannot open `{}': {words}", file.display())
 }
 
@@ -161,7 +161,7 @@ fn load(file: &OsStr) -> Result<EnvBlock<Vec<u8>>, String> {
     EnvBlock::parse(bytes).map_err(|error| message(error).into())
 }
 
-fn edit(file: &OsStr, change: impl FnOnce(&mut EnvBlock<Vec<u8>>) -> Result<(), String>) -> Result<(), String> {
+fn edit(file: &OsStr, change: &dyn Fn(&mut EnvBlock<Vec<u8>>) -> Result<(), String>) -> Result<(), String> {
     let mut block = load(file)?;
     change(&mut block)?;
     store(file, OFlags::WRONLY, block.bytes())

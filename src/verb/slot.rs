@@ -28,5 +28,5 @@ pub fn set(host: &Host<'_>, slot: &str, state: &str) -> Result<BootState, Failur
     let state = SlotState::parse(state).ok_or_else(|| {
         Failure::new(Exit::Usage, format_args!("slot set: {state}: not a state, there are empty staged trial good bad"))
     })?;
-    change(host, |before, _| Ok(before.with_slot(slot, state)))
+    change(host, &|before, _| Ok(before.with_slot(slot, state)))
 }

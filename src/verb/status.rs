@@ -195,6 +195,6 @@ fn read_version(host: &Host<'_>, slot: Slot) -> Option<Version> {
     let mut bytes = [0; 32];
     let len = read_at(&mut file, 0, &mut bytes).ok()?;
     let text = core::str::from_utf8(bytes.get(..len)?).ok()?;
-    let line = text.lines().next()?.trim();
+    let line = text.lines().next()?.trim_ascii();
     (!line.is_empty()).then(|| Version::try_from(line).ok())?
 }
