@@ -36,7 +36,8 @@ extern "C" fn main(count: i32, words: *const *const c_char) -> i32 {
     };
     let count = usize::try_from(count).unwrap_or_default();
     let called = if count == 0 { OsStr::new("kubesolo-boot") } else { word(0) };
-    i32::from(crate::run(called, (1..count).map(|index| word(index).to_os_string()).collect()))
+    let arguments: Vec<&OsStr> = (1..count).map(word).collect();
+    i32::from(crate::run(called, &arguments))
 }
 
 /// Runs `work` in a child process and gives its exit code.

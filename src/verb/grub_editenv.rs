@@ -3,7 +3,7 @@
 //!
 //! Unlike grub-editenv it writes in place and syncs, so that a power cut leaves no empty file.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::string::String;
 use std::vec::Vec;
@@ -29,7 +29,7 @@ const LEN_MAX: usize = 1 << 20;
 struct Stop(String, u8);
 
 /// Runs as `grub-editenv`; gives the exit code. `called` is the name it was called by, `words` the arguments.
-pub fn run(called: &str, words: &[OsString]) -> u8 {
+pub fn run(called: &str, words: &[&OsStr]) -> u8 {
     let mut out = Output::to(rustix::stdio::stdout());
     let result = run_words(called, words, &mut out);
     let written = out.finish();
@@ -44,10 +44,10 @@ pub fn run(called: &str, words: &[OsString]) -> u8 {
     }
 }
 
-fn run_words(called: &str, words: &[OsString], out: &mut Output<'_>) -> Result<(), Stop> {
+fn run_words(called: &str, words: &[&OsStr], out: &mut Output<'_>) -> Result<(), Stop> {
     let base = called.rsplit('/').next().unwrap_or(called);
     let mut operands: Vec<&OsStr> = Vec::new();
-    let mut words = words.iter().map(OsString::as_os_str);
+    let mut words = words.iter().copied();
     while let Some(word) = words.next() {
         match word.as_bytes() {
             b"--" => operands.extend(words.by_ref()),
