@@ -190,8 +190,9 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> EnvBlock<B> {
 
     /// Takes the first variable of that name out. Does nothing if there is none.
     pub fn unset(&mut self, name: &[u8]) {
+        let end = self.text_len();
         let bytes = self.bytes.as_mut();
-        let Some(value_at) = find(bytes, name, bytes.len()) else { return };
+        let Some(value_at) = find(bytes, name, end) else { return };
         let Some(len) = value_len(bytes, value_at) else { return };
         let start = value_at.saturating_sub(name.len()).saturating_sub(1);
         let end = value_at.saturating_add(len).saturating_add(1);

@@ -25,7 +25,7 @@ const ENV_FILE: &str = "grubenv";
 const SLOT_FILES: [&str; 2] = ["vmlinuz", "kubesolo-os.gz"];
 
 /// Text of `/proc/cmdline`; the kernel's limit on x86 is 2048 bytes.
-pub type CmdlineText = heapless::String<4096>;
+pub type CmdlineText = heapless::String<2048>;
 
 /// Flags that every verb takes.
 #[derive(Clone, Debug, Default)]
@@ -64,7 +64,7 @@ impl<'a> Host<'a> {
     }
 
     fn read_cmdline(&self) -> Option<CmdlineText> {
-        let mut bytes = [0; 4096];
+        let mut bytes = [0; 2048];
         let mut file = Device::open(CWD, self.flags.cmdline.unwrap_or("/proc/cmdline"), OFlags::RDONLY).ok()?;
         let len = read_at(&mut file, 0, &mut bytes).ok()?;
         CmdlineText::try_from(core::str::from_utf8(bytes.get(..len)?).ok()?).ok()
