@@ -254,8 +254,9 @@ impl BootState {
         }
         let marked = match self.slot(booted) {
             SlotState::Good => BootState { success: true, counter: TRIES, ..self },
-            SlotState::Trial if init_decides => BootState { success: true, counter: TRIES, ..self }
-                .with_slot(booted, SlotState::Good),
+            SlotState::Trial if init_decides => {
+                BootState { success: true, counter: TRIES, ..self }.with_slot(booted, SlotState::Good)
+            }
             _ => return None,
         };
         (marked != self).then_some(marked)
@@ -408,9 +409,9 @@ mod tests {
         Slot::BOTH.into_iter().flat_map(|active| {
             (0..=TRIES).flat_map(move |counter| {
                 [false, true].into_iter().flat_map(move |success| {
-                    ALL_STATES.into_iter().flat_map(move |a| {
-                        ALL_STATES.into_iter().map(move |b| state(active, counter, success, a, b))
-                    })
+                    ALL_STATES
+                        .into_iter()
+                        .flat_map(move |a| ALL_STATES.into_iter().map(move |b| state(active, counter, success, a, b)))
                 })
             })
         })
@@ -450,13 +451,25 @@ mod tests {
             ),
             (
                 "no active slot, nothing good: A",
-                &[("active_slot", "C"), ("boot_counter", "1"), ("boot_success", "0"), ("slot_A", "trial"), ("slot_B", "staged")],
+                &[
+                    ("active_slot", "C"),
+                    ("boot_counter", "1"),
+                    ("boot_success", "0"),
+                    ("slot_A", "trial"),
+                    ("slot_B", "staged"),
+                ],
                 state(Slot::A, 1, false, Trial, Staged),
                 &[Doubt::Active(Slot::A)],
             ),
             (
                 "values that are none",
-                &[("active_slot", "A"), ("boot_counter", "10"), ("boot_success", "yes"), ("slot_A", "fine"), ("slot_B", "")],
+                &[
+                    ("active_slot", "A"),
+                    ("boot_counter", "10"),
+                    ("boot_success", "yes"),
+                    ("slot_A", "fine"),
+                    ("slot_B", ""),
+                ],
                 state(Slot::A, 3, false, Bad, Bad),
                 &[Doubt::State(Slot::A), Doubt::State(Slot::B), Doubt::Counter, Doubt::Success],
             ),

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{FlockOperation, OFlags, fsync, ftruncate, flock};
+use rustix::fs::{FlockOperation, OFlags, flock, fsync, ftruncate};
 use rustix::io::Errno;
 
 use crate::device::Device;
@@ -76,14 +76,13 @@ impl EnvFiles {
     /// [`Exit::Busy`] if another run holds it for longer than five seconds.
     pub fn lock(folder: OwnedFd, first: &str, access: Access) -> Result<EnvFiles, Failure> {
         let name = |text: &str| {
-            Name::try_from(text).map_err(|_| {
-                Failure::new(Exit::Usage, format_args!("env block: {text}: the file name is too long"))
-            })
+            Name::try_from(text)
+                .map_err(|_| Failure::new(Exit::Usage, format_args!("env block: {text}: the file name is too long")))
         };
         let (first, mut second) = (name(first)?, name(first)?);
-        second.push_str(".bak").map_err(|_| {
-            Failure::new(Exit::Usage, format_args!("env block: {first}: the file name is too long"))
-        })?;
+        second
+            .push_str(".bak")
+            .map_err(|_| Failure::new(Exit::Usage, format_args!("env block: {first}: the file name is too long")))?;
         let how = match access {
             Access::Read => FlockOperation::NonBlockingLockShared,
             Access::Write => FlockOperation::NonBlockingLockExclusive,
@@ -97,7 +96,7 @@ impl EnvFiles {
                 ));
             }
             std::thread::sleep(PAUSE);
-            waited += PAUSE;
+            waited = waited.saturating_add(PAUSE);
         }
         let (first, second) = (Copy::open(&folder, first, access), Copy::open(&folder, second, access));
         Ok(EnvFiles { folder, first, second })

@@ -153,6 +153,7 @@ impl<'a> Host<'a> {
 }
 
 fn open_env_folder(base: impl rustix::fd::AsFd, path: &str) -> Result<OwnedFd, Failure> {
-    open_folder(base, path)
-        .map_err(|errno| Failure::new(Exit::Io, format_args!("open folder of the env block: {path}: {}", Reason(errno))))
+    open_folder(base, path).map_err(|errno| {
+        Failure::new(Exit::Io, format_args!("open folder of the env block: {path}: {}", Reason(errno)))
+    })
 }

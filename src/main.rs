@@ -44,7 +44,11 @@ fn init(call: &Call<'_>) -> Result<Exit, Failure> {
     let ended = process::within(INIT_DEADLINE, || verb::init::run(&host, &notes) as u8);
     Ok(match ended {
         process::Ended::With(code) => {
-            return Ok(Exit::TABLE.iter().map(|(exit, _)| *exit).find(|exit| *exit as u8 == code).unwrap_or(Exit::GoOnDegraded));
+            return Ok(Exit::TABLE
+                .iter()
+                .map(|(exit, _)| *exit)
+                .find(|exit| *exit as u8 == code)
+                .unwrap_or(Exit::GoOnDegraded));
         }
         process::Ended::TooLate => verb::init::too_late(&host, &notes, INIT_DEADLINE),
         process::Ended::Crashed => {

@@ -7,8 +7,8 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, stat};
 use rustix::io::{Errno, read};
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, fsconfig_create, fsconfig_set_flag,
-    fsconfig_set_string, fsmount, fsopen, move_mount,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string,
+    fsmount, fsopen, move_mount,
 };
 
 use crate::failure::{Exit, Failure, Reason};
@@ -58,10 +58,7 @@ pub fn detached(device: &str, kind: Kind, access: Access) -> Result<OwnedFd, Fai
             _ => "",
         };
         let colon = if said.is_empty() { "" } else { ": " };
-        Failure::new(
-            Exit::Io,
-            format_args!("mount {device} ({}): {}{colon}{said}{advice}", kind.name(), Reason(errno)),
-        )
+        Failure::new(Exit::Io, format_args!("mount {device} ({}): {}{colon}{said}{advice}", kind.name(), Reason(errno)))
     })
 }
 
@@ -108,7 +105,8 @@ fn last_words(context: &OwnedFd) -> Said {
 /// # Errors
 /// [`Exit::Io`].
 pub fn at(device: &str, folder: &str) -> Result<(), Failure> {
-    let failed = |step: &str, errno| Failure::new(Exit::Io, format_args!("{step} {device} {folder}: {}", Reason(errno)));
+    let failed =
+        |step: &str, errno| Failure::new(Exit::Io, format_args!("{step} {device} {folder}: {}", Reason(errno)));
     if let (Ok(there), Ok(partition)) = (stat(folder), stat(device))
         && there.st_dev == partition.st_rdev
     {
@@ -117,16 +115,17 @@ pub fn at(device: &str, folder: &str) -> Result<(), Failure> {
     let context = fsopen(Kind::Ext4.name(), FsOpenFlags::FSOPEN_CLOEXEC).map_err(|errno| failed("mount", errno))?;
     fsconfig_set_string(&context, "source", device)
         .and_then(|()| fsconfig_create(&context))
-        .and_then(|()| {
-            fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_NOATIME)
-        })
+        .and_then(|()| fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_NOATIME))
         .and_then(|mount| move_mount(mount, "", CWD, folder, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH))
         .map_err(|errno| {
             let said = last_words(&context);
             let colon = if said.is_empty() { "" } else { ": " };
             Failure::new(
                 Exit::Io,
-                format_args!("mount {device} at {folder}: {}{colon}{said}; check it with e2fsck -f {device}", Reason(errno)),
+                format_args!(
+                    "mount {device} at {folder}: {}{colon}{said}; check it with e2fsck -f {device}",
+                    Reason(errno)
+                ),
             )
         })
 }

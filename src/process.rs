@@ -58,7 +58,9 @@ pub fn within(deadline: Duration, work: impl FnOnce() -> u8) -> Ended {
         return Ended::TooLate;
     }
     match waitpid(Some(child), WaitOptions::empty()) {
-        Ok(Some((_, status))) => status.exit_status().and_then(|code| u8::try_from(code).ok()).map_or(Ended::Crashed, Ended::With),
+        Ok(Some((_, status))) => {
+            status.exit_status().and_then(|code| u8::try_from(code).ok()).map_or(Ended::Crashed, Ended::With)
+        }
         _ => Ended::Crashed,
     }
 }

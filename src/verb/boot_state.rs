@@ -17,7 +17,9 @@ pub fn commit(host: &Host<'_>) -> Result<BootState, Failure> {
         state.commit(booted).map_err(|refused| {
             Failure::new(
                 Exit::Refused,
-                format_args!("commit: {refused}; to keep the slot that runs: kubesolo-boot rollback, then boot it again"),
+                format_args!(
+                    "commit: {refused}; to keep the slot that runs: kubesolo-boot rollback, then boot it again"
+                ),
             )
         })
     })

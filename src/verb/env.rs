@@ -69,9 +69,9 @@ pub fn get(host: &Host<'_>, name: &str, out: &mut Output<'_>) -> Result<(), Fail
 pub fn set(host: &Host<'_>, pairs: &[&str], warn: &dyn Fn(Failure)) -> Result<(), Failure> {
     change(host, warn, &|block| {
         for pair in pairs {
-            let (name, value) = pair.split_once('=').ok_or_else(|| {
-                Failure::new(Exit::Usage, format_args!("env set: {pair}: not NAME=VALUE"))
-            })?;
+            let (name, value) = pair
+                .split_once('=')
+                .ok_or_else(|| Failure::new(Exit::Usage, format_args!("env set: {pair}: not NAME=VALUE")))?;
             block
                 .set(name.as_bytes(), value.as_bytes())
                 .map_err(|error| Failure::new(Exit::Refused, format_args!("env set: {name}: {error}")))?;

@@ -171,7 +171,8 @@ fn create(file: &OsStr) -> Result<(), String> {
     // The tool writes a temporary file of this name first and says so when it cannot.
     let mut shown = file.to_os_string();
     shown.push(".new");
-    let device = Device::open(CWD, file, OFlags::WRONLY | OFlags::CREATE).map_err(|errno| cannot_open(&shown, errno))?;
+    let device =
+        Device::open(CWD, file, OFlags::WRONLY | OFlags::CREATE).map_err(|errno| cannot_open(&shown, errno))?;
     write(device, EnvBlock::blank().bytes()).map_err(|error| cannot_open(&shown, error.0))
 }
 

@@ -102,7 +102,7 @@ fn wait_for_disk(host: &Host<'_>) {
     let mut waited = Duration::ZERO;
     while waited < DISK_PATIENCE && host.disk().is_err_and(|failure| failure.exit == Exit::NoDisk) {
         std::thread::sleep(PAUSE);
-        waited += PAUSE;
+        waited = waited.saturating_add(PAUSE);
     }
 }
 
@@ -131,23 +131,16 @@ fn read_record(host: &Host<'_>, notes: &Notes) -> Result<Record, Failure> {
         notes.say(format_args!("init: GRUB gave slot {given_up} up and went back to slot {}", state.active));
     }
     if booted != state.active {
-        notes.say(format_args!(
-            "init: slot {booted} runs, slot {} is active: this boot marks nothing",
-            state.active
-        ));
+        notes.say(format_args!("init: slot {booted} runs, slot {} is active: this boot marks nothing", state.active));
     }
     Ok(Record { files, loaded, block, state, booted })
 }
 
-fn read_state(
-    host: &Host<'_>,
-    notes: &Notes,
-    loaded: &Loaded,
-    told: Option<Slot>,
-) -> (EnvBlock<Bytes>, BootState) {
+fn read_state(host: &Host<'_>, notes: &Notes, loaded: &Loaded, told: Option<Slot>) -> (EnvBlock<Bytes>, BootState) {
     let Some((block, _)) = loaded.chosen() else {
         let booted = told.unwrap_or(Slot::A);
-        notes.say(format_args!("init: both copies of the env block are lost; slot {booted} is on trial until a commit"));
+        notes
+            .say(format_args!("init: both copies of the env block are lost; slot {booted} is on trial until a commit"));
         return (EnvBlock::blank(), BootState::lost(booted, |slot| host.has_files(slot)));
     };
     let reading = BootState::read_safely(&block, |slot| host.has_files(slot));
