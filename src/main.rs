@@ -1,5 +1,5 @@
 //! The program: verb → function, and the only place that exits.
-#![cfg_attr(not(test), no_main)]
+#![no_main]
 
 mod process;
 mod restart;

@@ -3,6 +3,8 @@
 //! A detached mount (`fsopen`, `fsmount`; Linux 5.2) needs no mount point, is reached through its file descriptor
 //! alone, and is gone when that is closed, also when the process dies.
 
+use std::boxed::Box;
+
 use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, stat};
 use rustix::io::{Errno, read};
@@ -62,10 +64,10 @@ pub fn detached(device: &str, kind: Kind, access: Access) -> Result<OwnedFd, Fai
     })
 }
 
-type Said = heapless::String<160>;
+type Said = Box<str>;
 
 fn try_detached(device: &str, kind: Kind, access: Access) -> Result<OwnedFd, (Errno, Said)> {
-    let plain = |errno| (errno, Said::new());
+    let plain = |errno| (errno, Said::default());
     let context = fsopen(kind.name(), FsOpenFlags::FSOPEN_CLOEXEC).map_err(plain)?;
     let configure = || {
         fsconfig_set_string(&context, "source", device)?;
@@ -88,12 +90,12 @@ fn try_detached(device: &str, kind: Kind, access: Access) -> Result<OwnedFd, (Er
 
 /// The filesystem's last message about a failed mount: lines `e <text>`, one a read.
 fn last_words(context: &OwnedFd) -> Said {
-    let mut said = Said::new();
+    let mut said = Said::default();
     let mut line = [0; 160];
     while let Ok(len @ 1..) = read(context, &mut line) {
         let text = line.get(2..len).and_then(|text| core::str::from_utf8(text).ok());
         if let Some(text) = text {
-            said = Said::try_from(text.trim_ascii_end()).unwrap_or_default();
+            said = text.trim_ascii_end().into();
         }
     }
     said

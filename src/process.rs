@@ -26,7 +26,6 @@ unsafe extern "C" {
 }
 
 /// C's `main`.
-#[cfg(not(test))]
 #[unsafe(no_mangle)]
 extern "C" fn main(count: i32, words: *const *const c_char) -> i32 {
     let word = |index: usize| {
