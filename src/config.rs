@@ -98,11 +98,7 @@ mod tests {
         assert_eq!(config, Config::default());
         assert_eq!(
             problems,
-            [
-                (1, Problem::BadValue("mark", "maybe")),
-                (3, Problem::UnknownKey("marks")),
-                (4, Problem::NoValue("init"))
-            ]
+            [(1, Problem::BadValue("mark", "maybe")), (3, Problem::UnknownKey("marks")), (4, Problem::NoValue("init"))]
         );
     }
 }

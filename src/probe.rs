@@ -54,16 +54,10 @@ fn write_and_read_back(folder: impl AsFd, wanted: &[u8; LEN]) -> Result<[u8; LEN
     Ok(back)
 }
 
-/// Bytes that no earlier probe has written; in the first moments of a boot, when there is no randomness yet, the seed
-/// stays as it is.
+/// Bytes that no earlier probe has written; in the first moments of a boot, when there is no randomness yet, the same
+/// ones each time.
 fn pattern() -> [u8; LEN] {
-    let mut seed = [0x5a; 8];
-    getrandom(&mut seed, GetRandomFlags::NONBLOCK).unwrap_or_default();
-    let mut bytes = [0; LEN];
-    for (place, round) in bytes.chunks_exact_mut(seed.len()).zip(0u8..) {
-        for (to, from) in place.iter_mut().zip(seed) {
-            *to = from.wrapping_add(round);
-        }
-    }
+    let mut bytes = [0x5a; LEN];
+    getrandom(&mut bytes, GetRandomFlags::NONBLOCK).unwrap_or_default();
     bytes
 }

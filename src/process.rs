@@ -26,7 +26,6 @@ unsafe extern "C" {
 }
 
 /// C's `main`.
-#[cfg(not(test))]
 #[unsafe(no_mangle)]
 extern "C" fn main(count: i32, words: *const *const c_char) -> i32 {
     let word = |index: usize| {
@@ -36,7 +35,8 @@ extern "C" fn main(count: i32, words: *const *const c_char) -> i32 {
     };
     let count = usize::try_from(count).unwrap_or_default();
     let called = if count == 0 { OsStr::new("kubesolo-boot") } else { word(0) };
-    i32::from(crate::run(called, (1..count).map(|index| word(index).to_os_string()).collect()))
+    let arguments: Vec<&OsStr> = (1..count).map(word).collect();
+    i32::from(crate::run(called, &arguments))
 }
 
 /// Runs `work` in a child process and gives its exit code.
@@ -57,7 +57,9 @@ pub fn within(deadline: Duration, work: impl FnOnce() -> u8) -> Ended {
         return Ended::TooLate;
     }
     match waitpid(Some(child), WaitOptions::empty()) {
-        Ok(Some((_, status))) => status.exit_status().and_then(|code| u8::try_from(code).ok()).map_or(Ended::Crashed, Ended::With),
+        Ok(Some((_, status))) => {
+            status.exit_status().and_then(|code| u8::try_from(code).ok()).map_or(Ended::Crashed, Ended::With)
+        }
         _ => Ended::Crashed,
     }
 }

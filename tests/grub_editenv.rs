@@ -137,7 +137,8 @@ fn random_text(random: &mut Random, len: usize) -> Vec<u8> {
 }
 
 fn random_name(random: &mut Random) -> Vec<u8> {
-    const NAMES: &[&str] = &["a", "b", "ab", "active_slot", "boot_counter", "slot_A", "slot_B", "", "#", "a\nb", "env_block"];
+    const NAMES: &[&str] =
+        &["a", "b", "ab", "active_slot", "boot_counter", "slot_A", "slot_B", "", "#", "a\nb", "env_block"];
     if random.one_in(10) { random_text(random, 5) } else { random.pick(NAMES).as_bytes().to_vec() }
 }
 
@@ -197,7 +198,8 @@ fn random_command(random: &mut Random) -> Vec<Vec<u8>> {
         bytes.retain(|byte| *byte != 0);
         bytes
     };
-    let mut words = vec![random.pick(&["list", "set", "set", "set", "set", "unset", "unset", "create"]).as_bytes().to_vec()];
+    let mut words =
+        vec![random.pick(&["list", "set", "set", "set", "set", "unset", "unset", "create"]).as_bytes().to_vec()];
     for _ in 0..random.below(6) {
         let mut word = random_name(random);
         if words[0] == b"set" && !random.one_in(60) {
@@ -220,7 +222,10 @@ fn random_command(random: &mut Random) -> Vec<Vec<u8>> {
 /// Runs the same command through both programs, each in its folder.
 fn both(real: &Path, words: &[OsString], folders: &[Folder; 2]) -> [Ran; 2] {
     let [left, right] = folders;
-    [run_as(real, "grub-editenv", words, &left.path("")), run_as(Path::new(BINARY), "grub-editenv", words, &right.path(""))]
+    [
+        run_as(real, "grub-editenv", words, &left.path("")),
+        run_as(Path::new(BINARY), "grub-editenv", words, &right.path("")),
+    ]
 }
 
 #[test]
@@ -239,7 +244,8 @@ fn random_files_and_commands_come_out_as_with_the_real_tool() {
                 .collect();
             let before = folders[0].read("grubenv");
             let [want, got] = both(&real, &words, &folders);
-            let at = || format!("case {case}: {words:?}\nfile: {}", before.as_deref().unwrap_or_default().escape_ascii());
+            let at =
+                || format!("case {case}: {words:?}\nfile: {}", before.as_deref().unwrap_or_default().escape_ascii());
             assert_eq!(got, want, "{}", at());
             let [want, got] = [0, 1].map(|which| folders[which].read("grubenv").unwrap());
             assert!(got == want, "{}\nwant: {}\n got: {}", at(), want.escape_ascii(), got.escape_ascii());
@@ -277,7 +283,12 @@ fn the_library_edits_random_blocks_as_the_real_tool_does() {
         let file = random_file(&mut random);
         folder.write("grubenv", &file);
         let listing = run(&real, ["grubenv", "list"], &folder.path(""));
-        assert_eq!((listing.exit == 0).then_some(&listing.stdout), listed(&file).as_ref(), "case {case}: {}", file.escape_ascii());
+        assert_eq!(
+            (listing.exit == 0).then_some(&listing.stdout),
+            listed(&file).as_ref(),
+            "case {case}: {}",
+            file.escape_ascii()
+        );
 
         let Ok(mut block) = EnvBlock::parse(file.clone()) else { continue };
         let mut words: Vec<OsString> = vec!["grubenv".into(), "set".into()];
@@ -307,7 +318,13 @@ fn the_library_edits_random_blocks_as_the_real_tool_does() {
         // The tool gives up at the first word that does not fit, and writes nothing.
         let want = if fits { block.bytes() } else { &file };
         let got = folder.read("grubenv").unwrap();
-        assert!(got == want, "case {case}: {words:?}\nfile: {}\nreal: {}\nours: {}", file.escape_ascii(), got.escape_ascii(), want.escape_ascii());
+        assert!(
+            got == want,
+            "case {case}: {words:?}\nfile: {}\nreal: {}\nours: {}",
+            file.escape_ascii(),
+            got.escape_ascii(),
+            want.escape_ascii()
+        );
     }
     println!("{edits} edits, {full} blocks became too small");
     assert!(full > 0);
@@ -408,7 +425,11 @@ fn contents(folder: &Folder) -> Vec<(String, Option<PathBuf>, Option<String>)> {
         .unwrap()
         .map(|entry| {
             let name = entry.unwrap().file_name().into_string().unwrap();
-            (name.clone(), fs::read_link(folder.path(&name)).ok(), folder.read(&name).map(|bytes| bytes.escape_ascii().to_string()))
+            (
+                name.clone(),
+                fs::read_link(folder.path(&name)).ok(),
+                folder.read(&name).map(|bytes| bytes.escape_ascii().to_string()),
+            )
         })
         .collect();
     names.sort();

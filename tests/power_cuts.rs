@@ -379,9 +379,10 @@ fn a_cut_of_a_repair_leaves_the_old_state_or_the_new_one() {
 fn variables_of_others_behind_the_first_sector_are_torn_at_worst_themselves() {
     let states = states();
     let filler = "x".repeat(300);
-    for (count, extra) in [vec![("a", &filler[..]), ("b", &filler[..100])], vec![("a", &filler[..]), ("b", &filler[..])]]
-        .iter()
-        .enumerate()
+    for (count, extra) in
+        [vec![("a", &filler[..]), ("b", &filler[..100])], vec![("a", &filler[..]), ("b", &filler[..])]]
+            .iter()
+            .enumerate()
     {
         for pair in states.windows(2) {
             let (old, new) = (block(pair[0], &[]), block(pair[1], extra));

@@ -17,7 +17,9 @@ pub fn commit(host: &Host<'_>) -> Result<BootState, Failure> {
         state.commit(booted).map_err(|refused| {
             Failure::new(
                 Exit::Refused,
-                format_args!("commit: {refused}; to keep the slot that runs: kubesolo-boot rollback, then boot it again"),
+                format_args!(
+                    "commit: {refused}; to keep the slot that runs: kubesolo-boot rollback, then boot it again"
+                ),
             )
         })
     })
@@ -47,16 +49,16 @@ pub type Transition<'a> = dyn Fn(BootState, Slot) -> Result<BootState, Failure> 
 /// # Errors
 /// That of `transition`; [`Exit::NoBlock`], [`Exit::Io`], [`Exit::Busy`], and those of finding the disk.
 pub fn change(host: &Host<'_>, transition: &Transition<'_>) -> Result<BootState, Failure> {
-    let files = host.env_files(Access::Write)?;
-    let loaded = files.load();
+    let mut files = host.env_files(Access::Write)?;
+    let mut loaded = files.load();
     let state = host.reading(&loaded)?.state;
     let new = transition(state, host.booted(state.active)?)?;
-    let mut block = loaded.block()?.clone();
+    let mut block = loaded.block()?.sound();
     new.write_to(&mut block).map_err(|_| too_big(&block))?;
     if !fits_one_sector(&block) {
         return Err(too_big(&block));
     }
-    files.store(&loaded, &block, true)?;
+    files.store(&mut loaded, &block, true)?;
     Ok(new)
 }
 

@@ -29,7 +29,7 @@ const LEN_MAX: usize = 1 << 20;
 struct Stop(String, u8);
 
 /// Runs as `grub-editenv`; gives the exit code. `called` is the name it was called by, `words` the arguments.
-pub fn run(called: &str, words: &[OsString]) -> u8 {
+pub fn run(called: &str, words: &[&OsStr]) -> u8 {
     let mut out = Output::to(rustix::stdio::stdout());
     let result = run_words(called, words, &mut out);
     let written = out.finish();
@@ -44,10 +44,10 @@ pub fn run(called: &str, words: &[OsString]) -> u8 {
     }
 }
 
-fn run_words(called: &str, words: &[OsString], out: &mut Output<'_>) -> Result<(), Stop> {
+fn run_words(called: &str, words: &[&OsStr], out: &mut Output<'_>) -> Result<(), Stop> {
     let base = called.rsplit('/').next().unwrap_or(called);
     let mut operands: Vec<&OsStr> = Vec::new();
-    let mut words = words.iter().map(OsString::as_os_str);
+    let mut words = words.iter().copied();
     while let Some(word) = words.next() {
         match word.as_bytes() {
             b"--" => operands.extend(words.by_ref()),
@@ -111,7 +111,9 @@ fn long_option(text: &[u8], word: &OsStr) -> Result<&'static str, String> {
         (Some(one), Some(other)) => {
             Err(format!("option '{}' is ambiguous; possibilities: '--{one}' '--{other}'", word.display()))
         }
-        (Some(option), None) if name.len() < text.len() => Err(format!("option '--{option}' doesn't allow an argument")),
+        (Some(option), None) if name.len() < text.len() => {
+            Err(format!("option '--{option}' doesn't allow an argument"))
+        }
         (Some(option), None) => Ok(option),
     }
 }
@@ -121,7 +123,8 @@ fn set(block: &mut EnvBlock<Vec<u8>>, word: &OsStr) -> Result<(), String> {
     let (name, value) = bytes
         .iter()
         .position(|byte| *byte == b'=')
-        .and_then(|at| Some((bytes.get(..at)?, bytes.get(at + 1..)?)))
+        .and_then(|at| bytes.split_at_checked(at))
+        .and_then(|(name, rest)| Some((name, rest.strip_prefix(b"=")?)))
         .ok_or_else(|| format!("invalid parameter {}", word.display()))?;
     block.set(name, value).map_err(|error| message(error).into())
 }
@@ -197,7 +200,10 @@ fn load(file: &OsStr) -> Result<EnvBlock<Vec<u8>>, String> {
     EnvBlock::parse(bytes).map_err(|error| message(error).into())
 }
 
-fn edit(file: &OsStr, change: &dyn Fn(&mut EnvBlock<Vec<u8>>) -> Result<(), String>) -> Result<(), String> {
+/// A change of a block in memory; it fails with the tool's message.
+type Change<'a> = dyn Fn(&mut EnvBlock<Vec<u8>>) -> Result<(), String> + 'a;
+
+fn edit(file: &OsStr, change: &Change<'_>) -> Result<(), String> {
     let mut block = load(file)?;
     change(&mut block)?;
     store(file, OFlags::WRONLY, block.bytes())
@@ -205,7 +211,8 @@ fn edit(file: &OsStr, change: &dyn Fn(&mut EnvBlock<Vec<u8>>) -> Result<(), Stri
 
 fn create(file: &OsStr) -> Result<(), String> {
     let shown = new_name(file);
-    let device = Device::open(CWD, file, OFlags::WRONLY | OFlags::CREATE).map_err(|errno| cannot_open(&shown, errno))?;
+    let device =
+        Device::open(CWD, file, OFlags::WRONLY | OFlags::CREATE).map_err(|errno| cannot_open(&shown, errno))?;
     write(device, EnvBlock::blank().bytes()).map_err(|error| cannot_open(&shown, error.0))
 }
 
