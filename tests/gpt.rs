@@ -137,7 +137,9 @@ fn a_table_by_sgdisk_is_read_as_it_was_made() {
 
 #[test]
 fn names_that_are_not_ascii_and_gaps_in_the_table_are_read() {
-    let Some(disk) = made_by_sgdisk(&["-d3", "-c2:Grüße 中文", "-n9:2100:2100", "-c9:123456789012345678901234567890123456"]) else {
+    let Some(disk) =
+        made_by_sgdisk(&["-d3", "-c2:Grüße 中文", "-n9:2100:2100", "-c9:123456789012345678901234567890123456"])
+    else {
         return;
     };
     assert_eq!(
@@ -149,7 +151,9 @@ fn names_that_are_not_ascii_and_gaps_in_the_table_are_read() {
 #[test]
 fn tables_of_more_than_128_entries_are_read_up_to_1024() {
     for count in [128, 132, 256, 1024] {
-        let Some(disk) = made_by_sgdisk(&[&format!("-S{count}"), &format!("-n{count}:2300:2301"), &format!("-c{count}:last")]) else {
+        let Some(disk) =
+            made_by_sgdisk(&[&format!("-S{count}"), &format!("-n{count}:2300:2301"), &format!("-c{count}:last")])
+        else {
             return;
         };
         for damaged in [false, true] {
@@ -236,7 +240,11 @@ fn damage_to_both_tables_is_an_error_that_names_it() {
         ("entry size 127", |header| header[84] = 127, "GPT entry size 127 is not supported"),
         ("entry size 192", |header| header[84] = 192, "GPT entry size 192 is not supported"),
         ("entry size 4096", |header| header[84..86].copy_from_slice(&[0, 16]), "GPT entry size 4096 is not supported"),
-        ("1025 entries", |header| header[80..84].copy_from_slice(&1025_u32.to_le_bytes()), "GPT with 1025 entries, at most 1024"),
+        (
+            "1025 entries",
+            |header| header[80..84].copy_from_slice(&1025_u32.to_le_bytes()),
+            "GPT with 1025 entries, at most 1024",
+        ),
         ("2^32 - 1 entries", |header| header[80..84].fill(255), "GPT with 4294967295 entries"),
         ("entries behind the end", |header| header[76] = 1, "past the end of the disk"),
         ("entries at 2^64 - 1", |header| header[72..80].fill(255), "past the end of the disk"),
@@ -271,7 +279,9 @@ fn a_partition_past_the_end_or_backwards_is_an_error_or_the_backup() {
     let [primary, backup] = headers(&disk);
     let sectors = (disk.len() / SECTOR) as u64;
     let tables = [2 * SECTOR, disk.len() - 33 * SECTOR];
-    for (first, last) in [(900, sectors), (900, u64::MAX), (u64::MAX, u64::MAX), (900, 899), (u64::MAX / 512 + 1, u64::MAX / 512 + 2)] {
+    for (first, last) in
+        [(900, sectors), (900, u64::MAX), (u64::MAX, u64::MAX), (900, 899), (u64::MAX / 512 + 1, u64::MAX / 512 + 2)]
+    {
         let mut disk = disk.clone();
         let mut put = |table: usize, header: usize| {
             disk[table + 32..table + 40].copy_from_slice(&first.to_le_bytes());
