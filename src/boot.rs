@@ -1,0 +1,583 @@
+//! The boot state and every transition of it: a pure value, read from and written to an [`EnvBlock`].
+//!
+//! All that decides what boots next stands in six variables of GRUB's environment block:
+//!
+//! | variable | values | meaning |
+//! |---|---|---|
+//! | `active_slot` | `A` `B` | the slot GRUB boots |
+//! | `boot_counter` | `3` … `0` | boots left before the active slot is given up |
+//! | `boot_success` | `0` `1` | whether the newest boot of the active slot was marked good |
+//! | `slot_A`, `slot_B` | `empty` `staged` `trial` `good` `bad` | what each slot holds |
+//! | `rollback_from` | `A` `B` or unset | set by GRUB when it gave a slot up; cleared once recorded |
+//!
+//! | who | when | change (one write) | here |
+//! |---|---|---|---|
+//! | GRUB | `boot_success=1` | `boot_counter=3`, then as the next row | [`BootState::grub_boot`] |
+//! | GRUB | counter > 0 | `boot_success=0`, counter − 1, boot the active slot | ″ |
+//! | GRUB | counter = 0, or the active slot does not load, other slot `good` | active slot → `bad`, `rollback_from`, switch, `boot_counter=2`, `boot_success=0`, boot | ″ |
+//! | GRUB | the same, other slot not `good` | `boot_counter=2`, boot the active slot again | ″ |
+//! | `init` | active slot `good`, probe passed | `boot_success=1`, `boot_counter=3` | [`BootState::after_init`] |
+//! | `init` | active slot `trial`, `mark=init`, probe passed | as `commit` | ″ |
+//! | `apply` | before the first byte is written | target → `empty` | [`BootState::invalidate`] |
+//! | `apply` | written, synced, read back, verified | target → `staged` | [`BootState::stage`] |
+//! | `activate` | target `staged` | active slot = target, target → `trial`, `boot_counter=3`, `boot_success=0` | [`BootState::activate`] |
+//! | `healthcheck` | all checks passed | booted slot → `good`, `boot_success=1`, `boot_counter=3` | [`BootState::commit`] |
+//! | `rollback` | other slot `good` | booted slot → `bad` if it was `trial`, active slot = other, `boot_counter=3`, `boot_success=0` | [`BootState::rollback`] |
+//!
+//! So an activated slot gets three boots; if none is committed, the fourth power-on is the old slot. GRUB's rows are
+//! executed by `grub/grub.cfg`; the function here is its model, and `qemu-tests/tests/grub_table.rs` runs both.
+
+use core::fmt;
+
+use crate::envblk::{EnvBlock, Error as BlockError, Value};
+use crate::slot::{Slot, SlotState};
+
+/// Boots an activated slot gets.
+pub const TRIES: u8 = 3;
+/// What is left of them when GRUB itself falls back: it spends the first one at once.
+const TRIES_AFTER_FALLBACK: u8 = 2;
+
+/// Names of the variables, in the order in which a new block has them.
+pub const VARIABLES: [&str; 6] =
+    ["active_slot", "boot_counter", "boot_success", Slot::A.variable(), Slot::B.variable(), "rollback_from"];
+
+/// What boots next, and how often it may still fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BootState {
+    /// The slot GRUB boots next.
+    pub active: Slot,
+    /// Boots left before the active slot is given up, 0 to [`TRIES`].
+    pub counter: u8,
+    /// Whether the newest boot of the active slot was marked good.
+    pub success: bool,
+    /// State of slot A.
+    pub a: SlotState,
+    /// State of slot B.
+    pub b: SlotState,
+    /// The slot that GRUB gave up, until that is recorded.
+    pub rollback_from: Option<Slot>,
+}
+
+/// Why a transition is not made. Nothing has changed then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// There is no good slot to go back to.
+    NotGood {
+        /// The slot asked for.
+        slot: Slot,
+        /// What it holds.
+        state: SlotState,
+    },
+    /// Only a staged slot can be activated.
+    NotStaged {
+        /// The slot asked for.
+        slot: Slot,
+        /// What it holds.
+        state: SlotState,
+    },
+    /// The booted slot is not the one that the block counts boots of: it was chosen by hand.
+    NotActive {
+        /// The slot that runs.
+        booted: Slot,
+        /// The slot the block is about.
+        active: Slot,
+    },
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refused::NotGood { slot, state } => write!(f, "slot {slot} is {state}, not good"),
+            Refused::NotStaged { slot, state } => write!(f, "slot {slot} is {state}, not staged"),
+            Refused::NotActive { booted, active } => {
+                write!(f, "slot {booted} runs, but slot {active} is the active one")
+            }
+        }
+    }
+}
+
+impl core::error::Error for Refused {}
+
+/// A variable that was missing or impossible, and what was assumed in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// `active_slot` names no slot; this one was taken.
+    Active(Slot),
+    /// `boot_counter` is not 0 to 3; taken as [`TRIES`].
+    Counter,
+    /// `boot_success` is neither 0 nor 1; taken as 0.
+    Success,
+    /// The slot's state is no state; taken as bad.
+    State(Slot),
+    /// The slot's state is missing, as in the block of an older KubeSolo OS; judged by the slot's files.
+    Unrecorded(Slot, SlotState),
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Doubt::Active(slot) => write!(f, "active_slot is missing or impossible, taken as {slot}"),
+            Doubt::Counter => write!(f, "boot_counter is missing or impossible, taken as {TRIES}"),
+            Doubt::Success => f.write_str("boot_success is missing or impossible, taken as 0"),
+            Doubt::State(slot) => write!(f, "{} is impossible, taken as bad", slot.variable()),
+            Doubt::Unrecorded(slot, state) => write!(f, "{} is missing, taken as {state}", slot.variable()),
+        }
+    }
+}
+
+/// A boot state, and how far the block it was read from could be believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// The state, with a safe value in place of each doubtful one.
+    pub state: BootState,
+    /// One entry for each variable that was not as it should be.
+    pub doubts: heapless::Vec<Doubt, 5>,
+}
+
+/// Whether GRUB can go by this block: it names the active slot.
+pub fn names_a_slot<B: AsRef<[u8]>>(block: &EnvBlock<B>) -> bool {
+    block.get("active_slot").and_then(parse_slot).is_some()
+}
+
+impl BootState {
+    /// A box that has just been installed: slot A good and active, slot B as given.
+    pub const fn fresh(b: SlotState) -> BootState {
+        BootState { active: Slot::A, counter: TRIES, success: true, a: SlotState::Good, b, rollback_from: None }
+    }
+
+    /// The state to record when no copy of the block could be read: the booted slot is on trial, for nobody can say
+    /// that it has ever passed its checks; the other is not fallen back to for the same reason.
+    pub fn lost(booted: Slot, has_files: impl Fn(Slot) -> bool) -> BootState {
+        let other = if has_files(!booted) { SlotState::Staged } else { SlotState::Empty };
+        BootState {
+            active: booted,
+            counter: TRIES,
+            success: false,
+            a: SlotState::Trial,
+            b: SlotState::Trial,
+            rollback_from: None,
+        }
+        .with_slot(!booted, other)
+    }
+
+    /// Reads the state; where a variable is missing or impossible this picks the safe value, and says so. The one
+    /// place that does.
+    ///
+    /// `has_files` tells whether a slot holds a kernel and an initramfs; it is asked only for a slot without a state.
+    pub fn read_safely<B: AsRef<[u8]>>(block: &EnvBlock<B>, has_files: impl Fn(Slot) -> bool) -> Reading {
+        let mut doubts = heapless::Vec::new();
+        let mut doubt = |found: Doubt| doubts.push(found).unwrap_or_default();
+
+        let mut slot_state = |slot: Slot| match block.get(slot.variable()) {
+            Some(value) => SlotState::ALL.into_iter().find(|state| value.is(state.name())).unwrap_or_else(|| {
+                doubt(Doubt::State(slot));
+                SlotState::Bad
+            }),
+            None => {
+                let state = if has_files(slot) { SlotState::Good } else { SlotState::Empty };
+                doubt(Doubt::Unrecorded(slot, state));
+                state
+            }
+        };
+        let (a, b) = (slot_state(Slot::A), slot_state(Slot::B));
+
+        let active = block.get("active_slot").and_then(parse_slot).unwrap_or_else(|| {
+            let safe = if a != SlotState::Good && b == SlotState::Good { Slot::B } else { Slot::A };
+            doubt(Doubt::Active(safe));
+            safe
+        });
+        let counter = block.get("boot_counter").and_then(parse_counter).unwrap_or_else(|| {
+            doubt(Doubt::Counter);
+            TRIES
+        });
+        let success = block.get("boot_success");
+        if !success.is_some_and(|value| value.is("0") || value.is("1")) {
+            doubt(Doubt::Success);
+        }
+        let success = success.is_some_and(|value| value.is("1"));
+        let rollback_from = block.get("rollback_from").and_then(parse_slot);
+        Reading { state: BootState { active, counter, success, a, b, rollback_from }, doubts }
+    }
+
+    /// Puts the state into the block: a variable that is there keeps its place, a missing one is appended, and a name
+    /// that stood twice stands once. Changes memory only.
+    ///
+    /// # Errors
+    /// [`BlockError::NoRoom`]; the block may then hold a part of the state and must not be written.
+    pub fn write_to<B: AsRef<[u8]> + AsMut<[u8]>>(&self, block: &mut EnvBlock<B>) -> Result<(), BlockError> {
+        let [active, counter, success, a, b, rollback_from] = VARIABLES;
+        let digit = match self.counter {
+            0 => "0",
+            1 => "1",
+            2 => "2",
+            _ => "3",
+        };
+        set_once(block, active, Some(self.active.name()))?;
+        set_once(block, counter, Some(digit))?;
+        set_once(block, success, Some(if self.success { "1" } else { "0" }))?;
+        set_once(block, a, Some(self.a.name()))?;
+        set_once(block, b, Some(self.b.name()))?;
+        set_once(block, rollback_from, self.rollback_from.map(Slot::name))
+    }
+
+    /// What that slot holds.
+    pub const fn slot(&self, slot: Slot) -> SlotState {
+        match slot {
+            Slot::A => self.a,
+            Slot::B => self.b,
+        }
+    }
+
+    /// The same state with that slot holding `state`; no other rule is applied.
+    #[must_use]
+    pub const fn with_slot(mut self, slot: Slot, state: SlotState) -> BootState {
+        match slot {
+            Slot::A => self.a = state,
+            Slot::B => self.b = state,
+        }
+        self
+    }
+
+    /// `init`'s transition: marks a boot of the active slot good, or commits a trial if `init` decides about trials
+    /// (`mark=init`). `None`: nothing to write, either because all is written or because `healthcheck` decides.
+    pub fn after_init(self, booted: Slot, init_decides: bool) -> Option<BootState> {
+        if booted != self.active {
+            return None;
+        }
+        let marked = match self.slot(booted) {
+            SlotState::Good => BootState { success: true, counter: TRIES, ..self },
+            SlotState::Trial if init_decides => BootState { success: true, counter: TRIES, ..self }
+                .with_slot(booted, SlotState::Good),
+            _ => return None,
+        };
+        (marked != self).then_some(marked)
+    }
+
+    /// The booted slot has passed its checks.
+    ///
+    /// # Errors
+    /// [`Refused::NotActive`] if the booted slot was chosen by hand.
+    pub fn commit(self, booted: Slot) -> Result<BootState, Refused> {
+        if booted != self.active {
+            return Err(Refused::NotActive { booted, active: self.active });
+        }
+        Ok(BootState { success: true, counter: TRIES, ..self }.with_slot(booted, SlotState::Good))
+    }
+
+    /// Back to the slot that is not booted.
+    ///
+    /// # Errors
+    /// [`Refused::NotGood`] if that slot is not known good.
+    pub fn rollback(self, booted: Slot) -> Result<BootState, Refused> {
+        let (slot, state) = (!booted, self.slot(!booted));
+        if state != SlotState::Good {
+            return Err(Refused::NotGood { slot, state });
+        }
+        let left = if self.slot(booted) == SlotState::Trial { SlotState::Bad } else { self.slot(booted) };
+        Ok(BootState { active: slot, counter: TRIES, success: false, ..self }.with_slot(booted, left))
+    }
+
+    /// The target slot is about to be overwritten.
+    #[must_use]
+    pub fn invalidate(self, target: Slot) -> BootState {
+        self.with_slot(target, SlotState::Empty)
+    }
+
+    /// The target slot holds a whole, verified system.
+    #[must_use]
+    pub fn stage(self, target: Slot) -> BootState {
+        self.with_slot(target, SlotState::Staged)
+    }
+
+    /// The target slot is booted next, on trial.
+    ///
+    /// # Errors
+    /// [`Refused::NotStaged`].
+    pub fn activate(self, target: Slot) -> Result<BootState, Refused> {
+        let state = self.slot(target);
+        if state != SlotState::Staged {
+            return Err(Refused::NotStaged { slot: target, state });
+        }
+        Ok(BootState { active: target, counter: TRIES, success: false, ..self }.with_slot(target, SlotState::Trial))
+    }
+
+    /// The model of `ksolo_by_block` in `grub/grub.cfg`: one power-on with a readable block. `loads` tells whether a
+    /// slot's kernel and initramfs load, `saves` whether the disk takes what GRUB writes.
+    pub fn grub_boot(self, loads: impl Fn(Slot) -> bool, saves: bool) -> GrubBoot {
+        let other_is_good = self.slot(!self.active) == SlotState::Good;
+        let active_is_fit = matches!(self.slot(self.active), SlotState::Good | SlotState::Trial);
+        let counter = if self.success { TRIES } else { self.counter };
+        let mut on_disk = self;
+
+        if counter > 0 && (active_is_fit || !other_is_good) {
+            let counted = BootState { counter: counter.saturating_sub(1), success: false, ..self };
+            if saves {
+                on_disk = counted;
+            } else if self.slot(self.active) == SlotState::Trial && other_is_good && loads(!self.active) {
+                return GrubBoot { on_disk, booted: Some(!self.active) };
+            }
+            if loads(self.active) {
+                return GrubBoot { on_disk, booted: Some(self.active) };
+            }
+        }
+        let given_up = BootState { counter: TRIES_AFTER_FALLBACK, success: false, ..self };
+        let after = if other_is_good {
+            BootState { active: !self.active, rollback_from: Some(self.active), ..given_up }
+                .with_slot(self.active, SlotState::Bad)
+        } else {
+            given_up
+        };
+        if saves {
+            on_disk = after;
+        }
+        GrubBoot { on_disk, booted: loads(after.active).then_some(after.active) }
+    }
+}
+
+/// What a power-on comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GrubBoot {
+    /// The state that GRUB left in the block.
+    pub on_disk: BootState,
+    /// The slot whose kernel was started; `None`: none loads, and the box resets and tries again.
+    pub booted: Option<Slot>,
+}
+
+/// The model of `ksolo_without_block`: the slot booted when no copy of the block names one. `a` and `b` are the
+/// slots' states as far as the first copy still tells them.
+pub fn grub_boot_without_block(
+    a: Option<SlotState>,
+    b: Option<SlotState>,
+    loads: impl Fn(Slot) -> bool,
+) -> Option<Slot> {
+    let good = Some(SlotState::Good);
+    let (first, second_state) = if a != good && b == good { (Slot::B, a) } else { (Slot::A, b) };
+    if loads(first) {
+        return Some(first);
+    }
+    ((second_state.is_none() || second_state == good) && loads(!first)).then_some(!first)
+}
+
+fn parse_slot(value: Value<'_>) -> Option<Slot> {
+    Slot::BOTH.into_iter().find(|slot| value.is(slot.name()))
+}
+
+fn parse_counter(value: Value<'_>) -> Option<u8> {
+    let mut bytes = value.bytes();
+    match (bytes.next()?, bytes.next()) {
+        (digit @ b'0'..=b'3', None) => digit.checked_sub(b'0'),
+        _ => None,
+    }
+}
+
+/// Leaves exactly one variable of that name (or none for `None`), in the place of the first.
+fn set_once<B: AsRef<[u8]> + AsMut<[u8]>>(
+    block: &mut EnvBlock<B>,
+    name: &str,
+    value: Option<&str>,
+) -> Result<(), BlockError> {
+    let keep = usize::from(value.is_some());
+    while block.variables().filter(|var| var.name == name.as_bytes()).count() > keep {
+        block.unset(name.as_bytes());
+    }
+    match value {
+        Some(value) if !block.get(name).is_some_and(|old| old.is(value)) => block.set(name.as_bytes(), value.as_bytes()),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use SlotState::*;
+
+    extern crate std;
+    use std::format;
+
+    fn state(active: Slot, counter: u8, success: bool, a: SlotState, b: SlotState) -> BootState {
+        BootState { active, counter, success, a, b, rollback_from: None }
+    }
+
+    fn block(pairs: &[(&str, &str)]) -> EnvBlock<[u8; crate::envblk::SIZE]> {
+        let mut block = EnvBlock::blank();
+        for (name, value) in pairs {
+            block.set(name.as_bytes(), value.as_bytes()).unwrap();
+        }
+        block
+    }
+
+    fn no_files(slot: Slot) -> bool {
+        panic!("the files of slot {slot} were asked for although its state is recorded")
+    }
+
+    const ALL_STATES: [SlotState; 5] = SlotState::ALL;
+
+    fn every_state() -> impl Iterator<Item = BootState> {
+        Slot::BOTH.into_iter().flat_map(|active| {
+            (0..=TRIES).flat_map(move |counter| {
+                [false, true].into_iter().flat_map(move |success| {
+                    ALL_STATES.into_iter().flat_map(move |a| {
+                        ALL_STATES.into_iter().map(move |b| state(active, counter, success, a, b))
+                    })
+                })
+            })
+        })
+    }
+
+    #[test]
+    fn every_state_is_read_back_as_it_was_written() {
+        for from in every_state() {
+            for rollback_from in [None, Some(Slot::A), Some(Slot::B)] {
+                let from = BootState { rollback_from, ..from };
+                let mut block = block(&[("other", "kept")]);
+                from.write_to(&mut block).unwrap();
+                let reading = BootState::read_safely(&block, no_files);
+                assert_eq!(reading.state, from);
+                assert!(reading.doubts.is_empty());
+                assert!(block.get("other").unwrap().is("kept"));
+                assert!(block.text_len() <= crate::envblk::ONE_SECTOR);
+            }
+        }
+    }
+
+    #[test]
+    fn doubtful_variables_are_read_safely_and_named() {
+        type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], BootState, &'a [Doubt]);
+        let rows: &[Row] = &[
+            (
+                "older KubeSolo OS, both slots populated",
+                &[("active_slot", "B"), ("boot_counter", "3"), ("boot_success", "1")],
+                state(Slot::B, 3, true, Good, Good),
+                &[Doubt::Unrecorded(Slot::A, Good), Doubt::Unrecorded(Slot::B, Good)],
+            ),
+            (
+                "no active slot: the good one",
+                &[("boot_counter", "1"), ("boot_success", "0"), ("slot_A", "bad"), ("slot_B", "good")],
+                state(Slot::B, 1, false, Bad, Good),
+                &[Doubt::Active(Slot::B)],
+            ),
+            (
+                "no active slot, nothing good: A",
+                &[("active_slot", "C"), ("boot_counter", "1"), ("boot_success", "0"), ("slot_A", "trial"), ("slot_B", "staged")],
+                state(Slot::A, 1, false, Trial, Staged),
+                &[Doubt::Active(Slot::A)],
+            ),
+            (
+                "values that are none",
+                &[("active_slot", "A"), ("boot_counter", "10"), ("boot_success", "yes"), ("slot_A", "fine"), ("slot_B", "")],
+                state(Slot::A, 3, false, Bad, Bad),
+                &[Doubt::State(Slot::A), Doubt::State(Slot::B), Doubt::Counter, Doubt::Success],
+            ),
+        ];
+        for (name, pairs, want, doubts) in rows {
+            let reading = BootState::read_safely(&block(pairs), |_| true);
+            assert_eq!(reading.state, *want, "{name}");
+            assert_eq!(reading.doubts, **doubts, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_stands_twice_is_read_as_grub_reads_it_and_written_once() {
+        let mut bytes = *block(&[("active_slot", "A"), ("active_slox", "B")]).bytes().first_chunk::<1024>().unwrap();
+        let at = bytes.windows(11).position(|window| window == b"active_slox").unwrap();
+        bytes[at + 10] = b't';
+        let mut twice = EnvBlock::parse(bytes).unwrap();
+        let reading = BootState::read_safely(&twice, |_| true);
+        assert_eq!(reading.state.active, Slot::B);
+        reading.state.write_to(&mut twice).unwrap();
+        assert_eq!(twice.variables().filter(|var| var.name == b"active_slot").count(), 1);
+        assert!(twice.get("active_slot").unwrap().is("B"));
+    }
+
+    #[test]
+    fn transitions_follow_the_table() {
+        let steady = state(Slot::A, 3, true, Good, Good);
+        let trial = state(Slot::B, 2, false, Good, Trial);
+        type Row = (&'static str, Result<BootState, Refused>, Result<BootState, Refused>);
+        let rows: &[Row] = &[
+            ("invalidate", Ok(steady.invalidate(Slot::B)), Ok(state(Slot::A, 3, true, Good, Empty))),
+            ("stage", Ok(steady.stage(Slot::B)), Ok(state(Slot::A, 3, true, Good, Staged))),
+            ("activate staged", steady.stage(Slot::B).activate(Slot::B), Ok(state(Slot::B, 3, false, Good, Trial))),
+            ("activate good", steady.activate(Slot::B), Err(Refused::NotStaged { slot: Slot::B, state: Good })),
+            ("commit", trial.commit(Slot::B), Ok(state(Slot::B, 3, true, Good, Good))),
+            ("commit by hand", trial.commit(Slot::A), Err(Refused::NotActive { booted: Slot::A, active: Slot::B })),
+            ("rollback of a trial", trial.rollback(Slot::B), Ok(state(Slot::A, 3, false, Good, Bad))),
+            ("rollback of a good slot", steady.rollback(Slot::A), Ok(state(Slot::B, 3, false, Good, Good))),
+            (
+                "rollback to nothing",
+                steady.invalidate(Slot::B).rollback(Slot::A),
+                Err(Refused::NotGood { slot: Slot::B, state: Empty }),
+            ),
+        ];
+        for (name, got, want) in rows {
+            assert_eq!(got, want, "{name}");
+        }
+    }
+
+    #[test]
+    fn init_marks_only_a_good_active_slot_unless_it_decides() {
+        let counted = state(Slot::A, 2, false, Good, Good);
+        assert_eq!(counted.after_init(Slot::A, false), Some(state(Slot::A, 3, true, Good, Good)));
+        assert_eq!(counted.after_init(Slot::B, true), None, "chosen by hand");
+        assert_eq!(state(Slot::A, 3, true, Good, Good).after_init(Slot::A, false), None, "nothing to write");
+        let trial = state(Slot::B, 2, false, Good, Trial);
+        assert_eq!(trial.after_init(Slot::B, false), None);
+        assert_eq!(trial.after_init(Slot::B, true), Some(state(Slot::B, 3, true, Good, Good)));
+        for unfit in [Empty, Staged, Bad] {
+            assert_eq!(state(Slot::A, 2, false, unfit, Good).after_init(Slot::A, true), None, "{unfit}");
+        }
+    }
+
+    #[test]
+    fn an_uncommitted_trial_gets_three_boots_and_then_the_old_slot() {
+        let mut now = state(Slot::A, 3, true, Good, Staged).activate(Slot::B).unwrap();
+        for left in [2, 1, 0] {
+            let boot = now.grub_boot(|_| true, true);
+            assert_eq!((boot.booted, boot.on_disk.counter), (Some(Slot::B), left));
+            now = boot.on_disk;
+        }
+        let boot = now.grub_boot(|_| true, true);
+        assert_eq!(boot.booted, Some(Slot::A));
+        assert_eq!(boot.on_disk, BootState { rollback_from: Some(Slot::B), ..state(Slot::A, 2, false, Good, Bad) });
+    }
+
+    #[test]
+    fn grub_never_falls_back_to_a_slot_that_is_not_good() {
+        for from in every_state() {
+            for loads in [|_| true, |slot| slot == Slot::A, |slot| slot == Slot::B] {
+                for saves in [true, false] {
+                    let boot = from.grub_boot(loads, saves);
+                    let fell_back = boot.booted == Some(!from.active);
+                    assert!(!fell_back || from.slot(!from.active) == Good, "{from:?} → {boot:?}");
+                    assert!(boot.on_disk.counter <= TRIES);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_trial_that_cannot_be_counted_is_not_tried_while_there_is_a_good_slot() {
+        for counter in 1..=TRIES {
+            let boot = state(Slot::B, counter, false, Good, Trial).grub_boot(|_| true, false);
+            assert_eq!(boot.booted, Some(Slot::A));
+        }
+    }
+
+    #[test]
+    fn a_box_that_lost_its_block_trusts_no_slot_and_keeps_booting() {
+        let lost = BootState::lost(Slot::B, |_| true);
+        assert_eq!((lost.b, lost.a), (Trial, Staged));
+        let mut now = lost;
+        for _ in 0..10 {
+            let boot = now.grub_boot(|_| true, true);
+            assert_eq!(boot.booted, Some(Slot::B));
+            now = boot.on_disk;
+        }
+    }
+
+    #[test]
+    fn messages_name_slots_and_states() {
+        let refused = Refused::NotGood { slot: Slot::B, state: Staged };
+        assert_eq!(format!("{refused}"), "slot B is staged, not good");
+    }
+}

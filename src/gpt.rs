@@ -1,0 +1,285 @@
+//! The GUID partition table: header and entries, their checksums and bounds, and the backup at the end of the disk.
+//! It reads; it never writes. Source: UEFI 2.10 §5.3.
+//!
+//! Header, one sector at LBA 1, and again in the disk's last sector:
+//!
+//! | offset | size | meaning |
+//! |---|---|---|
+//! | 0 | 8 | `EFI PART` |
+//! | 12 | 4 | header size, 92 or more |
+//! | 16 | 4 | CRC-32 of the header with this field 0 |
+//! | 24 | 8 | LBA of this header |
+//! | 40, 48 | 8, 8 | first and last LBA that partitions may use |
+//! | 72 | 8 | LBA of the entries |
+//! | 80 | 4 | number of entries |
+//! | 84 | 4 | size of an entry, 128 · 2^n |
+//! | 88 | 4 | CRC-32 of all entries |
+//!
+//! Entry:
+//!
+//! | offset | size | meaning |
+//! |---|---|---|
+//! | 0 | 16 | type GUID; zero: unused |
+//! | 16 | 16 | the partition's own GUID |
+//! | 32, 40 | 8, 8 | first and last LBA |
+//! | 56 | 72 | name, UTF-16LE, padded with NUL |
+
+use core::fmt;
+
+use embedded_io::{Read, Seek, SeekFrom};
+
+use crate::guid::Guid;
+use crate::storage::read_at;
+use crate::units::Lba;
+
+const SIGNATURE: &[u8] = b"EFI PART";
+const HEADER_MIN: usize = 92;
+const ENTRY_MIN: usize = 128;
+/// An entry is read into the stack; the specification allows any 128 · 2^n, disks use 128.
+const ENTRY_MAX: usize = 512;
+/// Linux and sgdisk make 128; more than this is taken for damage.
+const ENTRIES_MAX: u32 = 1024;
+/// 512, and 4096 for "4K native" disks: the header's place tells which.
+const SECTOR_SIZES: [u64; 2] = [512, 4096];
+
+/// The partitions of interest on one disk; a table may hold more, they are passed over.
+pub const PARTITIONS_MAX: usize = 16;
+
+/// Longest name an entry can hold, in UTF-16 units; as UTF-8 up to three times that.
+const NAME_UNITS: usize = 36;
+
+/// A partition's name, as text; units that are no characters are replaced.
+pub type Name = heapless::String<{ NAME_UNITS * 3 }>;
+
+/// Why there is no partition table to go by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error<E> {
+    /// The disk could not be read.
+    Io(E),
+    /// No header signature, neither at LBA 1 nor in the last sector: not a GPT disk.
+    NoSignature,
+    /// The header is damaged: its checksum does not match.
+    HeaderCrc {
+        /// As the header says.
+        want: u32,
+        /// As computed.
+        got: u32,
+    },
+    /// The entries are damaged: their checksum does not match.
+    EntriesCrc {
+        /// As the header says.
+        want: u32,
+        /// As computed.
+        got: u32,
+    },
+    /// A header size outside 92 bytes to one sector.
+    HeaderSize(u32),
+    /// The header says that it stands elsewhere.
+    MyLba(u64),
+    /// More entries than any partitioning tool writes.
+    TooManyEntries(u32),
+    /// An entry size that is not 128 · 2^n up to 512 bytes.
+    EntrySize(u32),
+    /// The entries, or a partition, lie outside the disk.
+    OutOfBounds(Lba),
+    /// The disk ends before a structure does.
+    Short,
+}
+
+impl<E> From<E> for Error<E> {
+    fn from(error: E) -> Self {
+        Error::Io(error)
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for Error<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Io(error) => error.fmt(f),
+            Error::NoSignature => f.write_str("no GUID partition table"),
+            Error::HeaderCrc { want, got } => write!(f, "GPT header checksum is {got:08x}, should be {want:08x}"),
+            Error::EntriesCrc { want, got } => write!(f, "GPT entries checksum is {got:08x}, should be {want:08x}"),
+            Error::HeaderSize(size) => write!(f, "GPT header size {size} is impossible"),
+            Error::MyLba(lba) => write!(f, "GPT header says it stands in sector {lba}"),
+            Error::TooManyEntries(count) => write!(f, "GPT with {count} entries, at most {ENTRIES_MAX} are read"),
+            Error::EntrySize(size) => write!(f, "GPT entry size {size} is not supported"),
+            Error::OutOfBounds(lba) => write!(f, "GPT points to sector {}, past the end of the disk", lba.0),
+            Error::Short => f.write_str("the disk ends inside its GPT"),
+        }
+    }
+}
+
+/// One used entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Partition {
+    /// Place in the table, from 1, as in `/dev/sda1`.
+    pub number: u32,
+    /// The partition's own GUID.
+    pub guid: Guid,
+    /// First sector.
+    pub first: Lba,
+    /// Last sector, inclusive.
+    pub last: Lba,
+    /// GPT partition name.
+    pub name: Name,
+}
+
+/// A table whose checksums and bounds have been verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// Bytes a sector.
+    pub sector_size: u64,
+    /// Whether the primary header or entries were damaged, and the backup's were taken.
+    pub from_backup: bool,
+    /// The used entries, the first [`PARTITIONS_MAX`] of them.
+    pub partitions: heapless::Vec<Partition, PARTITIONS_MAX>,
+}
+
+impl Table {
+    /// The partition of that name.
+    pub fn named(&self, name: &str) -> Option<&Partition> {
+        self.partitions.iter().find(|partition| partition.name == name)
+    }
+}
+
+/// Reads the primary table, and the backup where the primary is damaged.
+///
+/// # Errors
+/// That of the primary header, if the backup is no better; [`Error::NoSignature`] for a disk without a GPT.
+pub fn read<S: Read + Seek>(disk: &mut S) -> Result<Table, Error<S::Error>> {
+    let size = disk.seek(SeekFrom::End(0))?;
+    let mut damage = Error::NoSignature;
+    for sector_size in SECTOR_SIZES {
+        match read_table(disk, size, sector_size, Lba(1)) {
+            Ok(table) => return Ok(table),
+            Err(Error::NoSignature | Error::Short) => {}
+            Err(error) => damage = error,
+        }
+    }
+    for sector_size in SECTOR_SIZES {
+        let Some(last) = size.checked_div(sector_size).and_then(|sectors| sectors.checked_sub(1)) else { continue };
+        if let Ok(table) = read_table(disk, size, sector_size, Lba(last)) {
+            return Ok(Table { from_backup: true, ..table });
+        }
+    }
+    Err(damage)
+}
+
+fn read_table<S: Read + Seek>(
+    disk: &mut S,
+    size: u64,
+    sector_size: u64,
+    at: Lba,
+) -> Result<Table, Error<S::Error>> {
+    let header = read_header(disk, sector_size, at)?;
+    let entries_at = header.entries.bytes(sector_size).ok_or(Error::OutOfBounds(header.entries))?;
+    let entries_len = u64::from(header.entry_count).saturating_mul(header.entry_size as u64);
+    if entries_at.checked_add(entries_len).is_none_or(|end| end > size) {
+        return Err(Error::OutOfBounds(header.entries));
+    }
+
+    let mut table = Table { sector_size, from_backup: false, partitions: heapless::Vec::new() };
+    let mut crc = crc32fast::Hasher::new();
+    let mut chunk = [0; 4096];
+    let mut number: u32 = 0;
+    let mut offset = entries_at;
+    let mut left = entries_len;
+    let mut beyond = None;
+    while left > 0 {
+        let want = usize::try_from(left).map_or(chunk.len(), |left| left.min(chunk.len()));
+        let bytes = chunk.get_mut(..want).ok_or(Error::Short)?;
+        if read_at(disk, offset, bytes)? != want {
+            return Err(Error::Short);
+        }
+        crc.update(bytes);
+        for entry in bytes.chunks_exact(header.entry_size) {
+            number = number.saturating_add(1);
+            let Some(partition) = parse_entry(entry, number) else { continue };
+            if partition.first > partition.last
+                || partition.last.after(1).and_then(|end| end.bytes(sector_size)).is_none_or(|end| end > size)
+            {
+                beyond = beyond.or(Some(partition.last));
+            }
+            // A table with more partitions than fit is no KubeSolo disk's; the first ones are enough to tell.
+            table.partitions.push(partition).unwrap_or_default();
+        }
+        offset = offset.saturating_add(want as u64);
+        left = left.saturating_sub(want as u64);
+    }
+    let got = crc.finalize();
+    if got != header.entries_crc {
+        return Err(Error::EntriesCrc { want: header.entries_crc, got });
+    }
+    match beyond {
+        Some(lba) => Err(Error::OutOfBounds(lba)),
+        None => Ok(table),
+    }
+}
+
+struct Header {
+    entries: Lba,
+    entry_count: u32,
+    entry_size: usize,
+    entries_crc: u32,
+}
+
+fn read_header<S: Read + Seek>(disk: &mut S, sector_size: u64, at: Lba) -> Result<Header, Error<S::Error>> {
+    let mut sector = [0; 512];
+    let offset = at.bytes(sector_size).ok_or(Error::Short)?;
+    if read_at(disk, offset, &mut sector)? != sector.len() {
+        return Err(Error::Short);
+    }
+    if !sector.starts_with(SIGNATURE) {
+        return Err(Error::NoSignature);
+    }
+    let size = le32(&sector, 12);
+    let header_len = usize::try_from(size).unwrap_or(usize::MAX);
+    let header = sector.get(..header_len).filter(|_| header_len >= HEADER_MIN).ok_or(Error::HeaderSize(size))?;
+    let want = le32(header, 16);
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(header.get(..16).unwrap_or_default());
+    crc.update(&[0; 4]);
+    crc.update(header.get(20..).unwrap_or_default());
+    let got = crc.finalize();
+    if got != want {
+        return Err(Error::HeaderCrc { want, got });
+    }
+    if le64(header, 24) != at.0 {
+        return Err(Error::MyLba(le64(header, 24)));
+    }
+    let entry_count = le32(header, 80);
+    if entry_count > ENTRIES_MAX {
+        return Err(Error::TooManyEntries(entry_count));
+    }
+    let entry_size = le32(header, 84);
+    let entry_len = usize::try_from(entry_size).unwrap_or(usize::MAX);
+    if !(ENTRY_MIN..=ENTRY_MAX).contains(&entry_len) || !entry_len.is_power_of_two() {
+        return Err(Error::EntrySize(entry_size));
+    }
+    Ok(Header { entries: Lba(le64(header, 72)), entry_count, entry_size: entry_len, entries_crc: le32(header, 88) })
+}
+
+fn parse_entry(entry: &[u8], number: u32) -> Option<Partition> {
+    let (kind, rest) = entry.split_first_chunk::<16>()?;
+    let (guid, _) = rest.split_first_chunk::<16>()?;
+    if Guid(*kind) == Guid::ZERO {
+        return None;
+    }
+    let units = entry.get(56..ENTRY_MIN)?.chunks_exact(2).map(|pair| match pair {
+        [low, high] => u16::from_le_bytes([*low, *high]),
+        _ => 0,
+    });
+    let mut name = Name::new();
+    for character in char::decode_utf16(units.take_while(|unit| *unit != 0)) {
+        name.push(character.unwrap_or(char::REPLACEMENT_CHARACTER)).ok()?;
+    }
+    Some(Partition { number, guid: Guid(*guid), first: Lba(le64(entry, 32)), last: Lba(le64(entry, 40)), name })
+}
+
+fn le32(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |field| u32::from_le_bytes(*field))
+}
+
+fn le64(bytes: &[u8], at: usize) -> u64 {
+    bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |field| u64::from_le_bytes(*field))
+}

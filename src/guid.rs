@@ -1,0 +1,48 @@
+//! GUIDs as GPT stores them: three little-endian fields, then eight bytes in order (UEFI 2.10, appendix A).
+
+use core::fmt;
+
+/// A GUID in its on-disk byte order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guid(pub [u8; 16]);
+
+/// Where each byte of the text form stands on disk, pair of digits by pair of digits.
+const TEXT_ORDER: [usize; 16] = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
+
+impl Guid {
+    /// The GUID of an unused partition entry.
+    pub const ZERO: Guid = Guid([0; 16]);
+
+    /// Whether `text` is this GUID in its usual form, upper or lower case.
+    pub fn is(&self, text: &str) -> bool {
+        let mut formatted = heapless::String::<36>::new();
+        fmt::write(&mut formatted, format_args!("{self}")).is_ok() && formatted.eq_ignore_ascii_case(text)
+    }
+}
+
+impl fmt::Display for Guid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (pair, place) in TEXT_ORDER.iter().enumerate() {
+            if matches!(pair, 4 | 6 | 8 | 10) {
+                f.write_str("-")?;
+            }
+            write!(f, "{:02x}", self.0.get(*place).copied().unwrap_or_default())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    extern crate std;
+    use std::string::ToString;
+
+    #[test]
+    fn the_esp_type_reads_as_in_the_specification() {
+        let esp = Guid([0x28, 0x73, 0x2a, 0xc1, 0x1f, 0xf8, 0xd2, 0x11, 0xba, 0x4b, 0, 0xa0, 0xc9, 0x3e, 0xc9, 0x3b]);
+        assert_eq!(esp.to_string(), "c12a7328-f81f-11d2-ba4b-00a0c93ec93b");
+        assert!(esp.is("C12A7328-F81F-11D2-BA4B-00A0C93EC93B"));
+        assert!(!esp.is("C12A7328-F81F-11D2-BA4B-00A0C93EC93"));
+    }
+}
