@@ -116,11 +116,12 @@ impl Image {
         let file = self.beside("grubenv");
         let name = file.to_string_lossy();
         fs::write(&file, block).step(|| format!("write {name}"))?;
-        for word in words.split_whitespace() {
-            match word.strip_suffix('=') {
-                Some(gone) => host::run("grub-editenv", [&name, "unset", gone])?,
-                None => host::run("grub-editenv", [&name, "set", word])?,
-            };
+        let (gone, set): (Vec<_>, Vec<_>) = words.split_whitespace().partition(|word| word.ends_with('='));
+        if !set.is_empty() {
+            host::run("grub-editenv", [&[&*name, "set"], &set[..]].concat())?;
+        }
+        for word in gone {
+            host::run("grub-editenv", [&name, "unset", word.trim_end_matches('=')])?;
         }
         fs::read(&file).step(|| format!("read {name}"))
     }

@@ -113,6 +113,23 @@ impl Image {
         Ok(())
     }
 
+    /// Makes the directory entry of a file on the ESP claim this length; its FAT chain stays as it is.
+    ///
+    /// # Errors
+    /// When no such entry is found.
+    pub fn esp_claim_length(&self, path: &str, len: u32) -> Result {
+        const LENGTH_AT: usize = 28;
+        let short = short_name(path);
+        let Extent { start, len: esp_len, .. } = *self.extent(Part::Esp);
+        let mut esp = vec![0; esp_len as usize];
+        let file = OpenOptions::new().read(true).write(true).open(&self.path).step(|| "open the image".into())?;
+        file.read_exact_at(&mut esp, start).step(|| "read the ESP".into())?;
+        let entry = esp.chunks(32).position(|entry| entry.starts_with(&short));
+        let entry = entry.ok_or_else(|| Failure::new(format!("{path}: no directory entry")))?;
+        let at = start + (entry * 32 + LENGTH_AT) as u64;
+        file.write_all_at(&len.to_le_bytes(), at).step(|| "write the ESP".into())
+    }
+
     /// Reads a file in the top folder of an ext4 partition.
     ///
     /// # Errors
@@ -168,6 +185,16 @@ impl Image {
     fn esp(&self) -> String {
         format!("{}@@{}", self.path.display(), self.extent(Part::Esp).start)
     }
+}
+
+/// The eleven bytes that a FAT directory has for a name that needs no more.
+fn short_name(path: &str) -> [u8; 11] {
+    let file = path.rsplit('/').next().unwrap_or(path).to_uppercase();
+    let (stem, extension) = file.split_once('.').unwrap_or((&file, ""));
+    let mut short = [b' '; 11];
+    short.iter_mut().zip(stem.bytes()).for_each(|(to, from)| *to = from);
+    short[8..].iter_mut().zip(extension.bytes()).for_each(|(to, from)| *to = from);
+    short
 }
 
 /// The partition table as sgdisk prints it.

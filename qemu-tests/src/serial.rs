@@ -1,7 +1,9 @@
 //! Knows the serial line: a thread appends what the guest says to the story's transcript, and waits look for markers in it.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -38,6 +40,16 @@ impl Transcript {
     pub fn note(&self, text: &str) {
         let line = format!("\n===== {text} =====\n");
         self.said().bytes.extend_from_slice(line.as_bytes());
+    }
+
+    /// Writes the whole of it to a file, byte for byte.
+    ///
+    /// # Errors
+    /// When the file or its folder cannot be made.
+    pub fn keep(&self, file: &Path) -> Result {
+        let folder = file.parent().unwrap_or(file);
+        fs::create_dir_all(folder).step(|| format!("create {}", folder.display()))?;
+        fs::write(file, self.bytes()).step(|| format!("write {}", file.display()))
     }
 
     /// Its last `lines` lines that hold anything, without terminal escapes.
