@@ -1,0 +1,168 @@
+#!/bin/bash
+# Is the image what DESIGN.md section 2 says, sound, and made of the same bytes each time? Boots nothing.
+set -u
+export LC_ALL=C PATH="$PATH:/usr/sbin:/sbin"
+
+case ${1:-} in
+    '') ;;
+    -h | --help)
+        echo 'usage: tests/image.sh'
+        echo 'Builds small images in temporary folders and looks at them. KERNEL_DIR=DIR: what image/kernel made'
+        echo '(default build/, made if missing). BINARY=FILE: kubesolo-boot (default dist/kubesolo-boot, else a stand-in).'
+        exit ;;
+    *) echo "tests/image.sh: unknown argument '$1', see tests/image.sh --help" >&2; exit 2 ;;
+esac
+
+cd "$(dirname "$0")/.." || exit 1
+kernel_dir=${KERNEL_DIR:-build}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failures=0
+
+# check NAME COMMAND...: one line; the command's output only if it failed.
+check() {
+    local name=$1
+    shift
+    if "$@" >"$work/log" 2>&1; then
+        echo "ok      $name"
+    else
+        echo "FAILED  $name"
+        sed 's/^/        /' "$work/log"
+        failures=$((failures + 1))
+    fi
+}
+equal() { diff <(printf '%s\n' "$1") <(printf '%s\n' "$2"); }
+
+# refuses TEXT COMMAND...: the command fails, and its message holds the text.
+refuses() {
+    local text=$1 message
+    shift
+    if message=$("$@" 2>&1); then echo 'it went through'; return 1; fi
+    printf '%s\n' "$message"
+    [[ $message == *"$text"* ]]
+}
+quiet_or_die() { "$@" >"$work/log" 2>&1 || { cat "$work/log"; echo "FAILED  $*"; exit 1; }; }
+
+binary=${BINARY:-dist/kubesolo-boot}
+if [ ! -f "$binary" ]; then
+    binary=$work/kubesolo-boot
+    printf '#!/bin/sh\n' >"$binary"
+fi
+quiet_or_die image/kernel "$kernel_dir"
+
+initramfs() { image/initramfs --binary "$binary" --kernel-modules "$kernel_dir/modules" "$@"; }
+small() {
+    image/build --kernel "$kernel_dir/vmlinuz" --initramfs "$work/one/os.gz" --size-esp 34 --size-slot 40 --size-data 32 "$@"
+}
+
+mkdir -p "$work/data/update"
+echo kept >"$work/data/update/a file"
+chmod 600 "$work/data/update/a file"
+build_into() {
+    initramfs --out "$1/os.gz"
+    image/build --kernel "$kernel_dir/vmlinuz" --initramfs "$1/os.gz" --out "$1/kubesolo.img" \
+        --size-esp 34 --size-slot 40 --size-data 32 --data "$work/data"
+}
+quiet_or_die build_into "$work/one"
+# A second time: other folder, other second, other umask, other TMPDIR, other time of the data files.
+mkdir -p "$work/other tmp"
+sleep 1
+touch "$work/data/update/a file"
+(umask 077; TMPDIR="$work/other tmp" TZ=Asia/Tokyo quiet_or_die build_into "$work/two")
+image=$work/one/kubesolo.img
+
+check 'two builds of the initramfs are the same bytes' cmp "$work/one/os.gz" "$work/two/os.gz"
+check 'two builds of the image are the same bytes' cmp "$image" "$work/two/kubesolo.img"
+check 'the image is sparse' test "$(du -m "$image" | cut -f 1)" -lt $((34 + 40 + 40))
+
+verify_table() { sgdisk --verify "$image" | grep '^No problems found'; }
+check 'sgdisk -v is content' verify_table
+check 'partition names' equal 'KSOLOEFI KSOLOA KSOLOB KSOLODATA' \
+    "$(sgdisk -p "$image" | awk '$1 ~ /^[0-9]+$/ { printf "%s%s", sep, $7; sep = " " }')"
+check 'partition types' equal 'EF00 8300 8300 8300' \
+    "$(sgdisk -p "$image" | awk '$1 ~ /^[0-9]+$/ { printf "%s%s", sep, $6; sep = " " }')"
+
+# The partitions' first MiB, from the table itself.
+start() { sgdisk -i "$1" "$image" | awk '/^First sector/ { print $3 / 2048 }'; }
+dd if="$image" of="$work/esp" bs=1M skip="$(start 1)" count=34 conv=sparse status=none
+check 'fsck.fat -n is content' fsck.fat -n "$work/esp"
+for part in 2:KSOLOA 3:KSOLOB 4:KSOLODATA; do
+    name=${part#*:}
+    fs="$image?offset=$(($(start "${part%:*}") * 1048576))"
+    check "e2fsck -fn is content with $name" e2fsck -fn "$fs"
+    check "label of $name" equal "$name" "$(dumpe2fs -h "$fs" 2>/dev/null | sed -n 's/^Filesystem volume name: *//p')"
+    dumpe2fs -h "$fs" 2>/dev/null | sed -n 's/^Filesystem features: *//p' >"$work/features"
+    check "$name has a journal" grep -qw has_journal "$work/features"
+    check "GRUB 2.06 reads the features of $name" refuses '' grep -wE 'metadata_csum_seed|orphan_file' "$work/features"
+done
+check 'label of KSOLOEFI' equal KSOLOEFI "$(mlabel -s -i "$work/esp" :: | sed 's/.* is \([A-Z]*\).*/\1/')"
+check 'the ESP holds GRUB, grub.cfg and both env blocks' equal \
+    "$(printf '%s\n' '::/EFI/BOOT/BOOTX64.EFI' '::/boot/grub/grub.cfg' '::/boot/grub/grubenv' '::/boot/grub/grubenv.bak')" \
+    "$(mdir -/ -b -i "$work/esp" :: | grep -v '/$' | sort)"
+
+mcopy -i "$work/esp" ::/boot/grub/grubenv ::/boot/grub/grubenv.bak ::/boot/grub/grub.cfg "$work"
+check 'the env block is fresh' equal \
+    "$(printf '%s\n' active_slot=A boot_counter=3 boot_success=1 slot_A=good slot_B=good)" "$(grub-editenv "$work/grubenv" list)"
+check 'the env block has 1024 bytes' test "$(wc -c <"$work/grubenv")" = 1024
+check 'both env blocks are the same' cmp "$work/grubenv" "$work/grubenv.bak"
+check 'grub.cfg is the one in grub/' cmp "$work/grub.cfg" grub/grub.cfg
+
+slot_a="$image?offset=$(($(start 2) * 1048576))"
+data="$image?offset=$(($(start 4) * 1048576))"
+cat_of() { debugfs -R "cat $2" "$1" 2>/dev/null; }
+check 'the slot holds the kernel' cmp <(cat_of "$slot_a" /vmlinuz) "$kernel_dir/vmlinuz"
+check 'the slot holds the initramfs' cmp <(cat_of "$slot_a" /kubesolo-os.gz) "$work/one/os.gz"
+check 'the slot names its version' equal 1.0.0 "$(cat_of "$slot_a" /version)"
+check 'slot.json has the hash of the initramfs' \
+    grep -q "\"initramfs_sha256\": \"$(sha256sum <"$work/one/os.gz" | cut -c 1-64)\"" <(cat_of "$slot_a" /slot.json)
+check 'the data partition holds the files of --data' equal kept "$(cat_of "$data" '"/update/a file"')"
+check 'its files are root'\''s and keep their mode' equal '100600 0 0' \
+    "$(debugfs -R 'ls -l /update' "$data" 2>/dev/null | awk '/a file/ { print $2, $4, $5 }')"
+
+# Another user, who owns other files, must get the same image. Only root can try that out.
+if [ "$(id -u)" = 0 ]; then
+    cp -R "$work/data" "$work/nobodys"
+    chown -R nobody: "$work/nobodys"
+    chmod 711 "$work" "$work/one" # for nobody to get in
+    mkdir -m 777 "$work/nobody"
+    as_nobody() {
+        setpriv --reuid nobody --regid nogroup --clear-groups env TMPDIR="$work/nobody" image/build \
+            --kernel "$kernel_dir/vmlinuz" --initramfs "$work/one/os.gz" --out "$work/nobody/kubesolo.img" \
+            --size-esp 34 --size-slot 40 --size-data 32 --data "$work/nobodys"
+    }
+    check 'a build without root goes through' as_nobody
+    check 'a build without root is the same bytes' cmp "$image" "$work/nobody/kubesolo.img"
+fi
+
+check 'an empty slot B' small --slot-b empty --out "$work/empty.img"
+dd if="$work/empty.img" of="$work/esp" bs=1M skip=1 count=34 conv=sparse status=none
+mcopy -n -o -i "$work/esp" ::/boot/grub/grubenv "$work/grubenv"
+check 'its env block says so' grep -q '^slot_B=empty$' "$work/grubenv"
+
+check 'a slot too small is refused' refuses 'raise --size-slot' small --size-slot 16 --out "$work/bad.img"
+head -c 20000000 /dev/urandom >"$work/data/big"
+check 'data too big are refused' refuses 'raise --size-data' small --size-data 16 --data "$work/data" --out "$work/bad.img"
+check 'an ESP too small for FAT32 is refused' refuses 'at least 34 MiB' small --size-esp 20 --out "$work/bad.img"
+check 'a missing kernel is refused' refuses 'no such file' small --kernel "$work/nothing" --out "$work/bad.img"
+check 'no image is left behind' test ! -e "$work/bad.img" -a ! -e "$work/bad.img.new"
+check 'a dynamic binary is refused' refuses 'is not static' initramfs --binary "$(command -v sgdisk)" --out "$work/bad.gz"
+
+for platform in i386-pc:UEFI x86_64-efi:BIOS; do
+    lib=$work/without-${platform%:*}
+    mkdir "$lib"
+    for folder in /usr/lib/grub/*/; do ln -s "$folder" "$lib/$(basename "$folder")"; done
+    rm "$lib/${platform%:*}"
+    warned() {
+        small --grub-lib "$lib" --out "$work/half.img" >"$work/half.log" 2>&1 &&
+            grep -q "warning: no .*${platform%:*}" "$work/half.log" && grep -q "boots by ${platform#*:}\$" "$work/half.log"
+    }
+    check "without GRUB's ${platform%:*}: a warning, and ${platform#*:} only" warned
+done
+mkdir "$work/no-grub"
+check 'without any GRUB: refused' refuses 'no GRUB in' small --grub-lib "$work/no-grub" --out "$work/bad.img"
+
+if [ $failures != 0 ]; then
+    echo "tests/image.sh: $failures FAILED"
+    exit 1
+fi
+echo 'tests/image.sh: all ok'
