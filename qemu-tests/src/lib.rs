@@ -6,6 +6,8 @@
 pub mod envblock;
 pub mod failure;
 pub mod firmware;
+pub mod follow;
+pub mod grub;
 pub mod host;
 pub mod image;
 pub mod initrd;
