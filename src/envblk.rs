@@ -124,6 +124,19 @@ impl<B: AsRef<[u8]>> EnvBlock<B> {
         room_at(self.bytes()).unwrap_or(self.bytes().len())
     }
 
+    /// The same variables in a block without defects: GRUB's header and padding, each name once with the value that
+    /// GRUB reads. What does not fit any more is left out, from the end.
+    pub fn rebuilt(&self) -> EnvBlock<[u8; SIZE]> {
+        let mut block = EnvBlock::blank();
+        for var in self.variables() {
+            let value: heapless::Vec<u8, SIZE> = var.value.bytes().take(SIZE).collect();
+            if block.set(var.name, &value).is_err() {
+                break;
+            }
+        }
+        block
+    }
+
     /// What would keep GRUB from saving into this block, if anything.
     pub fn defect(&self) -> Option<Defect> {
         let bytes = self.bytes();

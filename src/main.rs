@@ -1,1 +1,143 @@
-fn main() {}
+//! The program: verb → function, and the only place that exits.
+
+mod guard;
+mod restart;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use kubesolo_boot::boot::BootState;
+use kubesolo_boot::cli::{Call, Verb, help};
+use kubesolo_boot::console::{Notes, Output};
+use kubesolo_boot::failure::{Exit, Failure};
+use kubesolo_boot::host::Host;
+use kubesolo_boot::slot::Slot;
+use kubesolo_boot::verb;
+use kubesolo_boot::verb::status::Status;
+
+/// Longest the boot stage may take, whatever a disk does.
+const INIT_DEADLINE: Duration = Duration::from_secs(60);
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os();
+    let called = arguments.next().unwrap_or_default().to_string_lossy().into_owned();
+    if called.rsplit('/').next() == Some("grub-editenv") {
+        let words: Vec<OsString> = arguments.collect();
+        return ExitCode::from(verb::grub_editenv::run(&called, &words));
+    }
+    let notes = Notes::new();
+    let exit = match Call::parse(arguments) {
+        Ok(call) => match &call.verb {
+            Verb::Help(verb) => print(&help(verb)),
+            Verb::Version => print(concat!("kubesolo-boot ", env!("CARGO_PKG_VERSION"), "\n")),
+            Verb::Init => init(&call),
+            _ => run(&call, &notes),
+        },
+        Err(failure) => Err(failure),
+    };
+    ExitCode::from(exit.unwrap_or_else(|failure| {
+        notes.say(format_args!("{failure}"));
+        failure.exit
+    }) as u8)
+}
+
+fn init(call: &Call) -> Result<Exit, Failure> {
+    let notes = Notes::with_kernel_log();
+    let host = Host::new(&call.flags)?;
+    let ended = guard::within(INIT_DEADLINE, || verb::init::run(&host, &notes) as u8);
+    Ok(match ended {
+        guard::Ended::With(code) => {
+            return Ok(Exit::TABLE.iter().map(|(exit, _)| *exit).find(|exit| *exit as u8 == code).unwrap_or(Exit::GoOnDegraded));
+        }
+        guard::Ended::TooLate => verb::init::too_late(&host, &notes, INIT_DEADLINE),
+        guard::Ended::Crashed => {
+            notes.say(format_args!("init: go on, degraded: crashed; please report this"));
+            Exit::GoOnDegraded
+        }
+    })
+}
+
+fn run(call: &Call, notes: &Notes) -> Result<Exit, Failure> {
+    let mut out = Output::to(rustix::stdio::stdout());
+    let host = Host::new(&call.flags)?;
+    match &call.verb {
+        Verb::Status => {
+            let status = Status::read(&host)?;
+            let printed = if call.json { status.print_json(&mut out) } else { status.print(&mut out) };
+            printed.unwrap_or_default();
+        }
+        Verb::SlotShow => show_slots(&verb::slot::show(&host)?, call.json, &mut out),
+        Verb::SlotSet(slot, state) => show_slots(&verb::slot::set(&host, slot, state)?, call.json, &mut out),
+        Verb::Commit => {
+            let state = verb::boot_state::commit(&host)?;
+            say(&mut out, format_args!("Slot {} is good and stays.", state.active));
+        }
+        Verb::Rollback => {
+            let state = verb::boot_state::rollback(&host)?;
+            say(&mut out, format_args!("Slot {} boots next.", state.active));
+        }
+        Verb::EnvList if call.json => verb::env::list_json(&host, &mut out)?,
+        Verb::EnvList => verb::env::list(&host, &mut out)?,
+        Verb::EnvGet(name) => verb::env::get(&host, name, &mut out)?,
+        Verb::EnvSet(pairs) => verb::env::set(&host, pairs.iter().map(String::as_str), |warning| {
+            notes.say(format_args!("warning: {warning}"));
+        })?,
+        Verb::EnvUnset(names) => verb::env::unset(&host, names.iter().map(String::as_str))?,
+        Verb::EnvCreate => verb::env::create(&host)?,
+        Verb::Probe => return probe(&host, call.json, out),
+        Verb::Find(name) => say(&mut out, format_args!("{}", verb::find::run(&host, name)?)),
+        Verb::Help(_) | Verb::Version | Verb::Init => {}
+    }
+    finish(out)?;
+    if call.reboot {
+        restart::now(host.cmdline().mode == Some("emergency"))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn print(text: &str) -> Result<Exit, Failure> {
+    let mut out = Output::to(rustix::stdio::stdout());
+    out.bytes(text.as_bytes());
+    finish(out).map(|()| Exit::Done)
+}
+
+fn say(out: &mut Output<'_>, line: std::fmt::Arguments<'_>) {
+    use std::fmt::Write;
+    // An output keeps its error until it is finished.
+    writeln!(out, "{line}").unwrap_or_default();
+}
+
+fn finish(out: Output<'_>) -> Result<(), Failure> {
+    out.finish().map_err(|errno| {
+        Failure::new(Exit::Io, format_args!("write to standard output: {}", kubesolo_boot::failure::Reason(errno)))
+    })
+}
+
+fn show_slots(state: &BootState, json: bool, out: &mut Output<'_>) {
+    if json {
+        say(out, format_args!("{{\"slot_A\":\"{}\",\"slot_B\":\"{}\"}}", state.a, state.b));
+    } else {
+        for slot in Slot::BOTH {
+            say(out, format_args!("{slot} {}", state.slot(slot)));
+        }
+    }
+}
+
+fn probe(host: &Host<'_>, json: bool, mut out: Output<'_>) -> Result<Exit, Failure> {
+    let result = verb::probe::run(host);
+    if !json {
+        say(&mut out, format_args!("{} takes writes.", result?));
+        finish(out)?;
+        return Ok(Exit::Done);
+    }
+    let (writable, exit, reason) = match &result {
+        Ok(_) => (true, Exit::Done, String::new()),
+        Err(failure) => (false, failure.exit, failure.to_string()),
+    };
+    out.bytes(format!("{{\"disk_writable\":{writable},\"reason\":").as_bytes());
+    verb::env::json_string(&mut out, reason.as_bytes());
+    out.bytes(b"}\n");
+    finish(out)?;
+    Ok(exit)
+}

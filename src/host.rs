@@ -1,0 +1,162 @@
+//! The machine the program runs on, as the flags describe it: where the disks are listed, which env block and which
+//! data folder are meant, and what the kernel command line said.
+
+use std::string::String;
+
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, CWD, OFlags, statat};
+
+use crate::boot::{BootState, Reading};
+use crate::cmdline::Cmdline;
+use crate::device::Device;
+use crate::disk::{self, Disk, Wanted, open_folder};
+use crate::envfile::{EnvFiles, Loaded};
+use crate::failure::{Exit, Failure, Reason};
+use crate::mount::{self, Access, Kind};
+use crate::slot::Slot;
+use crate::storage::read_at;
+
+/// Where the data partition is mounted.
+pub const DATA_FOLDER: &str = "/var/lib/kubesolo";
+/// Folder and name of the env block on the ESP.
+const ENV_FOLDER: &str = "boot/grub";
+const ENV_FILE: &str = "grubenv";
+/// What makes a slot bootable.
+const SLOT_FILES: [&str; 2] = ["vmlinuz", "kubesolo-os.gz"];
+
+/// Text of `/proc/cmdline`; the kernel's limit on x86 is 2048 bytes.
+pub type CmdlineText = heapless::String<4096>;
+
+/// Flags that every verb takes.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// `--disk`: this disk or image file.
+    pub disk: Option<String>,
+    /// `--grubenv`: this env block file instead of the one on the ESP.
+    pub grubenv: Option<String>,
+    /// `--data`: this folder instead of the data partition.
+    pub data: Option<String>,
+    /// `--cmdline`: this file instead of `/proc/cmdline`.
+    pub cmdline: Option<String>,
+    /// `--sys`: this folder instead of `/sys/class/block`.
+    pub sys: Option<String>,
+    /// `--dev`: this folder instead of `/dev`.
+    pub dev: Option<String>,
+    /// `--conf`: this file instead of `/etc/kubesolo/update.conf`.
+    pub conf: Option<String>,
+}
+
+/// The machine; reads its command line once and looks for its disk when asked.
+pub struct Host<'a> {
+    flags: &'a Flags,
+    cmdline: CmdlineText,
+}
+
+impl<'a> Host<'a> {
+    /// Reads the kernel command line.
+    ///
+    /// # Errors
+    /// [`Exit::Io`] if it cannot be read.
+    pub fn new(flags: &'a Flags) -> Result<Host<'a>, Failure> {
+        let path = flags.cmdline.as_deref().unwrap_or("/proc/cmdline");
+        let failed = |errno| {
+            Failure::new(Exit::Io, format_args!("read kernel command line: {path}: {}; is /proc mounted?", Reason(errno)))
+        };
+        let mut bytes = [0; 4096];
+        let mut file = Device::open(CWD, path, OFlags::RDONLY).map_err(failed)?;
+        let len = read_at(&mut file, 0, &mut bytes).map_err(|error| failed(error.0))?;
+        let text = bytes.get(..len).and_then(|text| core::str::from_utf8(text).ok()).unwrap_or_default();
+        Ok(Host { flags, cmdline: CmdlineText::try_from(text).unwrap_or_default() })
+    }
+
+    /// What grub.cfg told Linux.
+    pub fn cmdline(&self) -> Cmdline<'_> {
+        Cmdline::parse(&self.cmdline)
+    }
+
+    /// The flags the program was called with.
+    pub fn flags(&self) -> &'a Flags {
+        self.flags
+    }
+
+    /// The disk to work on.
+    ///
+    /// # Errors
+    /// As [`disk::find`].
+    pub fn disk(&self) -> Result<Disk, Failure> {
+        let cmdline = self.cmdline();
+        let wanted = Wanted { disk: self.flags.disk.as_deref().or(cmdline.disk), partuuid: cmdline.partuuid };
+        let sys = self.flags.sys.as_deref().unwrap_or("/sys/class/block");
+        disk::find(sys, self.flags.dev.as_deref().unwrap_or("/dev"), wanted)
+    }
+
+    /// The env block's two copies, locked.
+    ///
+    /// # Errors
+    /// As [`disk::find`], [`mount::detached`] and [`EnvFiles::lock`].
+    pub fn env_files(&self, access: Access) -> Result<EnvFiles, Failure> {
+        match &self.flags.grubenv {
+            Some(path) => {
+                let (folder, name) = match path.rsplit_once('/') {
+                    Some(("", name)) => ("/", name),
+                    Some((folder, name)) => (folder, name),
+                    None => (".", path.as_str()),
+                };
+                EnvFiles::lock(open_env_folder(CWD, folder)?, name, access)
+            }
+            None => {
+                let esp = mount::detached(&self.disk()?.partition(disk::ESP)?, Kind::Fat, access)?;
+                EnvFiles::lock(open_env_folder(esp, ENV_FOLDER)?, ENV_FILE, access)
+            }
+        }
+    }
+
+    /// The slot that runs, or the active one where the command line does not say.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] if the command line names a slot that is none.
+    pub fn booted(&self, active: Slot) -> Result<Slot, Failure> {
+        Ok(self.booted_if_known()?.unwrap_or(active))
+    }
+
+    /// The slot that runs, if the command line says.
+    ///
+    /// # Errors
+    /// As [`Host::booted`].
+    pub fn booted_if_known(&self) -> Result<Option<Slot>, Failure> {
+        self.cmdline().booted().map_err(|unknown| {
+            Failure::new(
+                Exit::Usage,
+                format_args!("kernel command line: ksolo.slot={}: not a slot, there are A and B", unknown.0),
+            )
+        })
+    }
+
+    /// The boot state in the chosen block.
+    ///
+    /// # Errors
+    /// [`Exit::NoBlock`].
+    pub fn reading(&self, loaded: &Loaded) -> Result<Reading, Failure> {
+        Ok(BootState::read_safely(loaded.block()?, |slot| self.has_files(slot)))
+    }
+
+    /// Opens a slot's filesystem for reading.
+    ///
+    /// # Errors
+    /// As [`disk::find`] and [`mount::detached`].
+    pub fn slot_files(&self, slot: Slot) -> Result<OwnedFd, Failure> {
+        mount::detached(&self.disk()?.partition(slot.partition())?, Kind::Ext4, Access::Read)
+    }
+
+    /// Whether the slot holds a kernel and an initramfs; a slot that cannot be looked into does not.
+    pub fn has_files(&self, slot: Slot) -> bool {
+        self.slot_files(slot).is_ok_and(|files| {
+            SLOT_FILES.iter().all(|name| statat(&files, *name, AtFlags::empty()).is_ok_and(|stat| stat.st_size > 0))
+        })
+    }
+}
+
+fn open_env_folder(base: impl rustix::fd::AsFd, path: &str) -> Result<OwnedFd, Failure> {
+    open_folder(base, path)
+        .map_err(|errno| Failure::new(Exit::Io, format_args!("open folder of the env block: {path}: {}", Reason(errno))))
+}

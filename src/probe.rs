@@ -1,0 +1,73 @@
+//! Whether the data partition takes writes: 1 KiB written, synced, read back from the medium.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use rustix::fd::AsFd;
+use rustix::fs::{AtFlags, CWD, OFlags, unlinkat};
+use rustix::io::Errno;
+use rustix::process::getpid;
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::device::Device;
+use crate::disk::open_folder;
+use crate::failure::{Exit, Failure, Reason};
+use crate::storage::{Storage, read_at};
+
+const LEN: usize = 1024;
+/// The probe's file; one that a power cut left behind is overwritten by the next probe.
+const FILE: &str = ".kubesolo-boot-probe";
+
+/// Probes `folder`. The file is removed again.
+///
+/// # Errors
+/// [`Exit::No`] with the step that failed.
+pub fn disk_writable(folder: &str) -> Result<(), Failure> {
+    let failed = |step: &str, errno: Errno| {
+        let advice = match errno {
+            Errno::ROFS => "; the filesystem is read-only, dmesg may say why",
+            Errno::NOSPC => "; the disk is full",
+            _ => "",
+        };
+        Failure::new(Exit::No, format_args!("probe: {step} {folder}/{FILE}: {}{advice}", Reason(errno)))
+    };
+    let opened = open_folder(CWD, folder).map_err(|errno| failed("open folder of", errno))?;
+    let wanted = pattern();
+    let result = write_and_read_back(&opened, &wanted);
+    let removed = unlinkat(&opened, FILE, AtFlags::empty());
+    match result {
+        Ok(back) if back == wanted => removed.map_err(|errno| failed("remove", errno)),
+        Ok(_) => Err(Failure::new(
+            Exit::No,
+            format_args!("probe: read {folder}/{FILE}: the disk gives other bytes back than were written"),
+        )),
+        Err((step, errno)) => Err(failed(step, errno)),
+    }
+}
+
+fn write_and_read_back(folder: impl AsFd, wanted: &[u8; LEN]) -> Result<[u8; LEN], (&'static str, Errno)> {
+    use embedded_io::Write;
+
+    let mut file = Device::open(folder, FILE, OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW)
+        .map_err(|errno| ("create", errno))?;
+    file.write_all(wanted).map_err(|error| ("write", error.0))?;
+    file.sync().map_err(|error| ("sync", error.0))?;
+    file.drop_cache().map_err(|error| ("read back", error.0))?;
+    let mut back = [0; LEN];
+    read_at(&mut file, 0, &mut back).map_err(|error| ("read back", error.0))?;
+    Ok(back)
+}
+
+/// Bytes that no earlier probe has written.
+fn pattern() -> [u8; LEN] {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let now = clock_gettime(ClockId::Boottime);
+    let seed = (now.tv_nsec as u64)
+        ^ (now.tv_sec as u64).rotate_left(30)
+        ^ (getpid().as_raw_nonzero().get() as u64).rotate_left(48)
+        ^ u64::from(COUNT.fetch_add(1, Ordering::Relaxed));
+    let mut bytes = [0; LEN];
+    for (place, word) in bytes.chunks_exact_mut(8).zip(0u64..) {
+        place.copy_from_slice(&seed.wrapping_add(word.wrapping_mul(0x9e37_79b9_7f4a_7c15)).to_le_bytes());
+    }
+    bytes
+}

@@ -1,0 +1,27 @@
+//! `--reboot`: the box restarts, by its init if there is one that listens.
+
+use std::time::Duration;
+
+use kubesolo_boot::failure::{Exit, Failure, Reason};
+use rustix::fs::sync;
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::system::{RebootCommand, reboot};
+
+/// How long init may take to stop its services.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Restarts the box. Everything written before is durable: filesystems are synced first.
+///
+/// Init is asked as the kernel asks it at Ctrl-Alt-Del, by SIGINT. In the emergency shell nobody listens, and the
+/// kernel is asked directly; so it is when init has not done it after half a minute.
+///
+/// # Errors
+/// [`Exit::Io`] if the kernel refuses. Else this does not return.
+pub fn now(emergency: bool) -> Result<(), Failure> {
+    sync();
+    if !emergency && kill_process(Pid::INIT, Signal::INT).is_ok() {
+        std::thread::sleep(PATIENCE);
+    }
+    reboot(RebootCommand::Restart)
+        .map_err(|errno| Failure::new(Exit::Io, format_args!("reboot: {}; reboot by hand", Reason(errno))))
+}

@@ -1,0 +1,73 @@
+//! `commit` and `rollback`: one transition of the boot state, written or refused.
+
+use crate::boot::{BootState, Refused};
+use crate::envblk::{EnvBlock, ONE_SECTOR};
+use crate::envstore::{Bytes, fits_one_sector};
+use crate::failure::{Exit, Failure};
+use crate::host::Host;
+use crate::mount::Access;
+use crate::slot::Slot;
+
+/// Marks the booted slot good.
+///
+/// # Errors
+/// [`Exit::Refused`] if it is not the active one; those of [`change`].
+pub fn commit(host: &Host<'_>) -> Result<BootState, Failure> {
+    change(host, |state, booted| {
+        state.commit(booted).map_err(|refused| {
+            Failure::new(
+                Exit::Refused,
+                format_args!("commit: {refused}; to keep the slot that runs: kubesolo-boot rollback, then boot it again"),
+            )
+        })
+    })
+}
+
+/// Makes the slot that is not booted the one to boot next.
+///
+/// # Errors
+/// [`Exit::Refused`] if that slot is not good; those of [`change`].
+pub fn rollback(host: &Host<'_>) -> Result<BootState, Failure> {
+    change(host, |state, booted| {
+        state.rollback(booted).map_err(|refused: Refused| {
+            Failure::new(
+                Exit::Refused,
+                format_args!("rollback: {refused}; if you know better: kubesolo-boot slot set {} good", !booted),
+            )
+        })
+    })
+}
+
+/// Reads the block, applies `transition` (state, booted slot) and writes both copies. Durable on return: a power cut
+/// leaves the old state or the new one.
+///
+/// # Errors
+/// That of `transition`; [`Exit::NoBlock`], [`Exit::Io`], [`Exit::Busy`], and those of finding the disk.
+pub fn change(
+    host: &Host<'_>,
+    transition: impl FnOnce(BootState, Slot) -> Result<BootState, Failure>,
+) -> Result<BootState, Failure> {
+    let files = host.env_files(Access::Write)?;
+    let loaded = files.load();
+    let state = host.reading(&loaded)?.state;
+    let new = transition(state, host.booted(state.active)?)?;
+    let mut block = loaded.block()?.clone();
+    new.write_to(&mut block).map_err(|_| too_big(&block))?;
+    if !fits_one_sector(&block) {
+        return Err(too_big(&block));
+    }
+    files.store(&loaded, &block, true)?;
+    Ok(new)
+}
+
+/// The refusal to write boot variables that could not be changed by one sector write.
+pub fn too_big(block: &EnvBlock<Bytes>) -> Failure {
+    Failure::new(
+        Exit::Refused,
+        format_args!(
+            "write env block: its variables take {} bytes, more than one sector of {ONE_SECTOR}: a power cut could tear \
+             it; remove some with kubesolo-boot env unset",
+            block.text_len()
+        ),
+    )
+}

@@ -1,0 +1,137 @@
+//! `env`: the env block's variables, seen and changed by hand. Knows nothing of what they mean.
+
+use core::fmt::Write;
+
+use crate::console::Output;
+use crate::envblk::EnvBlock;
+use crate::envstore::{Bytes, fits_one_sector};
+use crate::failure::{Exit, Failure};
+use crate::host::Host;
+use crate::mount::Access;
+
+use super::boot_state::too_big;
+
+/// Prints every variable, as `name=value` lines.
+///
+/// # Errors
+/// [`Exit::NoBlock`]; those of finding the disk.
+pub fn list(host: &Host<'_>, out: &mut Output<'_>) -> Result<(), Failure> {
+    let loaded = host.env_files(Access::Read)?.load();
+    for var in loaded.block()?.variables() {
+        out.bytes(var.name);
+        out.bytes(b"=");
+        var.value.bytes().for_each(|byte| out.bytes(&[byte]));
+        out.bytes(b"\n");
+    }
+    Ok(())
+}
+
+/// Prints every variable as one JSON object. Bytes that are not UTF-8 are replaced.
+///
+/// # Errors
+/// As [`list`].
+pub fn list_json(host: &Host<'_>, out: &mut Output<'_>) -> Result<(), Failure> {
+    let loaded = host.env_files(Access::Read)?.load();
+    let mut separator = "{";
+    for var in loaded.block()?.variables() {
+        let value: heapless::Vec<u8, 1024> = var.value.bytes().take(1024).collect();
+        out.bytes(separator.as_bytes());
+        json_string(out, var.name);
+        out.bytes(b":");
+        json_string(out, &value);
+        separator = ",";
+    }
+    out.bytes(if separator == "{" { b"{}\n" } else { b"}\n" });
+    Ok(())
+}
+
+/// Prints one variable's value.
+///
+/// # Errors
+/// [`Exit::No`] if it is not set; as [`list`].
+pub fn get(host: &Host<'_>, name: &str, out: &mut Output<'_>) -> Result<(), Failure> {
+    let loaded = host.env_files(Access::Read)?.load();
+    let value = loaded
+        .block()?
+        .get(name)
+        .ok_or_else(|| Failure::new(Exit::No, format_args!("env get: {name}: not set; see kubesolo-boot env list")))?;
+    value.bytes().for_each(|byte| out.bytes(&[byte]));
+    out.bytes(b"\n");
+    Ok(())
+}
+
+/// Sets each `NAME=VALUE`, all in one write. Tells `warn` if the block grows past what one sector write can change.
+///
+/// # Errors
+/// [`Exit::Usage`] for a word without `=`; [`Exit::Refused`] if there is no room; as [`list`], and [`Exit::Io`].
+pub fn set<'a>(
+    host: &Host<'_>,
+    pairs: impl Iterator<Item = &'a str>,
+    warn: impl FnOnce(Failure),
+) -> Result<(), Failure> {
+    change(host, warn, |block| {
+        for pair in pairs {
+            let (name, value) = pair.split_once('=').ok_or_else(|| {
+                Failure::new(Exit::Usage, format_args!("env set: {pair}: not NAME=VALUE"))
+            })?;
+            block
+                .set(name.as_bytes(), value.as_bytes())
+                .map_err(|error| Failure::new(Exit::Refused, format_args!("env set: {name}: {error}")))?;
+        }
+        Ok(())
+    })
+}
+
+/// Takes each name out, all in one write.
+///
+/// # Errors
+/// As [`list`], and [`Exit::Io`].
+pub fn unset<'a>(host: &Host<'_>, names: impl Iterator<Item = &'a str>) -> Result<(), Failure> {
+    change(host, |_| (), |block| {
+        names.for_each(|name| block.unset(name.as_bytes()));
+        Ok(())
+    })
+}
+
+/// Makes both copies an empty block, whatever they were.
+///
+/// # Errors
+/// [`Exit::Io`]; those of finding the disk.
+pub fn create(host: &Host<'_>) -> Result<(), Failure> {
+    host.env_files(Access::Write)?.create()
+}
+
+fn change(
+    host: &Host<'_>,
+    warn: impl FnOnce(Failure),
+    edit: impl FnOnce(&mut EnvBlock<Bytes>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let files = host.env_files(Access::Write)?;
+    let loaded = files.load();
+    let mut block = loaded.block()?.clone();
+    edit(&mut block)?;
+    if !fits_one_sector(&block) {
+        warn(too_big(&block));
+    }
+    files.store(&loaded, &block, false)
+}
+
+/// A JSON string (RFC 8259 §7) of bytes that should be UTF-8.
+pub fn json_string(out: &mut Output<'_>, bytes: &[u8]) {
+    out.bytes(b"\"");
+    for part in bytes.utf8_chunks() {
+        for character in part.valid().chars() {
+            let written = match character {
+                '"' | '\\' => write!(out, "\\{character}"),
+                '\0'..' ' => write!(out, "\\u{:04x}", u32::from(character)),
+                _ => write!(out, "{character}"),
+            };
+            // An output keeps its own error and never fails here.
+            written.unwrap_or_default();
+        }
+        if !part.invalid().is_empty() {
+            out.bytes("\u{fffd}".as_bytes());
+        }
+    }
+    out.bytes(b"\"");
+}

@@ -1,0 +1,189 @@
+//! What the binary does when it is called through a link named `grub-editenv`: that tool's arguments, output, exit
+//! codes and bytes, for scripts that know no other. One file, of any length; the second copy is not touched.
+//!
+//! Unlike grub-editenv it writes in place and syncs, so that a power cut leaves no empty file.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::string::String;
+use std::vec::Vec;
+use std::{format, vec};
+
+use embedded_io::{Read, Seek, SeekFrom, Write};
+use rustix::fs::{CWD, OFlags};
+use rustix::io::Errno;
+
+use crate::console::Output;
+use crate::device::{Device, IoError};
+use crate::envblk::{EnvBlock, Error};
+use crate::failure::Reason;
+use crate::storage::Storage;
+
+const DEFAULT_FILE: &str = "/boot/grub/grubenv";
+/// `EX_USAGE` of sysexits.h, which the tool's argument parser ends with.
+const EX_USAGE: u8 = 64;
+/// Nobody's env block is longer.
+const LEN_MAX: usize = 1 << 20;
+
+/// A message for standard error, and the exit code.
+struct Stop(String, u8);
+
+/// Runs as `grub-editenv`; gives the exit code. `called` is the name it was called by, `words` the arguments.
+pub fn run(called: &str, words: &[OsString]) -> u8 {
+    let mut out = Output::to(rustix::stdio::stdout());
+    let result = run_words(called, words, &mut out);
+    let written = out.finish();
+    match (result, written) {
+        (Ok(()), Ok(())) => 0,
+        (Ok(()), Err(_)) => 1,
+        (Err(Stop(message, exit)), _) => {
+            let mut err = Output::to(rustix::stdio::stderr());
+            err.bytes(message.as_bytes());
+            err.finish().map_or(1, |()| exit)
+        }
+    }
+}
+
+fn run_words(called: &str, words: &[OsString], out: &mut Output<'_>) -> Result<(), Stop> {
+    let base = called.rsplit('/').next().unwrap_or(called);
+    let mut operands: Vec<&OsStr> = Vec::new();
+    let mut words = words.iter().map(OsString::as_os_str);
+    while let Some(word) = words.next() {
+        match word.as_bytes() {
+            b"--" => operands.extend(words.by_ref()),
+            b"-v" | b"--verbose" => {}
+            b"-V" | b"--version" => {
+                out.bytes(format!("{called} (kubesolo-boot) {}\n", env!("CARGO_PKG_VERSION")).as_bytes());
+                return Ok(());
+            }
+            b"-?" | b"--help" | b"--usage" => {
+                out.bytes(help(base).as_bytes());
+                return Ok(());
+            }
+            [b'-', b'-', ..] => {
+                return Err(bad_option(called, base, &format!("unrecognized option '{}'", word.display())));
+            }
+            [b'-', letters @ ..] if !letters.is_empty() => {
+                if let Some(letter) = letters.iter().find(|letter| !b"vV?".contains(letter)) {
+                    return Err(bad_option(called, base, &format!("invalid option -- '{}'", char::from(*letter))));
+                }
+            }
+            _ => operands.push(word),
+        }
+    }
+    let default = OsStr::new(DEFAULT_FILE);
+    let (file, command, rest) = match operands.as_slice() {
+        [] => return Err(Stop(format!("You need to specify at least one command.\n{}", usage(base)), EX_USAGE)),
+        [command] => (default, *command, &[][..]),
+        [file, command, rest @ ..] => (if *file == "-" { default } else { *file }, *command, rest),
+    };
+    let result = match command.as_bytes() {
+        b"create" => create(file),
+        b"list" => load(file).map(|block| list(&block, out)),
+        b"set" => edit(file, |block| rest.iter().try_for_each(|word| set(block, word))),
+        b"unset" => edit(file, |block| {
+            rest.iter().for_each(|name| block.unset(name.as_bytes()));
+            Ok(())
+        }),
+        _ => return Err(Stop(format!("Unknown command `{}'.\n{}", command.display(), usage(called)), 1)),
+    };
+    result.map_err(|message| Stop(format!("{called}: error: {message}.\n"), 1))
+}
+
+fn set(block: &mut EnvBlock<Vec<u8>>, word: &OsStr) -> Result<(), String> {
+    let bytes = word.as_bytes();
+    let (name, value) = bytes
+        .iter()
+        .position(|byte| *byte == b'=')
+        .and_then(|at| Some((bytes.get(..at)?, bytes.get(at + 1..)?)))
+        .ok_or_else(|| format!("invalid parameter {}", word.display()))?;
+    block.set(name, value).map_err(|error| message(error).into())
+}
+
+fn help(base: &str) -> String {
+    format!(
+        "Usage: {base} [-vV?] [FILE|-] COMMAND\n\n  create, list, set NAME=VALUE..., unset NAME...\n\n\
+         FILE is {DEFAULT_FILE} if it is - or missing. This is kubesolo-boot, called as {base};\n\
+         kubesolo-boot --help has more.\n"
+    )
+}
+
+fn bad_option(called: &str, base: &str, problem: &str) -> Stop {
+    Stop(format!("{called}: {problem}\n{}", hint(base)), EX_USAGE)
+}
+
+fn usage(name: &str) -> String {
+    format!("Usage: {name} [OPTION...] FILENAME COMMAND\n{}", hint(name))
+}
+
+fn hint(name: &str) -> String {
+    format!("Try '{name} --help' or '{name} --usage' for more information.\n")
+}
+
+fn message(error: Error) -> &'static str {
+    match error {
+        Error::TooShort { .. } | Error::NoHeader => "invalid environment block",
+        Error::NoRoom => "environment block too small",
+    }
+}
+
+/// The tool prints C strings: a NUL byte ends a name and a value.
+fn list(block: &EnvBlock<Vec<u8>>, out: &mut Output<'_>) {
+    for var in block.variables() {
+        var.name.iter().take_while(|byte| **byte != 0).for_each(|byte| out.bytes(&[*byte]));
+        out.bytes(b"=");
+        var.value.bytes().take_while(|byte| *byte != 0).for_each(|byte| out.bytes(&[byte]));
+        out.bytes(b"\n");
+    }
+}
+
+fn cannot_open(file: &OsStr, errno: Errno) -> String {
+    let words = format!("{}", Reason(errno));
+    let words = words.split(" (os error").next().unwrap_or_default();
+    format!("cannot open `{}': {words}", file.display())
+}
+
+/// Reads the whole file; one that is not there is made first.
+fn load(file: &OsStr) -> Result<EnvBlock<Vec<u8>>, String> {
+    let mut device = match Device::open(CWD, file, OFlags::RDONLY) {
+        Err(Errno::NOENT) => {
+            create(file)?;
+            Device::open(CWD, file, OFlags::RDONLY)
+        }
+        opened => opened,
+    }
+    .map_err(|errno| cannot_open(file, errno))?;
+    let len = device.seek(SeekFrom::End(0)).map_err(|error| cannot_open(file, error.0))?;
+    let len = usize::try_from(len).ok().filter(|len| *len <= LEN_MAX).ok_or("out of memory")?;
+    let mut bytes = vec![0; len];
+    device.seek(SeekFrom::Start(0)).map_err(|error| cannot_open(file, error.0))?;
+    device.read_exact(&mut bytes).map_err(|_| format!("cannot read `{}': File too short", file.display()))?;
+    EnvBlock::parse(bytes).map_err(|error| message(error).into())
+}
+
+fn edit(file: &OsStr, change: impl FnOnce(&mut EnvBlock<Vec<u8>>) -> Result<(), String>) -> Result<(), String> {
+    let mut block = load(file)?;
+    change(&mut block)?;
+    store(file, OFlags::WRONLY, block.bytes())
+}
+
+fn create(file: &OsStr) -> Result<(), String> {
+    // The tool writes a temporary file of this name first and says so when it cannot.
+    let mut shown = file.to_os_string();
+    shown.push(".new");
+    let device = Device::open(CWD, file, OFlags::WRONLY | OFlags::CREATE).map_err(|errno| cannot_open(&shown, errno))?;
+    write(device, EnvBlock::blank().bytes()).map_err(|error| cannot_open(&shown, error.0))
+}
+
+fn store(file: &OsStr, flags: OFlags, bytes: &[u8]) -> Result<(), String> {
+    Device::open(CWD, file, flags)
+        .map_err(IoError)
+        .and_then(|device| write(device, bytes))
+        .map_err(|error| cannot_open(file, error.0))
+}
+
+fn write(mut device: Device, bytes: &[u8]) -> Result<(), IoError> {
+    device.write_all(bytes)?;
+    rustix::fs::ftruncate(device.fd(), bytes.len() as u64)?;
+    device.sync()
+}

@@ -1,0 +1,226 @@
+//! `init`: the boot stage, from a kernel that has just started to the word for `/init`: go on, reboot, or shell.
+//!
+//! Nothing here stops a boot: what fails is said, and the box goes on degraded. The one exception is a trial without
+//! a usable data partition while the other slot is good: that one reboots, GRUB counts, and the old slot comes back.
+
+use core::time::Duration;
+
+use rustix::fs::{CWD, OFlags};
+use rustix::io::Errno;
+
+use crate::boot::BootState;
+use crate::config::{Config, Mark};
+use crate::console::Notes;
+use crate::device::Device;
+use crate::disk;
+use crate::envblk::EnvBlock;
+use crate::envfile::{EnvFiles, Loaded};
+use crate::envstore::{Bytes, Source, fits_one_sector};
+use crate::failure::{Exit, Failure};
+use crate::host::{DATA_FOLDER, Host};
+use crate::mount::{self, Access};
+use crate::probe;
+use crate::slot::{Slot, SlotState};
+use crate::storage::read_at;
+
+/// Longest wait for the disk to turn up: USB and NVMe devices come late.
+const DISK_PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The env block as `init` works on it.
+struct Record {
+    files: EnvFiles,
+    block: EnvBlock<Bytes>,
+    state: BootState,
+    booted: Slot,
+}
+
+/// Does the boot-time work and says how to go on.
+pub fn run(host: &Host<'_>, notes: &Notes) -> Exit {
+    if host.cmdline().mode == Some("emergency") {
+        notes.say(format_args!("init: emergency shell asked for"));
+        return Exit::Emergency;
+    }
+    wait_for_disk(host);
+    let record = read_record(host, notes);
+    let data = prepare_data(host);
+
+    match (record, data) {
+        (Ok(record), Ok(())) => match mark(host, notes, &record) {
+            Ok(state) => go_on(notes, record.booted, state),
+            Err(failure) => go_on_degraded(notes, &failure),
+        },
+        (Ok(record), Err(failure)) => {
+            let trial = record.booted == record.state.active && record.state.slot(record.booted) == SlotState::Trial;
+            if let Err(failure) = keep_copies_equal(&record) {
+                notes.say(format_args!("init: {failure}"));
+            }
+            if trial && record.state.slot(!record.booted) == SlotState::Good {
+                notes.say(format_args!("init: reboot: {failure}"));
+                Exit::Reboot
+            } else {
+                go_on_degraded(notes, &failure)
+            }
+        }
+        (Err(failure), Ok(())) => go_on_degraded(notes, &failure),
+        (Err(failure), Err(also)) => {
+            notes.say(format_args!("init: {also}"));
+            go_on_degraded(notes, &failure)
+        }
+    }
+}
+
+/// The word for `/init` when the work itself did not end in time.
+pub fn too_late(host: &Host<'_>, notes: &Notes, deadline: Duration) -> Exit {
+    let seconds = deadline.as_secs();
+    if host.cmdline().is_trial() {
+        notes.say(format_args!("init: reboot: not done after {seconds} s; does a disk hang?"));
+        Exit::Reboot
+    } else {
+        notes.say(format_args!("init: go on, degraded: not done after {seconds} s; does a disk hang?"));
+        Exit::GoOnDegraded
+    }
+}
+
+fn go_on(notes: &Notes, booted: Slot, state: BootState) -> Exit {
+    let standing = state.slot(booted);
+    notes.say(format_args!("init: go on (slot {booted}, {standing})"));
+    Exit::Done
+}
+
+fn go_on_degraded(notes: &Notes, failure: &Failure) -> Exit {
+    notes.say(format_args!("init: go on, degraded: {failure}"));
+    Exit::GoOnDegraded
+}
+
+/// Returns when there is a disk, or when waiting has no more sense; what is wrong then, its first user says.
+fn wait_for_disk(host: &Host<'_>) {
+    if host.flags().grubenv.is_some() && host.flags().data.is_some() {
+        return;
+    }
+    let mut waited = Duration::ZERO;
+    while waited < DISK_PATIENCE && host.disk().is_err_and(|failure| failure.exit == Exit::NoDisk) {
+        std::thread::sleep(PAUSE);
+        waited += PAUSE;
+    }
+}
+
+/// Reads the block, and makes both copies whole again if one is not.
+fn read_record(host: &Host<'_>, notes: &Notes) -> Result<Record, Failure> {
+    let told = host.booted_if_known()?;
+    let files = host.env_files(Access::Write)?;
+    let loaded = files.load();
+    let (mut block, mut state) = read_state(host, notes, &loaded, told);
+    let booted = told.unwrap_or(state.active);
+
+    if !matches!(loaded.chosen, Some((_, Source::First))) {
+        // The block does not say which slot counts; the running one does.
+        if !matches!(loaded.chosen, Some((_, Source::Second))) {
+            state.active = booted;
+        }
+    }
+    state.write_to(&mut block).map_err(|_| too_big(&block))?;
+    if loaded.first.flaw.is_some() || loaded.second.flaw.is_some() {
+        for (name, found) in [("grubenv", &loaded.first), ("grubenv.bak", &loaded.second)] {
+            if let Some(flaw) = found.flaw {
+                notes.say(format_args!("init: {name}: {flaw}; writing it anew"));
+            }
+        }
+        write(&files, &loaded, &block)?;
+    }
+    if let Some(given_up) = state.rollback_from {
+        notes.say(format_args!("init: GRUB gave slot {given_up} up and went back to slot {}", state.active));
+    }
+    if booted != state.active {
+        notes.say(format_args!(
+            "init: slot {booted} runs, slot {} is active: this boot marks nothing",
+            state.active
+        ));
+    }
+    Ok(Record { files, block, state, booted })
+}
+
+fn read_state(
+    host: &Host<'_>,
+    notes: &Notes,
+    loaded: &Loaded,
+    told: Option<Slot>,
+) -> (EnvBlock<Bytes>, BootState) {
+    let has_files = |slot| host.has_files(slot);
+    match &loaded.chosen {
+        Some((block, _)) => {
+            let reading = BootState::read_safely(block, has_files);
+            for doubt in &reading.doubts {
+                notes.say(format_args!("init: env block: {doubt}"));
+            }
+            (block.clone(), reading.state)
+        }
+        None => {
+            let booted = told.unwrap_or(Slot::A);
+            notes.say(format_args!("init: both copies of the env block are lost; slot {booted} is on trial until a commit"));
+            (EnvBlock::blank(), BootState::lost(booted, has_files))
+        }
+    }
+}
+
+/// The data partition mounted at its place, and proven to take writes.
+fn prepare_data(host: &Host<'_>) -> Result<(), Failure> {
+    let folder = match &host.flags().data {
+        Some(folder) => folder,
+        None => {
+            mount::at(&host.disk()?.partition(disk::DATA)?, DATA_FOLDER)?;
+            DATA_FOLDER
+        }
+    };
+    probe::disk_writable(folder)
+}
+
+/// Marks the boot, if it is `init` that marks it.
+fn mark(host: &Host<'_>, notes: &Notes, record: &Record) -> Result<BootState, Failure> {
+    let init_decides = read_config(host, notes).mark == Mark::Init;
+    let Some(marked) = record.state.after_init(record.booted, init_decides) else {
+        return keep_copies_equal(record).map(|()| record.state);
+    };
+    let mut block = record.block.clone();
+    marked.write_to(&mut block).map_err(|_| too_big(&block))?;
+    write(&record.files, &record.files.load(), &block)?;
+    Ok(marked)
+}
+
+/// GRUB counts in the first copy only; the second follows here.
+fn keep_copies_equal(record: &Record) -> Result<(), Failure> {
+    write(&record.files, &record.files.load(), &record.block)
+}
+
+fn write(files: &EnvFiles, loaded: &Loaded, block: &EnvBlock<Bytes>) -> Result<(), Failure> {
+    if !fits_one_sector(block) {
+        return Err(too_big(block));
+    }
+    files.store(loaded, block, true)
+}
+
+fn too_big(block: &EnvBlock<Bytes>) -> Failure {
+    super::boot_state::too_big(block)
+}
+
+fn read_config(host: &Host<'_>, notes: &Notes) -> Config {
+    let path = host.flags().conf.as_deref().unwrap_or("/etc/kubesolo/update.conf");
+    let mut bytes = [0; 4096];
+    let read = Device::open(CWD, path, OFlags::RDONLY)
+        .and_then(|mut file| read_at(&mut file, 0, &mut bytes).map_err(|error| error.0));
+    let len = match read {
+        Ok(len) => len,
+        Err(Errno::NOENT) => return Config::default(),
+        Err(errno) => {
+            notes.say(format_args!("init: read {path}: {}; using the defaults", crate::failure::Reason(errno)));
+            return Config::default();
+        }
+    };
+    match core::str::from_utf8(bytes.get(..len).unwrap_or_default()) {
+        Ok(text) => Config::parse(text, |line, problem| notes.say(format_args!("init: {path}:{line}: {problem}"))),
+        Err(_) => {
+            notes.say(format_args!("init: read {path}: not text; using the defaults"));
+            Config::default()
+        }
+    }
+}

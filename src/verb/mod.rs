@@ -1,0 +1,10 @@
+//! The verbs: one file each, every one a plain story over the core.
+
+pub mod boot_state;
+pub mod env;
+pub mod find;
+pub mod grub_editenv;
+pub mod init;
+pub mod probe;
+pub mod slot;
+pub mod status;

@@ -1,0 +1,200 @@
+//! `status`: what a person, or a script, needs to know about the two slots, on one screen.
+
+use core::fmt::{self, Write};
+
+use rustix::fs::OFlags;
+
+use crate::boot::{BootState, Doubt};
+use crate::console::Output;
+use crate::device::Device;
+use crate::disk::Path;
+use crate::envstore::{Found, Source};
+use crate::failure::Failure;
+use crate::host::Host;
+use crate::mount::Access;
+use crate::slot::{Slot, SlotState};
+use crate::storage::read_at;
+
+use super::env::json_string;
+
+/// First line of a slot's `version` file.
+type Version = heapless::String<32>;
+
+/// Everything `status` shows.
+pub struct Status {
+    disk: Option<Path>,
+    booted: Option<Slot>,
+    by_hand: bool,
+    state: BootState,
+    doubts: heapless::Vec<Doubt, 5>,
+    versions: [Option<Version>; 2],
+    source: Source,
+    copies: [Found; 2],
+}
+
+impl Status {
+    /// Reads the block, the command line and the slots' versions. Writes nothing.
+    ///
+    /// # Errors
+    /// [`crate::failure::Exit::NoBlock`]; those of finding the disk.
+    pub fn read(host: &Host<'_>) -> Result<Status, Failure> {
+        let loaded = host.env_files(Access::Read)?.load();
+        let reading = host.reading(&loaded)?;
+        let source = loaded.chosen.map_or(Source::Remains, |(_, source)| source);
+        Ok(Status {
+            disk: host.disk().ok().map(|disk| disk.path),
+            booted: host.booted_if_known()?,
+            by_hand: host.cmdline().via == Some("menu"),
+            state: reading.state,
+            doubts: reading.doubts,
+            versions: Slot::BOTH.map(|slot| read_version(host, slot)),
+            source,
+            copies: [loaded.first, loaded.second],
+        })
+    }
+
+    fn version(&self, slot: Slot) -> Option<&str> {
+        let [a, b] = &self.versions;
+        match slot {
+            Slot::A => a.as_deref(),
+            Slot::B => b.as_deref(),
+        }
+    }
+
+    /// The slot GRUB will try first at the next power-on.
+    fn next(&self) -> Option<Slot> {
+        self.state.grub_boot(|_| true, true).booted
+    }
+
+    /// For a terminal or a log.
+    pub fn print(&self, out: &mut impl Write) -> fmt::Result {
+        let state = &self.state;
+        match self.booted {
+            Some(slot) => write!(out, "Running slot {slot} ({})", state.slot(slot))?,
+            None => write!(out, "Running: not booted by this box's GRUB")?,
+        }
+        if let Some(version) = self.booted.and_then(|slot| self.version(slot)) {
+            write!(out, ", version {version}")?;
+        }
+        match &self.disk {
+            Some(disk) => writeln!(out, ", on {disk}")?,
+            None => writeln!(out)?,
+        }
+        if self.by_hand {
+            writeln!(out, "This slot was chosen by hand in GRUB's menu; the next boot goes by the block again.")?;
+        }
+        writeln!(out, "\n  SLOT  STATE   VERSION         WHY")?;
+        for slot in Slot::BOTH {
+            let version = self.version(slot).unwrap_or("-");
+            writeln!(out, "  {slot}     {:<6}  {version:<14}  {}", state.slot(slot).name(), self.why(slot))?;
+        }
+        writeln!(out)?;
+        match self.next() {
+            Some(slot) => writeln!(out, "Next boot   slot {slot}: {}", self.why_next(slot))?,
+            None => writeln!(out, "Next boot   nothing loads")?,
+        }
+        writeln!(
+            out,
+            "Counter     {} of 3 boots left; the newest boot was {}marked good",
+            state.counter,
+            if state.success { "" } else { "not " }
+        )?;
+        for (name, copy) in ["grubenv", "grubenv.bak"].iter().zip(&self.copies) {
+            match copy.flaw {
+                None => writeln!(out, "Env block   {name}: good")?,
+                Some(flaw) => writeln!(out, "Env block   {name}: {flaw}; the next boot repairs it")?,
+            }
+        }
+        if self.source == Source::Second {
+            writeln!(out, "            going by grubenv.bak")?;
+        }
+        for doubt in &self.doubts {
+            writeln!(out, "Doubt       {doubt}")?;
+        }
+        Ok(())
+    }
+
+    /// What a person would ask about the slot's state.
+    fn why(&self, slot: Slot) -> &'static str {
+        let given_up = self.state.rollback_from == Some(slot);
+        let active = self.state.active == slot;
+        match self.state.slot(slot) {
+            SlotState::Bad if given_up => "given up by GRUB: no boot of it was committed, or it did not load",
+            SlotState::Bad => "rolled back from, or marked by hand",
+            SlotState::Trial if active => "on trial until healthcheck or commit",
+            SlotState::Trial => "was on trial, and is not active any more",
+            SlotState::Staged => "installed and verified, waiting for activate",
+            SlotState::Empty => "nothing installed, or an install did not finish",
+            SlotState::Good if active => "active",
+            SlotState::Good => "what a rollback goes back to",
+        }
+    }
+
+    fn why_next(&self, next: Slot) -> &'static str {
+        match (next == self.state.active, self.state.slot(next)) {
+            (false, _) => "the active slot has no boots left or is not fit, and this one is good",
+            (true, SlotState::Good) => "it is active and good",
+            (true, SlotState::Trial) => "it is active and on trial",
+            (true, _) => "it is active, and the other slot is not good either",
+        }
+    }
+
+    /// For a script; the schema is in the README.
+    pub fn print_json(&self, out: &mut Output<'_>) -> fmt::Result {
+        let state = &self.state;
+        write!(out, "{{\"booted\":")?;
+        json_slot(out, self.booted)?;
+        write!(out, ",\"disk\":")?;
+        json_text(out, self.disk.as_deref())?;
+        write!(out, ",\"active\":\"{}\",\"next\":", state.active)?;
+        json_slot(out, self.next())?;
+        write!(
+            out,
+            ",\"boot_counter\":{},\"boot_success\":{},\"chosen_by_hand\":{},\"rollback_from\":",
+            state.counter, state.success, self.by_hand
+        )?;
+        json_slot(out, state.rollback_from)?;
+        for slot in Slot::BOTH {
+            write!(out, ",\"slot_{slot}\":{{\"state\":\"{}\",\"version\":", state.slot(slot))?;
+            json_text(out, self.version(slot))?;
+            write!(out, ",\"why\":\"{}\"}}", self.why(slot))?;
+        }
+        for (name, copy) in ["grubenv", "grubenv_bak"].iter().zip(&self.copies) {
+            write!(out, ",\"{name}\":\"")?;
+            match copy.flaw {
+                None => write!(out, "good\"")?,
+                Some(flaw) => write!(out, "{flaw}\"")?,
+            }
+        }
+        write!(out, ",\"doubts\":[")?;
+        for (number, doubt) in self.doubts.iter().enumerate() {
+            write!(out, "{}\"{doubt}\"", if number == 0 { "" } else { "," })?;
+        }
+        writeln!(out, "]}}")
+    }
+}
+
+fn json_slot(out: &mut Output<'_>, slot: Option<Slot>) -> fmt::Result {
+    json_text(out, slot.map(Slot::name))
+}
+
+fn json_text(out: &mut Output<'_>, text: Option<&str>) -> fmt::Result {
+    match text {
+        Some(text) => {
+            json_string(out, text.as_bytes());
+            Ok(())
+        }
+        None => out.write_str("null"),
+    }
+}
+
+/// A slot that cannot be looked into, or says nothing, has no version.
+fn read_version(host: &Host<'_>, slot: Slot) -> Option<Version> {
+    let files = host.slot_files(slot).ok()?;
+    let mut file = Device::open(files, "version", OFlags::RDONLY | OFlags::NOFOLLOW).ok()?;
+    let mut bytes = [0; 32];
+    let len = read_at(&mut file, 0, &mut bytes).ok()?;
+    let text = core::str::from_utf8(bytes.get(..len)?).ok()?;
+    let line = text.lines().next()?.trim();
+    (!line.is_empty()).then(|| Version::try_from(line).ok())?
+}
