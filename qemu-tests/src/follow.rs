@@ -1,5 +1,7 @@
 //! Knows the lines by which GRUB, `kubesolo-boot init` and the running system tell how far a boot has come.
 
+use std::time::Duration;
+
 use kubesolo_boot::slot::Slot;
 
 use crate::ensure_eq;
@@ -24,12 +26,14 @@ impl Machine {
         Ok(())
     }
 
-    /// `init` comes to this end, such as `go on (slot A, good)`. A reason behind a colon is not compared, but returned.
+    /// `init`'s last line is this, such as `go on (slot A, good)`. A reason behind a colon is not compared, but returned.
     ///
     /// # Errors
-    /// When it comes to another, or to none in time.
+    /// When it is another, or there is none in time.
     pub fn init_ends(&mut self, end: &str) -> Result<String> {
-        let line = self.line_after("kubesolo-boot: init: ", BOOT)?;
+        let ends = ["go on", "reboot: ", "emergency shell asked for"].map(|end| format!("kubesolo-boot: init: {end}"));
+        let (which, line) = self.line_after_any(&ends.each_ref().map(String::as_str), BOOT)?;
+        let line = format!("{}{line}", ends[which].trim_start_matches("kubesolo-boot: init: "));
         match line.strip_prefix(end) {
             Some("") => Ok(String::new()),
             Some(reason) if reason.starts_with(": ") => Ok(reason[2..].to_owned()),
@@ -48,13 +52,17 @@ impl Machine {
         Ok(())
     }
 
-    /// The rest of the next line that begins so. A kernel panic ends the wait early.
-    fn line_after(&mut self, beginning: &str, deadline: std::time::Duration) -> Result<String> {
-        let (which, _) = self.wait_for_any(&[beginning, PANIC], deadline)?;
+    fn line_after(&mut self, beginning: &str, deadline: Duration) -> Result<String> {
+        Ok(self.line_after_any(&[beginning], deadline)?.1)
+    }
+
+    /// Which of the beginnings comes first, and the rest of its line. A kernel panic ends the wait early.
+    fn line_after_any(&mut self, beginnings: &[&str], deadline: Duration) -> Result<(usize, String)> {
+        let (which, _) = self.wait_for_any(&[beginnings, &[PANIC]].concat(), deadline)?;
         let rest = self.wait_for_any(&["\r", "\n"], deadline)?.1;
-        if which == 0 {
-            return Ok(rest.trim().to_owned());
+        if which < beginnings.len() {
+            return Ok((which, rest.trim_end().to_owned()));
         }
-        Err(Failure::new(format!("wait for `{beginning}`: {PANIC}{rest}")))
+        Err(Failure::new(format!("wait for {beginnings:?}: {PANIC}{rest}")))
     }
 }
