@@ -44,7 +44,7 @@ image-test: deps dist/kubesolo-test.img ## a small one for tests
 
 demo: deps image-test ## a good boot, a bad update, and its rollback, before your eyes
 	@$(CARGO) build $(HOST) --quiet --package qemu-tests --bin demo
-	@build/host/debug/demo
+	@KSOLO_IMAGE=dist/kubesolo-test.img build/host/debug/demo
 
 size: dist/kubesolo-boot ## what the binary weighs, and what it costs to run
 	@tests/budget.sh
