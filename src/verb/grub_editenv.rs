@@ -10,7 +10,7 @@ use std::vec::Vec;
 use std::{format, vec};
 
 use embedded_io::{Read, Seek, SeekFrom, Write};
-use rustix::fs::{CWD, OFlags};
+use rustix::fs::{CWD, FileType, OFlags, fstat};
 use rustix::io::Errno;
 
 use crate::console::Output;
@@ -174,9 +174,13 @@ fn new_name(file: &OsStr) -> OsString {
 }
 
 fn cannot_open(file: &OsStr, errno: Errno) -> String {
+    cannot("open", file, errno)
+}
+
+fn cannot(step: &str, file: &OsStr, errno: Errno) -> String {
     let words = format!("{}", Reason(errno));
     let words = words.split('(').next().unwrap_or_default().trim_ascii_end();
-    format!("cannot open `{}': {words}", file.display())
+    format!("cannot {step} `{}': {words}", file.display())
 }
 
 /// Reads the whole file; one that is not there is made first.
@@ -191,8 +195,13 @@ fn load(file: &OsStr) -> Result<EnvBlock<Vec<u8>>, String> {
         opened => opened,
     }
     .map_err(|errno| cannot_open(file, errno))?;
-    // What has no end, as files in /proc, is empty to the tool.
-    let len = device.seek(SeekFrom::End(0)).unwrap_or_default();
+    // A regular file is as long as it says, and those in /proc say 0: such is C's fseek.
+    let stat = fstat(device.fd()).map_err(|errno| cannot("seek", file, errno))?;
+    let len = if FileType::from_raw_mode(stat.st_mode).is_file() {
+        stat.st_size.unsigned_abs()
+    } else {
+        device.seek(SeekFrom::End(0)).map_err(|error| cannot("seek", file, error.0))?
+    };
     let len = usize::try_from(len).ok().filter(|len| *len <= LEN_MAX).ok_or("out of memory")?;
     let mut bytes = vec![0; len];
     device.seek(SeekFrom::Start(0)).map_err(|error| cannot_open(file, error.0))?;
