@@ -14,10 +14,22 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub struct Folder(PathBuf);
 
 impl Folder {
+    /// In memory where that can be had: the program syncs what it writes, and tests need not wait for a disk.
     pub fn new() -> Folder {
+        let shared = Path::new("/dev/shm");
+        let in_memory = std::env::var_os("TMPDIR").is_none() && shared.is_dir();
+        Folder::within(if in_memory { shared.to_owned() } else { std::env::temp_dir() })
+    }
+
+    /// Where programs can be run.
+    pub fn on_disk() -> Folder {
+        Folder::within(std::env::temp_dir())
+    }
+
+    fn within(base: PathBuf) -> Folder {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("ksolo-test-{}-{number}", std::process::id()));
+        let path = base.join(format!("ksolo-test-{}-{number}", std::process::id()));
         fs::create_dir_all(&path).unwrap();
         Folder(path)
     }
