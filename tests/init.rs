@@ -1,4 +1,11 @@
 //! The boot stage on files: the word for `/init`, the mark, and the repair of the env block.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a test that panics has failed"
+)]
 
 mod scene;
 

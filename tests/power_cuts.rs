@@ -3,6 +3,13 @@
 //!
 //! The medium here is a strict one: a sector of 512 bytes is written whole or not at all, and of what was not synced any
 //! part, in any order, may have reached it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a test that panics has failed"
+)]
 
 use embedded_io::{ErrorKind, ErrorType, Read, Seek, SeekFrom, Write};
 use kubesolo_boot::boot::BootState;
