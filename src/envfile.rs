@@ -44,6 +44,12 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// Before anything is read. It is filled in place: two kilobytes are not worth moving about.
+    #[inline(always)]
+    pub const fn nothing() -> Loaded {
+        Loaded { first: Found::nothing(Flaw::Missing), second: Found::nothing(Flaw::Missing) }
+    }
+
     /// The block to go by and where it came from; `None` if neither file is an env block.
     pub fn chosen(&self) -> Option<(EnvBlock<&[u8]>, Source)> {
         envstore::choose(&self.first, &self.second)
@@ -103,11 +109,9 @@ impl EnvFiles {
     }
 
     /// Reads both copies.
-    pub fn load(&mut self) -> Loaded {
-        let mut loaded = Loaded { first: Found::nothing(Flaw::Missing), second: Found::nothing(Flaw::Missing) };
+    pub fn load(&mut self, loaded: &mut Loaded) {
         self.first.read(&mut loaded.first);
         self.second.read(&mut loaded.second);
-        loaded
     }
 
     /// Makes both copies hold `new`, the first before the second; what holds it already is not written. A second copy
@@ -131,7 +135,8 @@ impl EnvFiles {
     /// # Errors
     /// [`Exit::Io`].
     pub fn create(&mut self) -> Result<(), Failure> {
-        let mut loaded = self.load();
+        let mut loaded = Loaded::nothing();
+        self.load(&mut loaded);
         self.store(&mut loaded, &EnvBlock::blank(), true)
     }
 }

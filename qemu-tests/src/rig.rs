@@ -94,6 +94,8 @@ impl Drop for Rig {
 /// A rule fails each write that touches its one sector; a filesystem writes whole blocks of 1 KiB or more.
 fn blkdebug_rules(start: u64, len: u64) -> String {
     let sectors = (start / 512..(start + len) / 512).step_by(2);
-    let rule = |sector| format!("[inject-error]\nevent = \"none\"\niotype = \"write\"\nerrno = \"5\"\nsector = \"{sector}\"\n");
+    let rule = |sector| {
+        format!("[inject-error]\nevent = \"none\"\niotype = \"write\"\nerrno = \"5\"\nsector = \"{sector}\"\n")
+    };
     sectors.map(rule).collect()
 }

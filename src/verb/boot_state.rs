@@ -2,6 +2,7 @@
 
 use crate::boot::{BootState, Refused};
 use crate::envblk::{EnvBlock, ONE_SECTOR};
+use crate::envfile::Loaded;
 use crate::envstore::{Bytes, fits_one_sector};
 use crate::failure::{Exit, Failure};
 use crate::host::Host;
@@ -50,7 +51,8 @@ pub type Transition<'a> = dyn Fn(BootState, Slot) -> Result<BootState, Failure> 
 /// That of `transition`; [`Exit::NoBlock`], [`Exit::Io`], [`Exit::Busy`], and those of finding the disk.
 pub fn change(host: &Host<'_>, transition: &Transition<'_>) -> Result<BootState, Failure> {
     let mut files = host.env_files(Access::Write)?;
-    let mut loaded = files.load();
+    let mut loaded = Loaded::nothing();
+    files.load(&mut loaded);
     let state = host.reading(&loaded)?.state;
     let new = transition(state, host.booted(state.active)?)?;
     let mut block = loaded.block()?.sound();

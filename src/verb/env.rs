@@ -4,6 +4,7 @@ use core::fmt::Write;
 
 use crate::console::Output;
 use crate::envblk::EnvBlock;
+use crate::envfile::Loaded;
 use crate::envstore::{Bytes, fits_one_sector};
 use crate::failure::{Exit, Failure};
 use crate::host::Host;
@@ -16,7 +17,8 @@ use super::boot_state::too_big;
 /// # Errors
 /// [`Exit::NoBlock`]; those of finding the disk.
 pub fn list(host: &Host<'_>, out: &mut Output<'_>) -> Result<(), Failure> {
-    let loaded = host.env_files(Access::Read)?.load();
+    let mut loaded = Loaded::nothing();
+    host.env_files(Access::Read)?.load(&mut loaded);
     let block = loaded.block()?;
     for var in block.variables() {
         out.bytes(var.name);
@@ -32,7 +34,8 @@ pub fn list(host: &Host<'_>, out: &mut Output<'_>) -> Result<(), Failure> {
 /// # Errors
 /// As [`list`].
 pub fn list_json(host: &Host<'_>, out: &mut Output<'_>) -> Result<(), Failure> {
-    let loaded = host.env_files(Access::Read)?.load();
+    let mut loaded = Loaded::nothing();
+    host.env_files(Access::Read)?.load(&mut loaded);
     let mut separator = "{";
     let block = loaded.block()?;
     for var in block.variables() {
@@ -52,7 +55,8 @@ pub fn list_json(host: &Host<'_>, out: &mut Output<'_>) -> Result<(), Failure> {
 /// # Errors
 /// [`Exit::No`] if it is not set; as [`list`].
 pub fn get(host: &Host<'_>, name: &str, out: &mut Output<'_>) -> Result<(), Failure> {
-    let loaded = host.env_files(Access::Read)?.load();
+    let mut loaded = Loaded::nothing();
+    host.env_files(Access::Read)?.load(&mut loaded);
     let block = loaded.block()?;
     let value = block
         .get(name)
@@ -105,7 +109,8 @@ fn change(
     edit: &dyn Fn(&mut EnvBlock<Bytes>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut files = host.env_files(Access::Write)?;
-    let mut loaded = files.load();
+    let mut loaded = Loaded::nothing();
+    files.load(&mut loaded);
     let mut block = loaded.block()?.sound();
     edit(&mut block)?;
     if !fits_one_sector(&block) {

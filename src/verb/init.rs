@@ -64,6 +64,11 @@ pub fn run(host: &Host<'_>, notes: &Notes) -> Exit {
             }
         }
         (Err(failure), Ok(())) => go_on_degraded(notes, &failure),
+        // Neither block nor data: a system without a driver for its disk, and on trial that is the trial's fault.
+        (Err(failure), Err(_)) if host.cmdline().is_trial() => {
+            notes.say(format_args!("init: reboot: {failure}"));
+            Exit::Reboot
+        }
         (Err(failure), Err(also)) => {
             notes.say(format_args!("init: {also}"));
             go_on_degraded(notes, &failure)
@@ -110,7 +115,8 @@ fn wait_for_disk(host: &Host<'_>) {
 fn read_record(host: &Host<'_>, notes: &Notes) -> Result<Record, Failure> {
     let told = host.booted_if_known()?;
     let mut files = host.env_files(Access::Write)?;
-    let mut loaded = files.load();
+    let mut loaded = Loaded::nothing();
+    files.load(&mut loaded);
     let (mut block, mut state) = read_state(host, notes, &loaded, told);
     let booted = told.unwrap_or(state.active);
 

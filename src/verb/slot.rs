@@ -1,6 +1,7 @@
 //! `slot`: the slots' states, seen and put right by hand.
 
 use crate::boot::BootState;
+use crate::envfile::Loaded;
 use crate::failure::{Exit, Failure};
 use crate::host::Host;
 use crate::mount::Access;
@@ -13,7 +14,8 @@ use super::boot_state::change;
 /// # Errors
 /// [`Exit::NoBlock`]; those of finding the disk.
 pub fn show(host: &Host<'_>) -> Result<BootState, Failure> {
-    let loaded = host.env_files(Access::Read)?.load();
+    let mut loaded = Loaded::nothing();
+    host.env_files(Access::Read)?.load(&mut loaded);
     Ok(host.reading(&loaded)?.state)
 }
 

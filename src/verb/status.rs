@@ -8,6 +8,7 @@ use crate::boot::{BootState, Doubt};
 use crate::console::Output;
 use crate::device::Device;
 use crate::disk::Path;
+use crate::envfile::Loaded;
 use crate::envstore::{Found, Source};
 use crate::failure::Failure;
 use crate::host::Host;
@@ -38,7 +39,8 @@ impl Status {
     /// # Errors
     /// [`crate::failure::Exit::NoBlock`]; those of finding the disk.
     pub fn read(host: &Host<'_>) -> Result<Status, Failure> {
-        let loaded = host.env_files(Access::Read)?.load();
+        let mut loaded = Loaded::nothing();
+        host.env_files(Access::Read)?.load(&mut loaded);
         let reading = host.reading(&loaded)?;
         let source = loaded.chosen().map_or(Source::Remains, |(_, source)| source);
         Ok(Status {
