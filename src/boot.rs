@@ -37,9 +37,12 @@ pub const TRIES: u8 = 3;
 /// What is left of them when GRUB itself falls back: it spends the first one at once.
 const TRIES_AFTER_FALLBACK: u8 = 2;
 
-/// Names of the variables, in the order in which a new block has them.
-pub const VARIABLES: [&str; 6] =
-    ["active_slot", "boot_counter", "boot_success", Slot::A.variable(), Slot::B.variable(), "rollback_from"];
+/// Names of the variables that every block has, in the order in which a new one has them.
+const VARIABLES: [&str; 5] = [ACTIVE_SLOT, BOOT_COUNTER, BOOT_SUCCESS, Slot::A.variable(), Slot::B.variable()];
+const ACTIVE_SLOT: &str = "active_slot";
+const BOOT_COUNTER: &str = "boot_counter";
+const BOOT_SUCCESS: &str = "boot_success";
+const ROLLBACK_FROM: &str = "rollback_from";
 
 /// What boots next, and how often it may still fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,7 +139,7 @@ pub struct Reading {
 
 /// Whether GRUB can go by this block: it names the active slot.
 pub fn names_a_slot<B: AsRef<[u8]>>(block: &EnvBlock<B>) -> bool {
-    block.get("active_slot").and_then(parse_slot).is_some()
+    block.get(ACTIVE_SLOT).and_then(parse_slot).is_some()
 }
 
 impl BootState {
@@ -181,43 +184,48 @@ impl BootState {
         };
         let (a, b) = (slot_state(Slot::A), slot_state(Slot::B));
 
-        let active = block.get("active_slot").and_then(parse_slot).unwrap_or_else(|| {
+        let active = block.get(ACTIVE_SLOT).and_then(parse_slot).unwrap_or_else(|| {
             let safe = if a != SlotState::Good && b == SlotState::Good { Slot::B } else { Slot::A };
             doubt(Doubt::Active(safe));
             safe
         });
-        let counter = block.get("boot_counter").and_then(parse_counter).unwrap_or_else(|| {
+        let counter = block.get(BOOT_COUNTER).and_then(parse_counter).unwrap_or_else(|| {
             doubt(Doubt::Counter);
             TRIES
         });
-        let success = block.get("boot_success");
+        let success = block.get(BOOT_SUCCESS);
         if !success.is_some_and(|value| value.is("0") || value.is("1")) {
             doubt(Doubt::Success);
         }
         let success = success.is_some_and(|value| value.is("1"));
-        let rollback_from = block.get("rollback_from").and_then(parse_slot);
+        let rollback_from = block.get(ROLLBACK_FROM).and_then(parse_slot);
         Reading { state: BootState { active, counter, success, a, b, rollback_from }, doubts }
     }
 
-    /// Puts the state into the block: a variable that is there keeps its place, a missing one is appended, and a name
-    /// that stood twice stands once. Changes memory only.
+    /// Puts the state into the block: a variable that is there keeps its place, a missing one is appended. Give it a
+    /// block that is [`EnvBlock::sound`], where no name stands twice. Changes memory only.
     ///
     /// # Errors
     /// [`BlockError::NoRoom`]; the block may then hold a part of the state and must not be written.
     pub fn write_to<B: AsRef<[u8]> + AsMut<[u8]>>(&self, block: &mut EnvBlock<B>) -> Result<(), BlockError> {
-        let [active, counter, success, a, b, rollback_from] = VARIABLES;
         let digit = match self.counter {
             0 => "0",
             1 => "1",
             2 => "2",
             _ => "3",
         };
-        set_once(block, active, Some(self.active.name()))?;
-        set_once(block, counter, Some(digit))?;
-        set_once(block, success, Some(if self.success { "1" } else { "0" }))?;
-        set_once(block, a, Some(self.a.name()))?;
-        set_once(block, b, Some(self.b.name()))?;
-        set_once(block, rollback_from, self.rollback_from.map(Slot::name))
+        let success = if self.success { "1" } else { "0" };
+        let values = [self.active.name(), digit, success, self.a.name(), self.b.name()];
+        for (name, value) in VARIABLES.iter().zip(values) {
+            block.set(name.as_bytes(), value.as_bytes())?;
+        }
+        match self.rollback_from {
+            Some(slot) => block.set(ROLLBACK_FROM.as_bytes(), slot.name().as_bytes()),
+            None => {
+                block.unset(ROLLBACK_FROM.as_bytes());
+                Ok(())
+            }
+        }
     }
 
     /// What that slot holds.
@@ -246,8 +254,9 @@ impl BootState {
         }
         let marked = match self.slot(booted) {
             SlotState::Good => BootState { success: true, counter: TRIES, ..self },
-            SlotState::Trial if init_decides => BootState { success: true, counter: TRIES, ..self }
-                .with_slot(booted, SlotState::Good),
+            SlotState::Trial if init_decides => {
+                BootState { success: true, counter: TRIES, ..self }.with_slot(booted, SlotState::Good)
+            }
             _ => return None,
         };
         (marked != self).then_some(marked)
@@ -370,22 +379,6 @@ fn parse_counter(value: Value<'_>) -> Option<u8> {
     }
 }
 
-/// Leaves exactly one variable of that name (or none for `None`), in the place of the first.
-fn set_once<B: AsRef<[u8]> + AsMut<[u8]>>(
-    block: &mut EnvBlock<B>,
-    name: &str,
-    value: Option<&str>,
-) -> Result<(), BlockError> {
-    let keep = usize::from(value.is_some());
-    while block.variables().filter(|var| var.name == name.as_bytes()).count() > keep {
-        block.unset(name.as_bytes());
-    }
-    match value {
-        Some(value) if !block.get(name).is_some_and(|old| old.is(value)) => block.set(name.as_bytes(), value.as_bytes()),
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -416,9 +409,9 @@ mod tests {
         Slot::BOTH.into_iter().flat_map(|active| {
             (0..=TRIES).flat_map(move |counter| {
                 [false, true].into_iter().flat_map(move |success| {
-                    ALL_STATES.into_iter().flat_map(move |a| {
-                        ALL_STATES.into_iter().map(move |b| state(active, counter, success, a, b))
-                    })
+                    ALL_STATES
+                        .into_iter()
+                        .flat_map(move |a| ALL_STATES.into_iter().map(move |b| state(active, counter, success, a, b)))
                 })
             })
         })
@@ -458,13 +451,25 @@ mod tests {
             ),
             (
                 "no active slot, nothing good: A",
-                &[("active_slot", "C"), ("boot_counter", "1"), ("boot_success", "0"), ("slot_A", "trial"), ("slot_B", "staged")],
+                &[
+                    ("active_slot", "C"),
+                    ("boot_counter", "1"),
+                    ("boot_success", "0"),
+                    ("slot_A", "trial"),
+                    ("slot_B", "staged"),
+                ],
                 state(Slot::A, 1, false, Trial, Staged),
                 &[Doubt::Active(Slot::A)],
             ),
             (
                 "values that are none",
-                &[("active_slot", "A"), ("boot_counter", "10"), ("boot_success", "yes"), ("slot_A", "fine"), ("slot_B", "")],
+                &[
+                    ("active_slot", "A"),
+                    ("boot_counter", "10"),
+                    ("boot_success", "yes"),
+                    ("slot_A", "fine"),
+                    ("slot_B", ""),
+                ],
                 state(Slot::A, 3, false, Bad, Bad),
                 &[Doubt::State(Slot::A), Doubt::State(Slot::B), Doubt::Counter, Doubt::Success],
             ),
@@ -481,12 +486,13 @@ mod tests {
         let mut bytes = *block(&[("active_slot", "A"), ("active_slox", "B")]).bytes().first_chunk::<1024>().unwrap();
         let at = bytes.windows(11).position(|window| window == b"active_slox").unwrap();
         bytes[at + 10] = b't';
-        let mut twice = EnvBlock::parse(bytes).unwrap();
+        let twice = EnvBlock::parse(bytes).unwrap();
         let reading = BootState::read_safely(&twice, |_| true);
         assert_eq!(reading.state.active, Slot::B);
-        reading.state.write_to(&mut twice).unwrap();
-        assert_eq!(twice.variables().filter(|var| var.name == b"active_slot").count(), 1);
-        assert!(twice.get("active_slot").unwrap().is("B"));
+        let mut once = twice.sound();
+        reading.state.write_to(&mut once).unwrap();
+        assert_eq!(once.variables().filter(|var| var.name == b"active_slot").count(), 1);
+        assert!(once.get(ACTIVE_SLOT).unwrap().is("B"));
     }
 
     #[test]

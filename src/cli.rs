@@ -1,11 +1,9 @@
 //! The command line: verbs and flags, and the help that teaches them.
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::format;
 use std::string::String;
 use std::vec::Vec;
-
-use lexopt::Arg::{Long, Short, Value};
 
 use crate::failure::{Exit, Failure};
 use crate::host::Flags;
@@ -85,125 +83,141 @@ Flags:
 ";
 
 /// What is asked for.
-#[derive(Clone, Debug)]
-pub struct Call {
-    /// The verb and its arguments.
-    pub verb: Verb,
+#[derive(Clone, Debug, Default)]
+pub struct Call<'a> {
+    words: Vec<&'a str>,
+    help: bool,
+    version: bool,
     /// `--json`.
     pub json: bool,
     /// `--reboot`.
     pub reboot: bool,
     /// The flags that say which machine is meant.
-    pub flags: Flags,
+    pub flags: Flags<'a>,
 }
 
-/// The verbs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The verbs, with their arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the help text describes each verb")]
-pub enum Verb {
-    Help(String),
+pub enum Verb<'a> {
+    Help(&'a str),
     Version,
     Status,
     Rollback,
     Commit,
     SlotShow,
-    SlotSet(String, String),
+    SlotSet(&'a str, &'a str),
     EnvList,
-    EnvGet(String),
-    EnvSet(Vec<String>),
-    EnvUnset(Vec<String>),
+    EnvGet(&'a str),
+    EnvSet(&'a [&'a str]),
+    EnvUnset(&'a [&'a str]),
     EnvCreate,
     Probe,
-    Find(String),
+    Find(&'a str),
     Init,
 }
 
-impl Call {
-    /// Reads the arguments behind the program's name.
+impl<'a> Call<'a> {
+    /// Takes the arguments behind the program's name apart into flags and words. Flags stand anywhere; a value follows
+    /// its flag, as `--flag VALUE` or `--flag=VALUE`; behind `--` there are only words.
     ///
     /// # Errors
     /// [`Exit::Usage`].
-    pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Call, Failure> {
-        let mut words: Vec<String> = Vec::new();
-        let mut flags = Flags::default();
-        let (mut json, mut reboot, mut help, mut version) = (false, false, false, false);
-        let mut parser = lexopt::Parser::from_args(arguments);
-        let wrong = |error: lexopt::Error| usage(&format!("{error}"));
-        while let Some(argument) = parser.next().map_err(wrong)? {
-            let flag = match argument {
-                Value(word) => {
-                    words.push(word.into_string().map_err(|word| usage(&format!("{word:?}: not UTF-8")))?);
-                    continue;
-                }
-                Short('h') | Long("help") => {
-                    help = true;
-                    continue;
-                }
-                Short('V') | Long("version") => {
-                    version = true;
-                    continue;
-                }
-                Long("json") => {
-                    json = true;
-                    continue;
-                }
-                Long("reboot") => {
-                    reboot = true;
-                    continue;
-                }
-                Long("disk") => &mut flags.disk,
-                Long("grubenv") => &mut flags.grubenv,
-                Long("data") => &mut flags.data,
-                Long("cmdline") => &mut flags.cmdline,
-                Long("sys") => &mut flags.sys,
-                Long("dev") => &mut flags.dev,
-                Long("conf") => &mut flags.conf,
-                other => return Err(wrong(other.unexpected())),
+    pub fn parse(arguments: &[&'a OsStr]) -> Result<Call<'a>, Failure> {
+        let mut call = Call::default();
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
+            let argument = text(argument)?;
+            let (flag, value) = match argument.split_once('=') {
+                Some((flag, value)) if flag.starts_with("--") => (flag, Some(value)),
+                _ => (argument, None),
             };
-            let value = parser.value().map_err(wrong)?;
-            *flag = Some(value.into_string().map_err(|word| usage(&format!("{word:?}: not UTF-8")))?);
+            let place = match flag {
+                "--" => {
+                    for word in arguments.by_ref() {
+                        call.words.push(text(word)?);
+                    }
+                    continue;
+                }
+                "--disk" => &mut call.flags.disk,
+                "--grubenv" => &mut call.flags.grubenv,
+                "--data" => &mut call.flags.data,
+                "--cmdline" => &mut call.flags.cmdline,
+                "--sys" => &mut call.flags.sys,
+                "--dev" => &mut call.flags.dev,
+                "--conf" => &mut call.flags.conf,
+                _ => {
+                    let switch = match argument {
+                        "-h" | "--help" => &mut call.help,
+                        "-V" | "--version" => &mut call.version,
+                        "--json" => &mut call.json,
+                        "--reboot" => &mut call.reboot,
+                        _ if argument.starts_with('-') => return Err(usage(argument, "no such flag")),
+                        word => {
+                            call.words.push(word);
+                            continue;
+                        }
+                    };
+                    *switch = true;
+                    continue;
+                }
+            };
+            *place = match (value, arguments.as_slice()) {
+                (Some(value), _) => Some(value),
+                (None, [value, rest @ ..]) => {
+                    arguments = rest.iter();
+                    Some(text(value)?)
+                }
+                (None, []) => return Err(usage(flag, "needs a value")),
+            };
         }
-        let verb = if version {
-            Verb::Version
-        } else if help {
-            Verb::Help(words.first().cloned().unwrap_or_default())
-        } else {
-            parse_verb(&words)?
-        };
-        Ok(Call { verb, json, reboot, flags })
+        Ok(call)
+    }
+
+    /// The verb that the words make.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`].
+    pub fn verb(&self) -> Result<Verb<'_>, Failure> {
+        if self.version {
+            return Ok(Verb::Version);
+        }
+        if self.help {
+            return Ok(Verb::Help(self.words.first().copied().unwrap_or_default()));
+        }
+        Ok(match self.words.as_slice() {
+            [] | ["help"] => Verb::Help(""),
+            ["help", verb] => Verb::Help(verb),
+            ["status"] => Verb::Status,
+            ["rollback"] => Verb::Rollback,
+            ["commit"] => Verb::Commit,
+            ["slot"] | ["slot", "show"] => Verb::SlotShow,
+            ["slot", "set", slot, state] => Verb::SlotSet(slot, state),
+            ["env"] | ["env", "list"] => Verb::EnvList,
+            ["env", "get", name] => Verb::EnvGet(name),
+            ["env", "set", pairs @ ..] if !pairs.is_empty() => Verb::EnvSet(pairs),
+            ["env", "unset", names @ ..] if !names.is_empty() => Verb::EnvUnset(names),
+            ["env", "create"] => Verb::EnvCreate,
+            ["probe"] => Verb::Probe,
+            ["find", name] => Verb::Find(name),
+            ["init"] => Verb::Init,
+            [verb, ..] => {
+                return Err(match VERBS.iter().find(|help| help.verb == *verb) {
+                    Some(help) if help.arguments.is_empty() => usage(verb, "takes no arguments"),
+                    Some(help) => Failure::new(Exit::Usage, format_args!("{verb} takes: {}", help.arguments)),
+                    None => usage(verb, "no such verb"),
+                });
+            }
+        })
     }
 }
 
-fn parse_verb(words: &[String]) -> Result<Verb, Failure> {
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let owned = |words: &[&str]| words.iter().map(|word| String::from(*word)).collect();
-    Ok(match words.as_slice() {
-        [] | ["help"] => Verb::Help(String::new()),
-        ["help", verb] => Verb::Help(String::from(*verb)),
-        ["status"] => Verb::Status,
-        ["rollback"] => Verb::Rollback,
-        ["commit"] => Verb::Commit,
-        ["slot"] | ["slot", "show"] => Verb::SlotShow,
-        ["slot", "set", slot, state] => Verb::SlotSet(String::from(*slot), String::from(*state)),
-        ["env"] | ["env", "list"] => Verb::EnvList,
-        ["env", "get", name] => Verb::EnvGet(String::from(*name)),
-        ["env", "set", pairs @ ..] if !pairs.is_empty() => Verb::EnvSet(owned(pairs)),
-        ["env", "unset", names @ ..] if !names.is_empty() => Verb::EnvUnset(owned(names)),
-        ["env", "create"] => Verb::EnvCreate,
-        ["probe"] => Verb::Probe,
-        ["find", name] => Verb::Find(String::from(*name)),
-        ["init"] => Verb::Init,
-        [verb, ..] => {
-            return Err(match VERBS.iter().find(|help| help.verb == *verb) {
-                Some(help) => usage(&format!("{verb} takes: {}", help.arguments)),
-                None => usage(&format!("{verb}: no such verb")),
-            });
-        }
-    })
+fn text(word: &OsStr) -> Result<&str, Failure> {
+    word.to_str().ok_or_else(|| Failure::new(Exit::Usage, format_args!("{}: not UTF-8", word.display())))
 }
 
-fn usage(problem: &str) -> Failure {
-    Failure::new(Exit::Usage, format_args!("{problem}; see kubesolo-boot --help"))
+fn usage(word: &str, problem: &str) -> Failure {
+    Failure::new(Exit::Usage, format_args!("{word}: {problem}; see kubesolo-boot --help"))
 }
 
 /// The help for one verb, or for all of them if there is no such verb.
@@ -230,28 +244,42 @@ pub fn help(verb: &str) -> String {
 mod tests {
     use super::*;
 
-    fn parse(line: &str) -> Result<Call, Failure> {
-        Call::parse(line.split_whitespace().map(OsString::from))
+    fn words(line: &str) -> Vec<&OsStr> {
+        line.split_whitespace().map(OsStr::new).collect()
     }
 
     #[test]
     fn verbs_and_flags_are_read_in_any_order() {
-        let call = parse("--grubenv /tmp/x rollback --reboot").unwrap();
-        assert_eq!((call.verb, call.reboot, call.flags.grubenv.as_deref()), (Verb::Rollback, true, Some("/tmp/x")));
-        assert_eq!(parse("env set a=1 --json b=2").unwrap().verb, Verb::EnvSet(["a=1".into(), "b=2".into()].into()));
-        assert_eq!(parse("").unwrap().verb, Verb::Help(String::new()));
-        assert_eq!(parse("slot set --help").unwrap().verb, Verb::Help("slot".into()));
+        let words = words("--grubenv /tmp/x rollback --reboot --disk=/dev/sda");
+        let call = Call::parse(&words).unwrap();
+        assert_eq!((call.verb().unwrap(), call.reboot), (Verb::Rollback, true));
+        assert_eq!((call.flags.grubenv, call.flags.disk), (Some("/tmp/x"), Some("/dev/sda")));
+    }
+
+    #[test]
+    fn arguments_go_to_their_verb() {
+        let rows: &[(&str, Verb<'_>)] = &[
+            ("", Verb::Help("")),
+            ("env set a=1 --json b=2", Verb::EnvSet(&["a=1", "b=2"])),
+            ("env set -- --a=1", Verb::EnvSet(&["--a=1"])),
+            ("slot set --help", Verb::Help("slot")),
+            ("slot", Verb::SlotShow),
+        ];
+        for (line, want) in rows {
+            assert_eq!(Call::parse(&words(line)).unwrap().verb().unwrap(), *want, "{line}");
+        }
     }
 
     #[test]
     fn what_is_not_understood_is_named() {
         for (line, want) in [
             ("frobnicate", "frobnicate: no such verb; see kubesolo-boot --help"),
-            ("slot set A", "slot takes: show [--json] | set A|B empty|staged|trial|good|bad; see kubesolo-boot --help"),
-            ("status --frob", "invalid option '--frob'; see kubesolo-boot --help"),
-            ("--disk", "missing argument for option '--disk'; see kubesolo-boot --help"),
+            ("slot set A", "slot takes: show [--json] | set A|B empty|staged|trial|good|bad"),
+            ("init now", "init: takes no arguments; see kubesolo-boot --help"),
+            ("status --frob", "--frob: no such flag; see kubesolo-boot --help"),
+            ("--disk", "--disk: needs a value; see kubesolo-boot --help"),
         ] {
-            let failure = parse(line).unwrap_err();
+            let failure = Call::parse(&words(line)).and_then(|call| call.verb().map(|_| ())).unwrap_err();
             assert_eq!((failure.exit, format!("{failure}")), (Exit::Usage, want.into()), "{line}");
         }
     }

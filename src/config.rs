@@ -44,8 +44,8 @@ impl core::fmt::Display for Problem<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Problem::UnknownKey(key) => write!(f, "unknown key {key}"),
-            Problem::BadValue(key, value) => write!(f, "{key} cannot be {value:?}"),
-            Problem::NoValue(line) => write!(f, "{line:?} is not key=value"),
+            Problem::BadValue(key, value) => write!(f, "{key} cannot be '{value}'"),
+            Problem::NoValue(line) => write!(f, "'{line}' is not key=value"),
         }
     }
 }
@@ -55,7 +55,7 @@ impl Config {
     pub fn parse<'a>(text: &'a str, mut problem: impl FnMut(u32, Problem<'a>)) -> Config {
         let mut config = Config::default();
         for (line, number) in text.lines().zip(1..) {
-            let line = line.trim();
+            let line = line.trim_ascii();
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
@@ -63,7 +63,7 @@ impl Config {
                 problem(number, Problem::NoValue(line));
                 continue;
             };
-            match (key.trim(), value.trim()) {
+            match (key.trim_ascii(), value.trim_ascii()) {
                 ("mark", "init") => config.mark = Mark::Init,
                 ("mark", "healthcheck") => config.mark = Mark::Healthcheck,
                 ("mark", value) => problem(number, Problem::BadValue("mark", value)),
@@ -98,11 +98,7 @@ mod tests {
         assert_eq!(config, Config::default());
         assert_eq!(
             problems,
-            [
-                (1, Problem::BadValue("mark", "maybe")),
-                (3, Problem::UnknownKey("marks")),
-                (4, Problem::NoValue("init"))
-            ]
+            [(1, Problem::BadValue("mark", "maybe")), (3, Problem::UnknownKey("marks")), (4, Problem::NoValue("init"))]
         );
     }
 }

@@ -4,15 +4,18 @@ use core::fmt;
 
 use embedded_io::{ErrorKind, ErrorType, Read, Seek, SeekFrom, Write};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{Advice, Mode, OFlags, fadvise, fdatasync, openat, seek};
-use rustix::io::{Errno, read, write};
+use rustix::fs::{Advice, Mode, OFlags, fadvise, fdatasync, openat};
+use rustix::io::{Errno, pread, pwrite};
 use rustix::path::Arg;
 
 use crate::failure::Reason;
 use crate::storage::Storage;
 
-/// An open file or block device. Reads and writes move one common position.
-pub struct Device(OwnedFd);
+/// An open file or block device. Its position is kept here, so that moving it costs no system call.
+pub struct Device {
+    fd: OwnedFd,
+    position: u64,
+}
 
 impl Device {
     /// Opens `path`, relative to `folder`.
@@ -20,12 +23,19 @@ impl Device {
     /// # Errors
     /// The kernel's.
     pub fn open(folder: impl AsFd, path: impl Arg, flags: OFlags) -> Result<Device, Errno> {
-        openat(folder, path, flags | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH).map(Device)
+        openat(folder, path, flags | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH)
+            .map(|fd| Device { fd, position: 0 })
+    }
+
+    fn advance(&mut self, moved: Result<usize, Errno>) -> Result<usize, IoError> {
+        let count = moved?;
+        self.position = self.position.saturating_add(count as u64);
+        Ok(count)
     }
 
     /// The file descriptor, for what a [`Storage`] does not do.
     pub fn fd(&self) -> &OwnedFd {
-        &self.0
+        &self.fd
     }
 }
 
@@ -60,9 +70,9 @@ impl ErrorType for Device {
 impl Read for Device {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, IoError> {
         loop {
-            match read(&self.0, &mut *buffer) {
+            match pread(&self.fd, &mut *buffer, self.position) {
                 Err(Errno::INTR) => {}
-                result => return Ok(result?),
+                result => return self.advance(result),
             }
         }
     }
@@ -71,9 +81,9 @@ impl Read for Device {
 impl Write for Device {
     fn write(&mut self, bytes: &[u8]) -> Result<usize, IoError> {
         loop {
-            match write(&self.0, bytes) {
+            match pwrite(&self.fd, bytes, self.position) {
                 Err(Errno::INTR) => {}
-                result => return Ok(result?),
+                result => return self.advance(result),
             }
         }
     }
@@ -85,21 +95,21 @@ impl Write for Device {
 
 impl Seek for Device {
     fn seek(&mut self, to: SeekFrom) -> Result<u64, IoError> {
-        let to = match to {
-            SeekFrom::Start(at) => rustix::fs::SeekFrom::Start(at),
-            SeekFrom::End(at) => rustix::fs::SeekFrom::End(at),
-            SeekFrom::Current(at) => rustix::fs::SeekFrom::Current(at),
+        self.position = match to {
+            SeekFrom::Start(at) => at,
+            SeekFrom::End(by) => rustix::fs::seek(&self.fd, rustix::fs::SeekFrom::End(by))?,
+            SeekFrom::Current(by) => self.position.checked_add_signed(by).ok_or(IoError(Errno::INVAL))?,
         };
-        Ok(seek(&self.0, to)?)
+        Ok(self.position)
     }
 }
 
 impl Storage for Device {
     fn sync(&mut self) -> Result<(), IoError> {
-        Ok(fdatasync(&self.0)?)
+        Ok(fdatasync(&self.fd)?)
     }
 
     fn drop_cache(&mut self) -> Result<(), IoError> {
-        Ok(fadvise(&self.0, 0, None, Advice::DontNeed)?)
+        Ok(fadvise(&self.fd, 0, None, Advice::DontNeed)?)
     }
 }

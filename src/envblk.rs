@@ -73,9 +73,16 @@ impl fmt::Display for Defect {
     }
 }
 
+/// Names compared with each other in the search for duplicates; a block of 1024 bytes hardly holds more.
+const NAMES_MAX: usize = 64;
+
 /// An environment block over borrowed or owned bytes. Changes memory only.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EnvBlock<B>(B);
+pub struct EnvBlock<B> {
+    bytes: B,
+    /// Where the padding begins, if a newline stands before it.
+    room: Option<usize>,
+}
 
 impl EnvBlock<[u8; SIZE]> {
     /// A block without variables, the bytes that `grub-editenv create` writes.
@@ -84,7 +91,7 @@ impl EnvBlock<[u8; SIZE]> {
         for (to, from) in bytes.iter_mut().zip(HEADER.iter().chain(WARNING)) {
             *to = *from;
         }
-        EnvBlock(bytes)
+        EnvBlock { bytes, room: room_at(&bytes) }
     }
 }
 
@@ -101,17 +108,18 @@ impl<B: AsRef<[u8]>> EnvBlock<B> {
         if !bytes.as_ref().starts_with(HEADER) {
             return Err(Error::NoHeader);
         }
-        Ok(EnvBlock(bytes))
+        let room = room_at(bytes.as_ref());
+        Ok(EnvBlock { bytes, room })
     }
 
     /// The whole block, padding included.
     pub fn bytes(&self) -> &[u8] {
-        self.0.as_ref()
+        self.bytes.as_ref()
     }
 
     /// The variables in their order, duplicates included.
     pub fn variables(&self) -> Variables<'_> {
-        Variables { bytes: self.bytes(), at: HEADER.len() }
+        Variables { text: self.bytes().get(..self.text_len()).unwrap_or_default(), at: HEADER.len() }
     }
 
     /// The value that GRUB's `load_env` would give: the last one of that name.
@@ -121,7 +129,7 @@ impl<B: AsRef<[u8]>> EnvBlock<B> {
 
     /// Offset of the first byte behind the text, where the padding begins; the block's length if there is none.
     pub fn text_len(&self) -> usize {
-        room_at(self.bytes()).unwrap_or(self.bytes().len())
+        self.room.unwrap_or(self.bytes().len())
     }
 
     /// The same variables in a block without defects: GRUB's header and padding, each name once with the value that
@@ -137,17 +145,26 @@ impl<B: AsRef<[u8]>> EnvBlock<B> {
         block
     }
 
+    /// A block of the same variables that GRUB can save into: the same bytes if nothing is wrong with them.
+    pub fn sound(&self) -> EnvBlock<[u8; SIZE]> {
+        match self.bytes().first_chunk() {
+            Some(bytes) if self.defect().is_none() => EnvBlock { bytes: *bytes, room: self.room },
+            _ => self.rebuilt(),
+        }
+    }
+
     /// What would keep GRUB from saving into this block, if anything.
     pub fn defect(&self) -> Option<Defect> {
         let bytes = self.bytes();
         if bytes.len() != SIZE {
             return Some(Defect::Length(bytes.len()));
         }
-        if room_at(bytes).is_none_or(|at| at == bytes.len()) {
+        if self.room.is_none_or(|at| at == bytes.len()) {
             return Some(Defect::Padding);
         }
-        let twice = |var: Variable<'_>| self.variables().filter(|other| other.name == var.name).count() > 1;
-        self.variables().any(twice).then_some(Defect::Duplicate)
+        let names: heapless::Vec<&[u8], NAMES_MAX> = self.variables().take(NAMES_MAX).map(|var| var.name).collect();
+        let twice = |(place, name)| names.iter().take(place).any(|other| other == name);
+        names.iter().enumerate().any(twice).then_some(Defect::Duplicate)
     }
 }
 
@@ -157,7 +174,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> EnvBlock<B> {
     /// # Errors
     /// [`Error::NoRoom`]; the block is unchanged then.
     pub fn set(&mut self, name: &[u8], value: &[u8]) -> Result<(), Error> {
-        let room = room_at(self.bytes()).ok_or(Error::NoRoom)?;
+        let room = self.room.ok_or(Error::NoRoom)?;
         let needed = value.len().saturating_add(value.iter().filter(|byte| must_escape(**byte)).count());
         let at = match find(self.bytes(), name, room) {
             Some(at) => {
@@ -173,8 +190,9 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> EnvBlock<B> {
 
     /// Takes the first variable of that name out. Does nothing if there is none.
     pub fn unset(&mut self, name: &[u8]) {
-        let bytes = self.0.as_mut();
-        let Some(value_at) = find(bytes, name, bytes.len()) else { return };
+        let end = self.text_len();
+        let bytes = self.bytes.as_mut();
+        let Some(value_at) = find(bytes, name, end) else { return };
         let Some(len) = value_len(bytes, value_at) else { return };
         let start = value_at.saturating_sub(name.len()).saturating_sub(1);
         let end = value_at.saturating_add(len).saturating_add(1);
@@ -182,12 +200,13 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> EnvBlock<B> {
             bytes.copy_within(end.., start);
             let kept = bytes.len().saturating_sub(end.saturating_sub(start));
             bytes.iter_mut().skip(kept).for_each(|byte| *byte = PADDING);
+            self.room = room_at(bytes);
         }
     }
 
     /// Makes the `old` bytes at `at` `new` bytes long, taking from or giving to the padding at `room`.
     fn resize(&mut self, at: usize, old: usize, new: usize, room: usize) -> Result<(), Error> {
-        let bytes = self.0.as_mut();
+        let bytes = self.bytes.as_mut();
         let free = bytes.len().saturating_sub(room);
         if new > old && new.saturating_sub(old) > free {
             return Err(Error::NoRoom);
@@ -202,24 +221,26 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> EnvBlock<B> {
         if let Some(freed) = bytes.get_mut(text_end..room) {
             freed.fill(PADDING);
         }
+        self.room = Some(text_end);
         Ok(())
     }
 
     /// Writes `name=` and the final newline at `room`; gives the offset of the value between them.
     fn append(&mut self, name: &[u8], value_len: usize, room: usize) -> Result<usize, Error> {
-        let line = self.0.as_mut().get_mut(room..).ok_or(Error::NoRoom)?;
+        let line = self.bytes.as_mut().get_mut(room..).ok_or(Error::NoRoom)?;
         let value_at = name.len().saturating_add(1);
         let newline_at = value_at.saturating_add(value_len);
         *line.get_mut(newline_at).ok_or(Error::NoRoom)? = b'\n';
         for (to, from) in line.iter_mut().zip(name.iter().chain(b"=")) {
             *to = *from;
         }
+        self.room = Some(room.saturating_add(newline_at).saturating_add(1));
         Ok(room.saturating_add(value_at))
     }
 
     /// Writes the value with its backslashes at `at`, where the room for it has been made.
     fn escape_into(&mut self, at: usize, value: &[u8]) {
-        let mut place = self.0.as_mut().iter_mut().skip(at);
+        let mut place = self.bytes.as_mut().iter_mut().skip(at);
         for byte in value {
             if must_escape(*byte)
                 && let Some(to) = place.next()
@@ -265,7 +286,7 @@ impl<'a> Value<'a> {
 /// The variables of a block, first to last.
 #[derive(Clone, Debug)]
 pub struct Variables<'a> {
-    bytes: &'a [u8],
+    text: &'a [u8],
     at: usize,
 }
 
@@ -273,10 +294,10 @@ impl<'a> Iterator for Variables<'a> {
     type Item = Variable<'a>;
 
     fn next(&mut self) -> Option<Variable<'a>> {
-        while self.bytes.get(self.at) == Some(&b'#') {
-            self.at = next_line(self.bytes, self.at);
+        while self.text.get(self.at) == Some(&b'#') {
+            self.at = next_line(self.text, self.at);
         }
-        let rest = self.bytes.get(self.at..)?;
+        let rest = self.text.get(self.at..)?;
         let (name, behind) = rest.split_at_checked(rest.iter().position(|byte| *byte == b'=')?)?;
         let raw = behind.get(1..)?;
         let value = raw.get(..value_len(raw, 0)?)?;
@@ -292,19 +313,25 @@ fn must_escape(byte: u8) -> bool {
 
 /// Where the padding at the end begins, if a newline stands before it.
 fn room_at(bytes: &[u8]) -> Option<usize> {
-    let last = bytes.iter().rposition(|byte| *byte != PADDING)?;
-    (bytes.get(last) == Some(&b'\n')).then(|| last.saturating_add(1))
+    // In words first: the padding is most of the block.
+    let all_padding = |word: &&[u8; 8]| u64::from_ne_bytes(**word) == u64::from_ne_bytes([PADDING; 8]);
+    let words = bytes.as_rchunks::<8>().1.iter().rev().take_while(all_padding).count();
+    let front = bytes.get(..bytes.len().saturating_sub(words.saturating_mul(8)))?;
+    let last = front.iter().rposition(|byte| *byte != PADDING)?;
+    (front.get(last) == Some(&b'\n')).then(|| last.saturating_add(1))
 }
 
 /// Bytes from `at` to the first newline that no backslash precedes; none if the block ends before it.
 fn value_len(bytes: &[u8], at: usize) -> Option<usize> {
-    let mut len: usize = 0;
+    let mut end = at;
     loop {
-        len = match bytes.get(at.checked_add(len)?)? {
-            b'\n' => return Some(len),
-            b'\\' => len.checked_add(2)?,
-            _ => len.checked_add(1)?,
-        };
+        let rest = bytes.get(end..)?;
+        let stop = rest.iter().position(|byte| must_escape(*byte))?;
+        end = end.checked_add(stop)?;
+        if rest.get(stop) == Some(&b'\n') {
+            return end.checked_sub(at);
+        }
+        end = end.checked_add(2)?;
     }
 }
 

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{FlockOperation, OFlags, fsync, ftruncate, flock};
+use rustix::fs::{FlockOperation, OFlags, flock, fsync, ftruncate};
 use rustix::io::Errno;
 
 use crate::device::Device;
@@ -11,7 +11,6 @@ use crate::envblk::{EnvBlock, SIZE};
 use crate::envstore::{self, Bytes, Flaw, Found, Source};
 use crate::failure::{Exit, Failure, Reason};
 use crate::mount::Access;
-use crate::storage::read_at;
 
 /// Longest wait for another run to give the lock back.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -23,16 +22,21 @@ type Name = heapless::String<64>;
 /// The two files, locked for as long as this lives.
 pub struct EnvFiles {
     folder: OwnedFd,
-    first: Name,
-    second: Name,
-    access: Access,
+    first: Copy,
+    second: Copy,
+}
+
+/// One of them.
+struct Copy {
+    name: Name,
+    file: Result<Device, Errno>,
+    /// Why it cannot be written, if that is known.
+    read_only: Option<Errno>,
 }
 
 /// What the two files hold.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// The block to go by and where it came from; `None` if neither file is an env block.
-    pub chosen: Option<(EnvBlock<Bytes>, Source)>,
     /// The first copy.
     pub first: Found,
     /// The second copy.
@@ -40,13 +44,18 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// The block to go by and where it came from; `None` if neither file is an env block.
+    pub fn chosen(&self) -> Option<(EnvBlock<&[u8]>, Source)> {
+        envstore::choose(&self.first, &self.second)
+    }
+
     /// The block to go by.
     ///
     /// # Errors
     /// [`Exit::NoBlock`] if there is none.
-    pub fn block(&self) -> Result<&EnvBlock<Bytes>, Failure> {
-        let absent = |found: &Found| found.flaw.unwrap_or(Flaw::Missing);
-        self.chosen.as_ref().map(|(block, _)| block).ok_or_else(|| {
+    pub fn block(&self) -> Result<EnvBlock<&[u8]>, Failure> {
+        let absent = |found: &Found| found.flaw().unwrap_or(Flaw::Missing);
+        self.chosen().map(|(block, _)| block).ok_or_else(|| {
             Failure::new(
                 Exit::NoBlock,
                 format_args!(
@@ -67,14 +76,13 @@ impl EnvFiles {
     /// [`Exit::Busy`] if another run holds it for longer than five seconds.
     pub fn lock(folder: OwnedFd, first: &str, access: Access) -> Result<EnvFiles, Failure> {
         let name = |text: &str| {
-            Name::try_from(text).map_err(|_| {
-                Failure::new(Exit::Usage, format_args!("env block: {text}: the file name is too long"))
-            })
+            Name::try_from(text)
+                .map_err(|_| Failure::new(Exit::Usage, format_args!("env block: {text}: the file name is too long")))
         };
         let (first, mut second) = (name(first)?, name(first)?);
-        second.push_str(".bak").map_err(|_| {
-            Failure::new(Exit::Usage, format_args!("env block: {first}: the file name is too long"))
-        })?;
+        second
+            .push_str(".bak")
+            .map_err(|_| Failure::new(Exit::Usage, format_args!("env block: {first}: the file name is too long")))?;
         let how = match access {
             Access::Read => FlockOperation::NonBlockingLockShared,
             Access::Write => FlockOperation::NonBlockingLockExclusive,
@@ -88,26 +96,18 @@ impl EnvFiles {
                 ));
             }
             std::thread::sleep(PAUSE);
-            waited += PAUSE;
+            waited = waited.saturating_add(PAUSE);
         }
-        Ok(EnvFiles { folder, first, second, access })
+        let (first, second) = (Copy::open(&folder, first, access), Copy::open(&folder, second, access));
+        Ok(EnvFiles { folder, first, second })
     }
 
     /// Reads both copies.
-    pub fn load(&self) -> Loaded {
-        let (first, second) = (self.examine(&self.first), self.examine(&self.second));
-        Loaded { chosen: envstore::choose(&first, &second), first, second }
-    }
-
-    fn examine(&self, name: &Name) -> Found {
-        let mut content = [0; SIZE + 1];
-        let read = Device::open(&self.folder, name.as_str(), OFlags::RDONLY | OFlags::NOFOLLOW)
-            .and_then(|mut file| read_at(&mut file, 0, &mut content).map_err(|error| error.0));
-        match read {
-            Ok(len) => Found::examine(content.get(..len).unwrap_or_default()),
-            Err(Errno::NOENT) => Found::nothing(Flaw::Missing),
-            Err(_) => Found::nothing(Flaw::Unreadable),
-        }
+    pub fn load(&mut self) -> Loaded {
+        let mut loaded = Loaded { first: Found::nothing(Flaw::Missing), second: Found::nothing(Flaw::Missing) };
+        self.first.read(&mut loaded.first);
+        self.second.read(&mut loaded.second);
+        loaded
     }
 
     /// Makes both copies hold `new`, the first before the second; what holds it already is not written. A second copy
@@ -118,13 +118,10 @@ impl EnvFiles {
     ///
     /// # Errors
     /// [`Exit::Io`]; the first copy's error counts, for GRUB goes by it.
-    pub fn store(&self, loaded: &Loaded, new: &EnvBlock<Bytes>, make_second: bool) -> Result<(), Failure> {
-        let Some(new) = new.bytes().first_chunk::<SIZE>() else {
-            return Err(Failure::new(Exit::Io, format_args!("write env block: not {SIZE} bytes long")));
-        };
-        self.replace(&self.first, &loaded.first, new)?;
-        if make_second || loaded.second.flaw != Some(Flaw::Missing) {
-            self.replace(&self.second, &loaded.second, new)?;
+    pub fn store(&mut self, loaded: &mut Loaded, new: &EnvBlock<Bytes>, make_second: bool) -> Result<(), Failure> {
+        self.first.replace(&self.folder, &mut loaded.first, new)?;
+        if make_second || loaded.second.flaw() != Some(Flaw::Missing) {
+            self.second.replace(&self.folder, &mut loaded.second, new)?;
         }
         Ok(())
     }
@@ -133,14 +130,43 @@ impl EnvFiles {
     ///
     /// # Errors
     /// [`Exit::Io`].
-    pub fn create(&self) -> Result<(), Failure> {
-        self.store(&self.load(), &EnvBlock::blank(), true)
+    pub fn create(&mut self) -> Result<(), Failure> {
+        let mut loaded = self.load();
+        self.store(&mut loaded, &EnvBlock::blank(), true)
+    }
+}
+
+impl Copy {
+    /// Opens the file if it is there. What is wrong with it otherwise comes to light when it is used.
+    fn open(folder: &OwnedFd, name: Name, access: Access) -> Copy {
+        let open = |flags| Device::open(folder, name.as_str(), flags | OFlags::NOFOLLOW);
+        let (file, read_only) = match access {
+            Access::Read => (open(OFlags::RDONLY), Some(Errno::ROFS)),
+            Access::Write => match open(OFlags::RDWR) {
+                Err(errno @ (Errno::ROFS | Errno::ACCESS | Errno::PERM)) => (open(OFlags::RDONLY), Some(errno)),
+                file => (file, None),
+            },
+        };
+        Copy { name, file, read_only }
     }
 
-    fn replace(&self, name: &Name, found: &Found, new: &Bytes) -> Result<(), Failure> {
-        if found.bytes.as_ref() == Some(new) {
+    fn read(&mut self, found: &mut Found) {
+        let result = match &mut self.file {
+            Ok(file) => found.read(file).map_err(|error| error.0),
+            Err(errno) => Err(*errno),
+        };
+        match result {
+            Ok(()) => {}
+            Err(Errno::NOENT) => found.lose(Flaw::Missing),
+            Err(_) => found.lose(Flaw::Unreadable),
+        }
+    }
+
+    fn replace(&mut self, folder: &OwnedFd, found: &mut Found, new: &EnvBlock<Bytes>) -> Result<(), Failure> {
+        if found.holds(new) {
             return Ok(());
         }
+        let name = &self.name;
         let failed = |step: &str, errno: Errno| {
             let advice = match errno {
                 Errno::ROFS => "; the filesystem is read-only: check it, then mount -o remount,rw",
@@ -150,24 +176,28 @@ impl EnvFiles {
             };
             Failure::new(Exit::Io, format_args!("{step} {name}: {}{advice}", Reason(errno)))
         };
-        if self.access == Access::Read {
-            return Err(failed("write", Errno::ROFS));
+        if let Some(errno) = self.read_only {
+            return Err(failed("write", errno));
+        }
+        if let Err(Errno::NOENT) = self.file {
+            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+            self.file = Device::open(folder, name.as_str(), flags);
         }
         // Never truncated, never renamed: GRUB must find the same blocks, and FAT has no atomic rename.
-        let mut file = Device::open(&self.folder, name.as_str(), OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW)
-            .map_err(|errno| failed("open", errno))?;
-        envstore::replace(&mut file, found.bytes.as_ref(), new).map_err(|error| match error {
+        let file = self.file.as_mut().map_err(|errno| failed("open", *errno))?;
+        let whole = found.whole().is_some();
+        envstore::replace(file, found, new).map_err(|error| match error {
             envstore::Error::Io(error) => failed("write", error.0),
             envstore::Error::NotTaken => Failure::new(
                 Exit::Io,
                 format_args!("write {name}: the disk gives other bytes back than were written; replace the disk"),
             ),
         })?;
-        if found.bytes.is_none() {
+        if !whole {
             // Of the wrong length before, or new: the rest goes, and the name is made durable too.
             ftruncate(file.fd(), SIZE as u64)
                 .and_then(|()| fsync(file.fd()))
-                .and_then(|()| fsync(&self.folder))
+                .and_then(|()| fsync(folder))
                 .map_err(|errno| failed("sync", errno))?;
         }
         Ok(())

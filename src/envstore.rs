@@ -41,45 +41,79 @@ impl fmt::Display for Flaw {
     }
 }
 
-/// One copy as it was found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One copy as it was found: the content of the file, or why there is none. It is judged when it is asked, so that
+/// its kilobyte is not moved about.
+#[derive(Clone, Debug)]
 pub struct Found {
-    /// Its bytes, if there are exactly as many as there should be.
-    pub bytes: Option<Bytes>,
-    /// The block in it, if it begins like one.
-    pub block: Option<EnvBlock<Bytes>>,
-    /// What is wrong with it.
-    pub flaw: Option<Flaw>,
+    content: [u8; SIZE + 1],
+    len: usize,
+    absent: Option<Flaw>,
 }
 
 impl Found {
     /// A copy of which no byte is known.
-    pub fn nothing(flaw: Flaw) -> Found {
-        Found { bytes: None, block: None, flaw: Some(flaw) }
+    #[inline(always)]
+    pub const fn nothing(flaw: Flaw) -> Found {
+        Found { content: [0; SIZE + 1], len: 0, absent: Some(flaw) }
     }
 
-    /// Judges the content of a file: all of it, or its first `SIZE + 1` bytes if it is longer.
-    pub fn examine(content: &[u8]) -> Found {
-        let mut bytes = [b'#'; SIZE];
-        for (to, from) in bytes.iter_mut().zip(content) {
-            *to = *from;
+    /// A copy with this content, of which the first `SIZE + 1` bytes count.
+    pub fn with(content: &[u8]) -> Found {
+        let mut found = Found::nothing(Flaw::Missing);
+        let len = content.len().min(SIZE.saturating_add(1));
+        if let (Some(to), Some(from)) = (found.content.get_mut(..len), content.get(..len)) {
+            to.copy_from_slice(from);
         }
-        let whole = (content.len() == SIZE).then_some(bytes);
-        let block = match EnvBlock::parse(content) {
-            Err(error) => return Found { bytes: whole, block: None, flaw: Some(Flaw::Block(error)) },
-            Ok(_) => EnvBlock::parse(bytes),
-        };
-        let flaw = match &block {
-            Err(error) => Some(Flaw::Block(*error)),
-            Ok(block) if !boot::names_a_slot(block) => Some(Flaw::NoSlot),
-            Ok(_) if whole.is_none() => Some(Flaw::Defect(Defect::Length(content.len()))),
-            Ok(block) => block.defect().map(Flaw::Defect),
-        };
-        Found { bytes: whole, block: block.ok(), flaw }
+        Found { len, absent: None, ..found }
     }
 
-    fn names_a_slot(&self) -> bool {
-        self.block.as_ref().is_some_and(boot::names_a_slot)
+    /// Takes over what the storage holds.
+    ///
+    /// # Errors
+    /// The storage's own; the copy is then one of which nothing is known.
+    pub fn read<S: Storage>(&mut self, copy: &mut S) -> Result<(), S::Error> {
+        self.absent = Some(Flaw::Unreadable);
+        self.len = read_at(copy, 0, &mut self.content)?;
+        self.absent = None;
+        Ok(())
+    }
+
+    /// Nothing is known of the copy after all.
+    pub fn lose(&mut self, flaw: Flaw) {
+        self.absent = Some(flaw);
+        self.len = 0;
+    }
+
+    /// The block in it, if it begins like one; of a file that is too long, the first part.
+    pub fn block(&self) -> Option<EnvBlock<&[u8]>> {
+        EnvBlock::parse(self.first_block()).ok().filter(|_| self.absent.is_none())
+    }
+
+    /// What is wrong with it.
+    pub fn flaw(&self) -> Option<Flaw> {
+        if self.absent.is_some() {
+            return self.absent;
+        }
+        match EnvBlock::parse(self.first_block()) {
+            Err(error) => Some(Flaw::Block(error)),
+            Ok(block) if !boot::names_a_slot(&block) => Some(Flaw::NoSlot),
+            Ok(_) if self.len != SIZE => Some(Flaw::Defect(Defect::Length(self.len))),
+            Ok(block) => block.defect().map(Flaw::Defect),
+        }
+    }
+
+    /// Whether the file holds exactly this block.
+    pub fn holds(&self, block: &EnvBlock<Bytes>) -> bool {
+        self.whole().is_some_and(|bytes| same(bytes, block.bytes()))
+    }
+
+    /// The file's bytes, if there are exactly as many as there should be.
+    pub fn whole(&self) -> Option<&[u8]> {
+        (self.len == SIZE && self.absent.is_none()).then(|| self.first_block())
+    }
+
+    fn first_block(&self) -> &[u8] {
+        self.content.get(..self.len.min(SIZE)).unwrap_or_default()
     }
 }
 
@@ -94,21 +128,20 @@ pub enum Source {
     Remains,
 }
 
-/// The block to go by, and from which copy; `None` if neither copy is an env block at all. A block with a defect is
-/// given in its rebuilt form.
-pub fn choose(first: &Found, second: &Found) -> Option<(EnvBlock<Bytes>, Source)> {
-    let (found, source) = if first.names_a_slot() {
-        (first, Source::First)
-    } else if second.names_a_slot() {
-        (second, Source::Second)
-    } else if first.block.is_some() {
-        (first, Source::Remains)
-    } else {
-        (second, Source::Remains)
-    };
-    let block = found.block.as_ref()?;
-    let block = if block.defect().is_some() { block.rebuilt() } else { block.clone() };
-    Some((block, source))
+/// The block to go by, and from which copy; `None` if neither copy is an env block at all.
+pub fn choose<'a>(first: &'a Found, second: &'a Found) -> Option<(EnvBlock<&'a [u8]>, Source)> {
+    let usable = |found: &'a Found| found.block().filter(boot::names_a_slot);
+    let source = |source| move |block| (block, source);
+    (usable(first).map(source(Source::First)))
+        .or_else(|| usable(second).map(source(Source::Second)))
+        .or_else(|| first.block().or_else(|| second.block()).map(source(Source::Remains)))
+}
+
+/// Whether two pieces of a block are the same, compared a word at a time: musl's `memcmp` goes byte by byte.
+pub fn same(one: &[u8], other: &[u8]) -> bool {
+    let ((words, rest), (other_words, other_rest)) = (one.as_chunks::<8>(), other.as_chunks::<8>());
+    let equal = |(a, b): (&[u8; 8], &[u8; 8])| u64::from_ne_bytes(*a) == u64::from_ne_bytes(*b);
+    one.len() == other.len() && words.iter().zip(other_words).all(equal) && rest == other_rest
 }
 
 /// Why a copy does not hold the new block.
@@ -131,7 +164,7 @@ pub fn fits_one_sector(block: &EnvBlock<Bytes>) -> bool {
     block.text_len() <= ONE_SECTOR
 }
 
-/// Makes a copy hold `new`. `old` is what it holds now, if that is a whole block.
+/// Makes a copy hold `new`. `found` is what it holds now, and then what is read back.
 ///
 /// Durable on return, and read back from the medium. Where only the first 512 bytes differ, only they are written:
 /// a power cut leaves the old block or the new one. Otherwise the second sector is made durable before the first,
@@ -140,12 +173,12 @@ pub fn fits_one_sector(block: &EnvBlock<Bytes>) -> bool {
 ///
 /// # Errors
 /// [`Error::Io`], [`Error::NotTaken`].
-pub fn replace<S: Storage>(copy: &mut S, old: Option<&Bytes>, new: &Bytes) -> Result<(), Error<S::Error>> {
-    let (head, tail) = new.split_at(ONE_SECTOR);
-    match old {
-        None => write_at(copy, 0, new)?,
+pub fn replace<S: Storage>(copy: &mut S, found: &mut Found, new: &EnvBlock<Bytes>) -> Result<(), Error<S::Error>> {
+    let (head, tail) = new.bytes().split_at(ONE_SECTOR);
+    match found.whole() {
+        None => write_at(copy, 0, new.bytes())?,
         Some(old) => {
-            if old.get(ONE_SECTOR..) != Some(tail) {
+            if !old.get(ONE_SECTOR..).is_some_and(|old_tail| same(old_tail, tail)) {
                 write_at(copy, ONE_SECTOR as u64, tail)?;
                 copy.sync()?;
             }
@@ -154,11 +187,9 @@ pub fn replace<S: Storage>(copy: &mut S, old: Option<&Bytes>, new: &Bytes) -> Re
     }
     copy.sync()?;
     copy.drop_cache()?;
-    let mut back = [0; SIZE];
-    if read_at(copy, 0, &mut back)? != SIZE || back != *new {
-        return Err(Error::NotTaken);
-    }
-    Ok(())
+    found.read(copy)?;
+    // A file that was too long still is: what counts is its first part.
+    if same(found.first_block(), new.bytes()) { Ok(()) } else { Err(Error::NotTaken) }
 }
 
 fn write_at<S: Storage>(copy: &mut S, offset: u64, bytes: &[u8]) -> Result<(), Error<S::Error>> {
@@ -190,30 +221,39 @@ mod tests {
         let state = BootState::fresh(SlotState::Empty);
         let a = block(state);
         let b = block(BootState { active: Slot::B, ..state });
-        let found = |block: &EnvBlock<Bytes>| Found::examine(block.bytes());
-        let nameless = Found::examine(EnvBlock::blank().bytes());
-        let corrupt = Found::examine(&[0; SIZE]);
+        let blank = EnvBlock::blank();
+        let found = |block: &EnvBlock<Bytes>| Found::with(block.bytes());
+        let nameless = found(&blank);
+        let corrupt = Found::with(&[0; SIZE]);
 
-        assert_eq!(choose(&found(&a), &found(&b)), Some((a.clone(), Source::First)));
+        let check = |first: &Found, second: &Found, want: Option<(&EnvBlock<Bytes>, Source)>| {
+            let got = choose(first, second);
+            assert_eq!(
+                got.map(|(block, source)| (block.rebuilt(), source)),
+                want.map(|(block, source)| (block.clone(), source))
+            );
+        };
+        check(&found(&a), &found(&b), Some((&a, Source::First)));
         for bad in [&nameless, &corrupt, &Found::nothing(Flaw::Missing)] {
-            assert_eq!(choose(bad, &found(&b)), Some((b.clone(), Source::Second)));
-            assert_eq!(choose(&found(&b), bad), Some((b.clone(), Source::First)));
+            check(bad, &found(&b), Some((&b, Source::Second)));
+            check(&found(&b), bad, Some((&b, Source::First)));
         }
-        assert_eq!(choose(&nameless, &corrupt), Some((EnvBlock::blank(), Source::Remains)));
-        assert_eq!(choose(&corrupt, &Found::nothing(Flaw::Unreadable)), None);
+        check(&nameless, &corrupt, Some((&blank, Source::Remains)));
+        check(&corrupt, &Found::nothing(Flaw::Unreadable), None);
     }
 
     #[test]
-    fn a_block_of_the_wrong_length_or_padding_is_used_and_rebuilt() {
+    fn a_block_of_the_wrong_length_or_padding_is_used_and_can_be_rebuilt() {
         let whole = block(BootState::fresh(SlotState::Good));
-        let short = Found::examine(whole.bytes().get(..600).unwrap());
-        assert_eq!(short.flaw, Some(Flaw::Defect(Defect::Length(600))));
+        let short = Found::with(whole.bytes().get(..600).unwrap());
+        assert_eq!(short.flaw(), Some(Flaw::Defect(Defect::Length(600))));
+        assert_eq!(short.whole(), None);
         let mut nul = *whole.bytes().first_chunk::<SIZE>().unwrap();
         nul.iter_mut().skip(whole.text_len()).for_each(|byte| *byte = 0);
-        let nul = Found::examine(&nul);
-        assert_eq!(nul.flaw, Some(Flaw::Defect(Defect::Padding)));
+        let nul = Found::with(&nul);
+        assert_eq!(nul.flaw(), Some(Flaw::Defect(Defect::Padding)));
         for found in [short, nul] {
-            assert_eq!(choose(&found, &Found::nothing(Flaw::Missing)), Some((whole.clone(), Source::First)));
+            assert_eq!(choose(&found, &Found::nothing(Flaw::Missing)).unwrap().0.rebuilt(), whole);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The machine the program runs on, as the flags describe it: where the disks are listed, which env block and which
 //! data folder are meant, and what the kernel command line said.
 
-use std::string::String;
+use core::cell::OnceCell;
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, CWD, OFlags, statat};
@@ -25,57 +25,53 @@ const ENV_FILE: &str = "grubenv";
 const SLOT_FILES: [&str; 2] = ["vmlinuz", "kubesolo-os.gz"];
 
 /// Text of `/proc/cmdline`; the kernel's limit on x86 is 2048 bytes.
-pub type CmdlineText = heapless::String<4096>;
+pub type CmdlineText = heapless::String<2048>;
 
 /// Flags that every verb takes.
 #[derive(Clone, Debug, Default)]
-pub struct Flags {
+pub struct Flags<'a> {
     /// `--disk`: this disk or image file.
-    pub disk: Option<String>,
+    pub disk: Option<&'a str>,
     /// `--grubenv`: this env block file instead of the one on the ESP.
-    pub grubenv: Option<String>,
+    pub grubenv: Option<&'a str>,
     /// `--data`: this folder instead of the data partition.
-    pub data: Option<String>,
+    pub data: Option<&'a str>,
     /// `--cmdline`: this file instead of `/proc/cmdline`.
-    pub cmdline: Option<String>,
+    pub cmdline: Option<&'a str>,
     /// `--sys`: this folder instead of `/sys/class/block`.
-    pub sys: Option<String>,
+    pub sys: Option<&'a str>,
     /// `--dev`: this folder instead of `/dev`.
-    pub dev: Option<String>,
+    pub dev: Option<&'a str>,
     /// `--conf`: this file instead of `/etc/kubesolo/update.conf`.
-    pub conf: Option<String>,
+    pub conf: Option<&'a str>,
 }
 
-/// The machine; reads its command line once and looks for its disk when asked.
+/// The machine; looks at its command line and for its disk when asked.
 pub struct Host<'a> {
-    flags: &'a Flags,
-    cmdline: CmdlineText,
+    flags: &'a Flags<'a>,
+    cmdline: OnceCell<CmdlineText>,
 }
 
 impl<'a> Host<'a> {
-    /// Reads the kernel command line.
-    ///
-    /// # Errors
-    /// [`Exit::Io`] if it cannot be read.
-    pub fn new(flags: &'a Flags) -> Result<Host<'a>, Failure> {
-        let path = flags.cmdline.as_deref().unwrap_or("/proc/cmdline");
-        let failed = |errno| {
-            Failure::new(Exit::Io, format_args!("read kernel command line: {path}: {}; is /proc mounted?", Reason(errno)))
-        };
-        let mut bytes = [0; 4096];
-        let mut file = Device::open(CWD, path, OFlags::RDONLY).map_err(failed)?;
-        let len = read_at(&mut file, 0, &mut bytes).map_err(|error| failed(error.0))?;
-        let text = bytes.get(..len).and_then(|text| core::str::from_utf8(text).ok()).unwrap_or_default();
-        Ok(Host { flags, cmdline: CmdlineText::try_from(text).unwrap_or_default() })
+    /// Reads nothing yet.
+    pub fn new(flags: &'a Flags<'a>) -> Host<'a> {
+        Host { flags, cmdline: OnceCell::new() }
     }
 
-    /// What grub.cfg told Linux.
+    /// What grub.cfg told Linux. A kernel command line that cannot be read says nothing.
     pub fn cmdline(&self) -> Cmdline<'_> {
-        Cmdline::parse(&self.cmdline)
+        Cmdline::parse(self.cmdline.get_or_init(|| self.read_cmdline().unwrap_or_default()))
+    }
+
+    fn read_cmdline(&self) -> Option<CmdlineText> {
+        let mut bytes = [0; 2048];
+        let mut file = Device::open(CWD, self.flags.cmdline.unwrap_or("/proc/cmdline"), OFlags::RDONLY).ok()?;
+        let len = read_at(&mut file, 0, &mut bytes).ok()?;
+        CmdlineText::try_from(core::str::from_utf8(bytes.get(..len)?).ok()?).ok()
     }
 
     /// The flags the program was called with.
-    pub fn flags(&self) -> &'a Flags {
+    pub fn flags(&self) -> &'a Flags<'a> {
         self.flags
     }
 
@@ -85,9 +81,9 @@ impl<'a> Host<'a> {
     /// As [`disk::find`].
     pub fn disk(&self) -> Result<Disk, Failure> {
         let cmdline = self.cmdline();
-        let wanted = Wanted { disk: self.flags.disk.as_deref().or(cmdline.disk), partuuid: cmdline.partuuid };
-        let sys = self.flags.sys.as_deref().unwrap_or("/sys/class/block");
-        disk::find(sys, self.flags.dev.as_deref().unwrap_or("/dev"), wanted)
+        let wanted = Wanted { disk: self.flags.disk.or(cmdline.disk), partuuid: cmdline.partuuid };
+        let sys = self.flags.sys.unwrap_or("/sys/class/block");
+        disk::find(sys, self.flags.dev.unwrap_or("/dev"), wanted)
     }
 
     /// The env block's two copies, locked.
@@ -95,12 +91,12 @@ impl<'a> Host<'a> {
     /// # Errors
     /// As [`disk::find`], [`mount::detached`] and [`EnvFiles::lock`].
     pub fn env_files(&self, access: Access) -> Result<EnvFiles, Failure> {
-        match &self.flags.grubenv {
+        match self.flags.grubenv {
             Some(path) => {
                 let (folder, name) = match path.rsplit_once('/') {
                     Some(("", name)) => ("/", name),
                     Some((folder, name)) => (folder, name),
-                    None => (".", path.as_str()),
+                    None => (".", path),
                 };
                 EnvFiles::lock(open_env_folder(CWD, folder)?, name, access)
             }
@@ -137,7 +133,7 @@ impl<'a> Host<'a> {
     /// # Errors
     /// [`Exit::NoBlock`].
     pub fn reading(&self, loaded: &Loaded) -> Result<Reading, Failure> {
-        Ok(BootState::read_safely(loaded.block()?, |slot| self.has_files(slot)))
+        Ok(BootState::read_safely(&loaded.block()?, |slot| self.has_files(slot)))
     }
 
     /// Opens a slot's filesystem for reading.
@@ -157,6 +153,7 @@ impl<'a> Host<'a> {
 }
 
 fn open_env_folder(base: impl rustix::fd::AsFd, path: &str) -> Result<OwnedFd, Failure> {
-    open_folder(base, path)
-        .map_err(|errno| Failure::new(Exit::Io, format_args!("open folder of the env block: {path}: {}", Reason(errno))))
+    open_folder(base, path).map_err(|errno| {
+        Failure::new(Exit::Io, format_args!("open folder of the env block: {path}: {}", Reason(errno)))
+    })
 }

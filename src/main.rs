@@ -1,10 +1,10 @@
 //! The program: verb → function, and the only place that exits.
+#![no_main]
 
-mod guard;
+mod process;
 mod restart;
 
-use std::ffi::OsString;
-use std::process::ExitCode;
+use std::ffi::OsStr;
 use std::time::Duration;
 
 use kubesolo_boot::boot::BootState;
@@ -19,49 +19,49 @@ use kubesolo_boot::verb::status::Status;
 /// Longest the boot stage may take, whatever a disk does.
 const INIT_DEADLINE: Duration = Duration::from_secs(60);
 
-fn main() -> ExitCode {
-    let mut arguments = std::env::args_os();
-    let called = arguments.next().unwrap_or_default().to_string_lossy().into_owned();
+/// Runs the program; `called` is the name it was called by. Gives the exit code.
+fn run(called: &OsStr, arguments: &[&OsStr]) -> u8 {
+    let called = called.to_string_lossy();
     if called.rsplit('/').next() == Some("grub-editenv") {
-        let words: Vec<OsString> = arguments.collect();
-        return ExitCode::from(verb::grub_editenv::run(&called, &words));
+        return verb::grub_editenv::run(&called, arguments);
     }
     let notes = Notes::new();
-    let exit = match Call::parse(arguments) {
-        Ok(call) => match &call.verb {
-            Verb::Help(verb) => print(&help(verb)),
-            Verb::Version => print(concat!("kubesolo-boot ", env!("CARGO_PKG_VERSION"), "\n")),
-            Verb::Init => init(&call),
-            _ => run(&call, &notes),
-        },
-        Err(failure) => Err(failure),
-    };
-    ExitCode::from(exit.unwrap_or_else(|failure| {
+    let exit = Call::parse(arguments).and_then(|call| match call.verb()? {
+        Verb::Help(verb) => print(&help(verb)),
+        Verb::Version => print(concat!("kubesolo-boot ", env!("CARGO_PKG_VERSION"), "\n")),
+        Verb::Init => init(&call),
+        verb => run_verb(&call, verb, &notes),
+    });
+    exit.unwrap_or_else(|failure| {
         notes.say(format_args!("{failure}"));
         failure.exit
-    }) as u8)
+    }) as u8
 }
 
-fn init(call: &Call) -> Result<Exit, Failure> {
+fn init(call: &Call<'_>) -> Result<Exit, Failure> {
     let notes = Notes::with_kernel_log();
-    let host = Host::new(&call.flags)?;
-    let ended = guard::within(INIT_DEADLINE, || verb::init::run(&host, &notes) as u8);
+    let host = Host::new(&call.flags);
+    let ended = process::within(INIT_DEADLINE, || verb::init::run(&host, &notes) as u8);
     Ok(match ended {
-        guard::Ended::With(code) => {
-            return Ok(Exit::TABLE.iter().map(|(exit, _)| *exit).find(|exit| *exit as u8 == code).unwrap_or(Exit::GoOnDegraded));
+        process::Ended::With(code) => {
+            return Ok(Exit::TABLE
+                .iter()
+                .map(|(exit, _)| *exit)
+                .find(|exit| *exit as u8 == code)
+                .unwrap_or(Exit::GoOnDegraded));
         }
-        guard::Ended::TooLate => verb::init::too_late(&host, &notes, INIT_DEADLINE),
-        guard::Ended::Crashed => {
+        process::Ended::TooLate => verb::init::too_late(&host, &notes, INIT_DEADLINE),
+        process::Ended::Crashed => {
             notes.say(format_args!("init: go on, degraded: crashed; please report this"));
             Exit::GoOnDegraded
         }
     })
 }
 
-fn run(call: &Call, notes: &Notes) -> Result<Exit, Failure> {
+fn run_verb(call: &Call<'_>, verb: Verb<'_>, notes: &Notes) -> Result<Exit, Failure> {
     let mut out = Output::to(rustix::stdio::stdout());
-    let host = Host::new(&call.flags)?;
-    match &call.verb {
+    let host = Host::new(&call.flags);
+    match verb {
         Verb::Status => {
             let status = Status::read(&host)?;
             let printed = if call.json { status.print_json(&mut out) } else { status.print(&mut out) };
@@ -80,10 +80,10 @@ fn run(call: &Call, notes: &Notes) -> Result<Exit, Failure> {
         Verb::EnvList if call.json => verb::env::list_json(&host, &mut out)?,
         Verb::EnvList => verb::env::list(&host, &mut out)?,
         Verb::EnvGet(name) => verb::env::get(&host, name, &mut out)?,
-        Verb::EnvSet(pairs) => verb::env::set(&host, pairs.iter().map(String::as_str), |warning| {
+        Verb::EnvSet(pairs) => verb::env::set(&host, pairs, &|warning| {
             notes.say(format_args!("warning: {warning}"));
         })?,
-        Verb::EnvUnset(names) => verb::env::unset(&host, names.iter().map(String::as_str))?,
+        Verb::EnvUnset(names) => verb::env::unset(&host, names)?,
         Verb::EnvCreate => verb::env::create(&host)?,
         Verb::Probe => return probe(&host, call.json, out),
         Verb::Find(name) => say(&mut out, format_args!("{}", verb::find::run(&host, name)?)),

@@ -1,12 +1,9 @@
 //! Whether the data partition takes writes: 1 KiB written, synced, read back from the medium.
 
-use core::sync::atomic::{AtomicU32, Ordering};
-
 use rustix::fd::AsFd;
 use rustix::fs::{AtFlags, CWD, OFlags, unlinkat};
 use rustix::io::Errno;
-use rustix::process::getpid;
-use rustix::time::{ClockId, clock_gettime};
+use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::device::Device;
 use crate::disk::open_folder;
@@ -57,17 +54,10 @@ fn write_and_read_back(folder: impl AsFd, wanted: &[u8; LEN]) -> Result<[u8; LEN
     Ok(back)
 }
 
-/// Bytes that no earlier probe has written.
+/// Bytes that no earlier probe has written; in the first moments of a boot, when there is no randomness yet, the same
+/// ones each time.
 fn pattern() -> [u8; LEN] {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let now = clock_gettime(ClockId::Boottime);
-    let seed = (now.tv_nsec as u64)
-        ^ (now.tv_sec as u64).rotate_left(30)
-        ^ (getpid().as_raw_nonzero().get() as u64).rotate_left(48)
-        ^ u64::from(COUNT.fetch_add(1, Ordering::Relaxed));
-    let mut bytes = [0; LEN];
-    for (place, word) in bytes.chunks_exact_mut(8).zip(0u64..) {
-        place.copy_from_slice(&seed.wrapping_add(word.wrapping_mul(0x9e37_79b9_7f4a_7c15)).to_le_bytes());
-    }
+    let mut bytes = [0x5a; LEN];
+    getrandom(&mut bytes, GetRandomFlags::NONBLOCK).unwrap_or_default();
     bytes
 }

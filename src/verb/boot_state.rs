@@ -13,11 +13,13 @@ use crate::slot::Slot;
 /// # Errors
 /// [`Exit::Refused`] if it is not the active one; those of [`change`].
 pub fn commit(host: &Host<'_>) -> Result<BootState, Failure> {
-    change(host, |state, booted| {
+    change(host, &|state, booted| {
         state.commit(booted).map_err(|refused| {
             Failure::new(
                 Exit::Refused,
-                format_args!("commit: {refused}; to keep the slot that runs: kubesolo-boot rollback, then boot it again"),
+                format_args!(
+                    "commit: {refused}; to keep the slot that runs: kubesolo-boot rollback, then boot it again"
+                ),
             )
         })
     })
@@ -28,7 +30,7 @@ pub fn commit(host: &Host<'_>) -> Result<BootState, Failure> {
 /// # Errors
 /// [`Exit::Refused`] if that slot is not good; those of [`change`].
 pub fn rollback(host: &Host<'_>) -> Result<BootState, Failure> {
-    change(host, |state, booted| {
+    change(host, &|state, booted| {
         state.rollback(booted).map_err(|refused: Refused| {
             Failure::new(
                 Exit::Refused,
@@ -38,25 +40,25 @@ pub fn rollback(host: &Host<'_>) -> Result<BootState, Failure> {
     })
 }
 
+/// A new state for the old one and the booted slot.
+pub type Transition<'a> = dyn Fn(BootState, Slot) -> Result<BootState, Failure> + 'a;
+
 /// Reads the block, applies `transition` (state, booted slot) and writes both copies. Durable on return: a power cut
 /// leaves the old state or the new one.
 ///
 /// # Errors
 /// That of `transition`; [`Exit::NoBlock`], [`Exit::Io`], [`Exit::Busy`], and those of finding the disk.
-pub fn change(
-    host: &Host<'_>,
-    transition: impl FnOnce(BootState, Slot) -> Result<BootState, Failure>,
-) -> Result<BootState, Failure> {
-    let files = host.env_files(Access::Write)?;
-    let loaded = files.load();
+pub fn change(host: &Host<'_>, transition: &Transition<'_>) -> Result<BootState, Failure> {
+    let mut files = host.env_files(Access::Write)?;
+    let mut loaded = files.load();
     let state = host.reading(&loaded)?.state;
     let new = transition(state, host.booted(state.active)?)?;
-    let mut block = loaded.block()?.clone();
+    let mut block = loaded.block()?.sound();
     new.write_to(&mut block).map_err(|_| too_big(&block))?;
     if !fits_one_sector(&block) {
         return Err(too_big(&block));
     }
-    files.store(&loaded, &block, true)?;
+    files.store(&mut loaded, &block, true)?;
     Ok(new)
 }
 

@@ -17,7 +17,8 @@ use super::boot_state::too_big;
 /// [`Exit::NoBlock`]; those of finding the disk.
 pub fn list(host: &Host<'_>, out: &mut Output<'_>) -> Result<(), Failure> {
     let loaded = host.env_files(Access::Read)?.load();
-    for var in loaded.block()?.variables() {
+    let block = loaded.block()?;
+    for var in block.variables() {
         out.bytes(var.name);
         out.bytes(b"=");
         var.value.bytes().for_each(|byte| out.bytes(&[byte]));
@@ -33,7 +34,8 @@ pub fn list(host: &Host<'_>, out: &mut Output<'_>) -> Result<(), Failure> {
 pub fn list_json(host: &Host<'_>, out: &mut Output<'_>) -> Result<(), Failure> {
     let loaded = host.env_files(Access::Read)?.load();
     let mut separator = "{";
-    for var in loaded.block()?.variables() {
+    let block = loaded.block()?;
+    for var in block.variables() {
         let value: heapless::Vec<u8, 1024> = var.value.bytes().take(1024).collect();
         out.bytes(separator.as_bytes());
         json_string(out, var.name);
@@ -51,8 +53,8 @@ pub fn list_json(host: &Host<'_>, out: &mut Output<'_>) -> Result<(), Failure> {
 /// [`Exit::No`] if it is not set; as [`list`].
 pub fn get(host: &Host<'_>, name: &str, out: &mut Output<'_>) -> Result<(), Failure> {
     let loaded = host.env_files(Access::Read)?.load();
-    let value = loaded
-        .block()?
+    let block = loaded.block()?;
+    let value = block
         .get(name)
         .ok_or_else(|| Failure::new(Exit::No, format_args!("env get: {name}: not set; see kubesolo-boot env list")))?;
     value.bytes().for_each(|byte| out.bytes(&[byte]));
@@ -64,16 +66,12 @@ pub fn get(host: &Host<'_>, name: &str, out: &mut Output<'_>) -> Result<(), Fail
 ///
 /// # Errors
 /// [`Exit::Usage`] for a word without `=`; [`Exit::Refused`] if there is no room; as [`list`], and [`Exit::Io`].
-pub fn set<'a>(
-    host: &Host<'_>,
-    pairs: impl Iterator<Item = &'a str>,
-    warn: impl FnOnce(Failure),
-) -> Result<(), Failure> {
-    change(host, warn, |block| {
+pub fn set(host: &Host<'_>, pairs: &[&str], warn: &dyn Fn(Failure)) -> Result<(), Failure> {
+    change(host, warn, &|block| {
         for pair in pairs {
-            let (name, value) = pair.split_once('=').ok_or_else(|| {
-                Failure::new(Exit::Usage, format_args!("env set: {pair}: not NAME=VALUE"))
-            })?;
+            let (name, value) = pair
+                .split_once('=')
+                .ok_or_else(|| Failure::new(Exit::Usage, format_args!("env set: {pair}: not NAME=VALUE")))?;
             block
                 .set(name.as_bytes(), value.as_bytes())
                 .map_err(|error| Failure::new(Exit::Refused, format_args!("env set: {name}: {error}")))?;
@@ -86,9 +84,9 @@ pub fn set<'a>(
 ///
 /// # Errors
 /// As [`list`], and [`Exit::Io`].
-pub fn unset<'a>(host: &Host<'_>, names: impl Iterator<Item = &'a str>) -> Result<(), Failure> {
-    change(host, |_| (), |block| {
-        names.for_each(|name| block.unset(name.as_bytes()));
+pub fn unset(host: &Host<'_>, names: &[&str]) -> Result<(), Failure> {
+    change(host, &|_| (), &|block| {
+        names.iter().for_each(|name| block.unset(name.as_bytes()));
         Ok(())
     })
 }
@@ -103,17 +101,17 @@ pub fn create(host: &Host<'_>) -> Result<(), Failure> {
 
 fn change(
     host: &Host<'_>,
-    warn: impl FnOnce(Failure),
-    edit: impl FnOnce(&mut EnvBlock<Bytes>) -> Result<(), Failure>,
+    warn: &dyn Fn(Failure),
+    edit: &dyn Fn(&mut EnvBlock<Bytes>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let files = host.env_files(Access::Write)?;
-    let loaded = files.load();
-    let mut block = loaded.block()?.clone();
+    let mut files = host.env_files(Access::Write)?;
+    let mut loaded = files.load();
+    let mut block = loaded.block()?.sound();
     edit(&mut block)?;
     if !fits_one_sector(&block) {
         warn(too_big(&block));
     }
-    files.store(&loaded, &block, false)
+    files.store(&mut loaded, &block, false)
 }
 
 /// A JSON string (RFC 8259 §7) of bytes that should be UTF-8.

@@ -30,6 +30,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// The env block as `init` works on it.
 struct Record {
     files: EnvFiles,
+    loaded: Loaded,
     block: EnvBlock<Bytes>,
     state: BootState,
     booted: Slot,
@@ -46,13 +47,13 @@ pub fn run(host: &Host<'_>, notes: &Notes) -> Exit {
     let data = prepare_data(host);
 
     match (record, data) {
-        (Ok(record), Ok(())) => match mark(host, notes, &record) {
+        (Ok(mut record), Ok(())) => match mark(host, notes, &mut record) {
             Ok(state) => go_on(notes, record.booted, state),
             Err(failure) => go_on_degraded(notes, &failure),
         },
-        (Ok(record), Err(failure)) => {
+        (Ok(mut record), Err(failure)) => {
             let trial = record.booted == record.state.active && record.state.slot(record.booted) == SlotState::Trial;
-            if let Err(failure) = keep_copies_equal(&record) {
+            if let Err(failure) = store(&mut record) {
                 notes.say(format_args!("init: {failure}"));
             }
             if trial && record.state.slot(!record.booted) == SlotState::Good {
@@ -101,71 +102,57 @@ fn wait_for_disk(host: &Host<'_>) {
     let mut waited = Duration::ZERO;
     while waited < DISK_PATIENCE && host.disk().is_err_and(|failure| failure.exit == Exit::NoDisk) {
         std::thread::sleep(PAUSE);
-        waited += PAUSE;
+        waited = waited.saturating_add(PAUSE);
     }
 }
 
 /// Reads the block, and makes both copies whole again if one is not.
 fn read_record(host: &Host<'_>, notes: &Notes) -> Result<Record, Failure> {
     let told = host.booted_if_known()?;
-    let files = host.env_files(Access::Write)?;
-    let loaded = files.load();
+    let mut files = host.env_files(Access::Write)?;
+    let mut loaded = files.load();
     let (mut block, mut state) = read_state(host, notes, &loaded, told);
     let booted = told.unwrap_or(state.active);
 
-    if !matches!(loaded.chosen, Some((_, Source::First))) {
-        // The block does not say which slot counts; the running one does.
-        if !matches!(loaded.chosen, Some((_, Source::Second))) {
-            state.active = booted;
-        }
+    if matches!(loaded.chosen(), None | Some((_, Source::Remains))) {
+        // The block does not say which slot is active; the one that runs is.
+        state.active = booted;
     }
     state.write_to(&mut block).map_err(|_| too_big(&block))?;
-    if loaded.first.flaw.is_some() || loaded.second.flaw.is_some() {
+    if loaded.first.flaw().is_some() || loaded.second.flaw().is_some() {
         for (name, found) in [("grubenv", &loaded.first), ("grubenv.bak", &loaded.second)] {
-            if let Some(flaw) = found.flaw {
+            if let Some(flaw) = found.flaw() {
                 notes.say(format_args!("init: {name}: {flaw}; writing it anew"));
             }
         }
-        write(&files, &loaded, &block)?;
+        write(&mut files, &mut loaded, &block)?;
     }
     if let Some(given_up) = state.rollback_from {
         notes.say(format_args!("init: GRUB gave slot {given_up} up and went back to slot {}", state.active));
     }
     if booted != state.active {
-        notes.say(format_args!(
-            "init: slot {booted} runs, slot {} is active: this boot marks nothing",
-            state.active
-        ));
+        notes.say(format_args!("init: slot {booted} runs, slot {} is active: this boot marks nothing", state.active));
     }
-    Ok(Record { files, block, state, booted })
+    Ok(Record { files, loaded, block, state, booted })
 }
 
-fn read_state(
-    host: &Host<'_>,
-    notes: &Notes,
-    loaded: &Loaded,
-    told: Option<Slot>,
-) -> (EnvBlock<Bytes>, BootState) {
-    let has_files = |slot| host.has_files(slot);
-    match &loaded.chosen {
-        Some((block, _)) => {
-            let reading = BootState::read_safely(block, has_files);
-            for doubt in &reading.doubts {
-                notes.say(format_args!("init: env block: {doubt}"));
-            }
-            (block.clone(), reading.state)
-        }
-        None => {
-            let booted = told.unwrap_or(Slot::A);
-            notes.say(format_args!("init: both copies of the env block are lost; slot {booted} is on trial until a commit"));
-            (EnvBlock::blank(), BootState::lost(booted, has_files))
-        }
+fn read_state(host: &Host<'_>, notes: &Notes, loaded: &Loaded, told: Option<Slot>) -> (EnvBlock<Bytes>, BootState) {
+    let Some((block, _)) = loaded.chosen() else {
+        let booted = told.unwrap_or(Slot::A);
+        notes
+            .say(format_args!("init: both copies of the env block are lost; slot {booted} is on trial until a commit"));
+        return (EnvBlock::blank(), BootState::lost(booted, |slot| host.has_files(slot)));
+    };
+    let reading = BootState::read_safely(&block, |slot| host.has_files(slot));
+    for doubt in &reading.doubts {
+        notes.say(format_args!("init: env block: {doubt}"));
     }
+    (block.sound(), reading.state)
 }
 
 /// The data partition mounted at its place, and proven to take writes.
 fn prepare_data(host: &Host<'_>) -> Result<(), Failure> {
-    let folder = match &host.flags().data {
+    let folder = match host.flags().data {
         Some(folder) => folder,
         None => {
             mount::at(&host.disk()?.partition(disk::DATA)?, DATA_FOLDER)?;
@@ -176,23 +163,22 @@ fn prepare_data(host: &Host<'_>) -> Result<(), Failure> {
 }
 
 /// Marks the boot, if it is `init` that marks it.
-fn mark(host: &Host<'_>, notes: &Notes, record: &Record) -> Result<BootState, Failure> {
+fn mark(host: &Host<'_>, notes: &Notes, record: &mut Record) -> Result<BootState, Failure> {
     let init_decides = read_config(host, notes).mark == Mark::Init;
     let Some(marked) = record.state.after_init(record.booted, init_decides) else {
-        return keep_copies_equal(record).map(|()| record.state);
+        return store(record).map(|()| record.state);
     };
-    let mut block = record.block.clone();
-    marked.write_to(&mut block).map_err(|_| too_big(&block))?;
-    write(&record.files, &record.files.load(), &block)?;
+    marked.write_to(&mut record.block).map_err(|_| too_big(&record.block))?;
+    store(record)?;
     Ok(marked)
 }
 
-/// GRUB counts in the first copy only; the second follows here.
-fn keep_copies_equal(record: &Record) -> Result<(), Failure> {
-    write(&record.files, &record.files.load(), &record.block)
+/// Writes the block where a copy does not hold it. GRUB counts in the first copy only; the second follows here.
+fn store(record: &mut Record) -> Result<(), Failure> {
+    write(&mut record.files, &mut record.loaded, &record.block)
 }
 
-fn write(files: &EnvFiles, loaded: &Loaded, block: &EnvBlock<Bytes>) -> Result<(), Failure> {
+fn write(files: &mut EnvFiles, loaded: &mut Loaded, block: &EnvBlock<Bytes>) -> Result<(), Failure> {
     if !fits_one_sector(block) {
         return Err(too_big(block));
     }
@@ -204,7 +190,7 @@ fn too_big(block: &EnvBlock<Bytes>) -> Failure {
 }
 
 fn read_config(host: &Host<'_>, notes: &Notes) -> Config {
-    let path = host.flags().conf.as_deref().unwrap_or("/etc/kubesolo/update.conf");
+    let path = host.flags().conf.unwrap_or("/etc/kubesolo/update.conf");
     let mut bytes = [0; 4096];
     let read = Device::open(CWD, path, OFlags::RDONLY)
         .and_then(|mut file| read_at(&mut file, 0, &mut bytes).map_err(|error| error.0));

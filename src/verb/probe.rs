@@ -12,7 +12,7 @@ use crate::probe;
 /// # Errors
 /// [`Exit::No`] with the reason; those of finding the disk.
 pub fn run<'a>(host: &Host<'a>) -> Result<&'a str, Failure> {
-    let folder = match &host.flags().data {
+    let folder = match host.flags().data {
         Some(folder) => folder,
         None => {
             let device = host.disk()?.partition(disk::DATA)?;

@@ -40,7 +40,7 @@ impl Status {
     pub fn read(host: &Host<'_>) -> Result<Status, Failure> {
         let loaded = host.env_files(Access::Read)?.load();
         let reading = host.reading(&loaded)?;
-        let source = loaded.chosen.map_or(Source::Remains, |(_, source)| source);
+        let source = loaded.chosen().map_or(Source::Remains, |(_, source)| source);
         Ok(Status {
             disk: host.disk().ok().map(|disk| disk.path),
             booted: host.booted_if_known()?,
@@ -100,7 +100,7 @@ impl Status {
             if state.success { "" } else { "not " }
         )?;
         for (name, copy) in ["grubenv", "grubenv.bak"].iter().zip(&self.copies) {
-            match copy.flaw {
+            match copy.flaw() {
                 None => writeln!(out, "Env block   {name}: good")?,
                 Some(flaw) => writeln!(out, "Env block   {name}: {flaw}; the next boot repairs it")?,
             }
@@ -161,7 +161,7 @@ impl Status {
         }
         for (name, copy) in ["grubenv", "grubenv_bak"].iter().zip(&self.copies) {
             write!(out, ",\"{name}\":\"")?;
-            match copy.flaw {
+            match copy.flaw() {
                 None => write!(out, "good\"")?,
                 Some(flaw) => write!(out, "{flaw}\"")?,
             }
@@ -195,6 +195,6 @@ fn read_version(host: &Host<'_>, slot: Slot) -> Option<Version> {
     let mut bytes = [0; 32];
     let len = read_at(&mut file, 0, &mut bytes).ok()?;
     let text = core::str::from_utf8(bytes.get(..len)?).ok()?;
-    let line = text.lines().next()?.trim();
+    let line = text.lines().next()?.trim_ascii();
     (!line.is_empty()).then(|| Version::try_from(line).ok())?
 }
