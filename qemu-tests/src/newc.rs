@@ -16,21 +16,8 @@ pub fn encode(files: &[(&str, &[u8])]) -> Vec<u8> {
 
 fn entry(archive: &mut Vec<u8>, inode: usize, mode: usize, name: &str, content: &[u8]) {
     let (uid, gid, links, mtime, device, check) = (0, 0, 1, 0, 0, 0);
-    let fields = [
-        inode,
-        mode,
-        uid,
-        gid,
-        links,
-        mtime,
-        content.len(),
-        device,
-        device,
-        device,
-        device,
-        name.len() + 1,
-        check,
-    ];
+    let fields =
+        [inode, mode, uid, gid, links, mtime, content.len(), device, device, device, device, name.len() + 1, check];
     archive.extend_from_slice(b"070701");
     for field in fields {
         archive.extend_from_slice(format!("{field:08x}").as_bytes());
@@ -57,8 +44,7 @@ mod tests {
     #[test]
     fn cpio_lists_what_was_encoded() {
         let archive = encode(&[("init", b"#!/bin/sh\n"), ("sbin/init", b"x")]);
-        let mut cpio =
-            Command::new("cpio").arg("-t").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut cpio = Command::new("cpio").arg("-t").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         cpio.stdin.take().unwrap().write_all(&archive).unwrap();
         let out = cpio.wait_with_output().unwrap();
         assert!(out.status.success());

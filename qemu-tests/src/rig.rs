@@ -11,12 +11,13 @@ use crate::machine::{Machine, Parts};
 use crate::paths;
 use crate::serial::Transcript;
 
-/// Longest wait for GRUB's line after power-on. Generous: two stories share two cores.
-pub const GRUB: Duration = Duration::from_secs(30);
+/// Longest wait for GRUB's line after power-on. Generous: two stories share two cores, and under OVMF a busy machine
+/// makes GRUB's second up to four seconds long.
+pub const GRUB: Duration = Duration::from_secs(60);
 /// Longest wait from GRUB's line to a running system, or to whatever else ends a boot.
-pub const BOOT: Duration = Duration::from_secs(60);
+pub const BOOT: Duration = Duration::from_secs(90);
 /// Longest wait for a command at a prompt.
-pub const COMMAND: Duration = Duration::from_secs(15);
+pub const COMMAND: Duration = Duration::from_secs(30);
 
 /// A story's bench.
 pub struct Rig {
@@ -94,6 +95,8 @@ impl Drop for Rig {
 /// A rule fails each write that touches its one sector; a filesystem writes whole blocks of 1 KiB or more.
 fn blkdebug_rules(start: u64, len: u64) -> String {
     let sectors = (start / 512..(start + len) / 512).step_by(2);
-    let rule = |sector| format!("[inject-error]\nevent = \"none\"\niotype = \"write\"\nerrno = \"5\"\nsector = \"{sector}\"\n");
+    let rule = |sector| {
+        format!("[inject-error]\nevent = \"none\"\niotype = \"write\"\nerrno = \"5\"\nsector = \"{sector}\"\n")
+    };
     sectors.map(rule).collect()
 }

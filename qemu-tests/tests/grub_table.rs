@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -148,9 +148,12 @@ fn rows() -> Vec<Row> {
 
     special("shipped grub cfg, nothing loads", &steady, &|r| (r.shipped, r.a, r.b) = (true, NoKernel, NoKernel));
 
-    for (what, files) in
-        [("no kernel", NoKernel), ("bad kernel", BadKernel), ("no initramfs", NoInitramfs), ("no filesystem", NoFilesystem)]
-    {
+    for (what, files) in [
+        ("no kernel", NoKernel),
+        ("bad kernel", BadKernel),
+        ("no initramfs", NoInitramfs),
+        ("no filesystem", NoFilesystem),
+    ] {
         special(&format!("good A has {what}"), &steady, &|r| r.a = files);
         special(&format!("trial B has {what}"), &trial, &|r| r.b = files);
     }
@@ -181,7 +184,11 @@ fn rows() -> Vec<Row> {
     ] {
         special(what, &trial.replace(old, new), &|_| ());
     }
-    special("other state word, out of boots", "active_slot=B boot_counter=0 boot_success=0 slot_A=Good slot_B=trial", &|_| ());
+    special(
+        "other state word, out of boots",
+        "active_slot=B boot_counter=0 boot_success=0 slot_A=Good slot_B=trial",
+        &|_| (),
+    );
     special("no active slot, A bad, B good", "boot_counter=3 boot_success=1 slot_A=bad slot_B=good", &|_| ());
     special("no active slot, A empty, B staged", "slot_A=empty slot_B=staged", &|_| ());
     special("no active slot, A does not load, B bad", "slot_A=good slot_B=bad", &|r| r.a = NoKernel);
@@ -191,8 +198,12 @@ fn rows() -> Vec<Row> {
     let legacy = "active_slot=A boot_counter=3 boot_success=1";
     special("legacy", legacy, &|_| ());
     special("legacy, out of boots", "active_slot=A boot_counter=0 boot_success=0", &|_| ());
-    special("legacy, out of boots, B has no kernel", "active_slot=A boot_counter=0 boot_success=0", &|r| r.b = NoKernel);
-    special("legacy, out of boots, B has no initramfs", "active_slot=A boot_counter=0 boot_success=0", &|r| r.b = NoInitramfs);
+    special("legacy, out of boots, B has no kernel", "active_slot=A boot_counter=0 boot_success=0", &|r| {
+        r.b = NoKernel
+    });
+    special("legacy, out of boots, B has no initramfs", "active_slot=A boot_counter=0 boot_success=0", &|r| {
+        r.b = NoInitramfs
+    });
     special("legacy, A has no kernel", legacy, &|r| r.a = NoKernel);
     special("legacy, A has no kernel, B a bad one", legacy, &|r| (r.a, r.b) = (NoKernel, BadKernel));
 
@@ -260,7 +271,8 @@ fn model(row: &Row, first: Option<&[u8]>, second: Option<&[u8]>) -> (Outcome, Op
     if let Some((name, block)) = used {
         let state = BootState::read_safely(block, |slot| row.files(slot).are_there()).state;
         let result = state.grub_boot(loads, row.saves);
-        let told = result.booted.map(|slot| (result.on_disk.slot(slot).to_string(), result.on_disk.counter.to_string()));
+        let told =
+            result.booted.map(|slot| (result.on_disk.slot(slot).to_string(), result.on_disk.counter.to_string()));
         return (Outcome { booted: result.booted, told, on_disk: Some(result.on_disk) }, Some(name));
     }
     let recorded = |slot: Slot| {
@@ -273,7 +285,7 @@ fn model(row: &Row, first: Option<&[u8]>, second: Option<&[u8]>) -> (Outcome, Op
 }
 
 /// Runs a row.
-fn check(row: &Row, base: &PathBuf, transcript: &Transcript) -> Result {
+fn check(row: &Row, base: &Path, transcript: &Transcript) -> Result {
     let work = paths::work().join(format!("grub_table-{}", row.name));
     fs::create_dir_all(&work).step(|| format!("create {}", work.display()))?;
     let result = check_in(row, base, &work, transcript);
@@ -281,7 +293,7 @@ fn check(row: &Row, base: &PathBuf, transcript: &Transcript) -> Result {
     result
 }
 
-fn check_in(row: &Row, base: &PathBuf, work: &std::path::Path, transcript: &Transcript) -> Result {
+fn check_in(row: &Row, base: &Path, work: &Path, transcript: &Transcript) -> Result {
     let image = Image::copy(base, work.join("disk.img"))?;
     if row.shipped {
         image.esp_write(grub::CFG, &fs::read(shipped_cfg(base)).step(|| "read the shipped grub.cfg".into())?)?;
@@ -308,7 +320,7 @@ fn check_in(row: &Row, base: &PathBuf, work: &std::path::Path, transcript: &Tran
         reset_ends_it: true,
         more: &[],
     };
-    let said = Machine::power_on(&parts, transcript)?.wait_exit(Duration::from_secs(60))?;
+    let said = Machine::power_on(&parts, transcript)?.wait_exit(Duration::from_secs(120))?;
     let after = (read(FIRST), read(SECOND));
 
     let on_disk = match used {
@@ -392,7 +404,7 @@ fn base() -> Result<PathBuf> {
     Ok(image.path().to_owned())
 }
 
-fn shipped_cfg(base: &std::path::Path) -> PathBuf {
+fn shipped_cfg(base: &Path) -> PathBuf {
     base.with_file_name("grub.cfg")
 }
 

@@ -46,9 +46,9 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let pairs = STORIES.iter().flat_map(|story| Firmware::ALL.map(|firmware| (story, firmware)));
-    let trials = pairs.map(|((name, story), firmware)| Trial::test(format!("{name}::{firmware}"), move || {
-        tell(name, *story, firmware)
-    }));
+    let trials = pairs.map(|((name, story), firmware)| {
+        Trial::test(format!("{name}::{firmware}"), move || tell(name, *story, firmware))
+    });
     let conclusion = libtest_mimic::run(&args, trials.collect());
     if let Ok(mut told) = TOLD.lock() {
         told.sort();
