@@ -112,7 +112,8 @@ pub enum Doubt {
     Success,
     /// The slot's state is no state; taken as bad.
     State(Slot),
-    /// The slot's state is missing, as in the block of an older KubeSolo OS; judged by the slot's files.
+    /// The slot's state is missing, as in the block of an older KubeSolo OS; judged by the slot's files, and good only
+    /// if the block names an active slot, as that one does.
     Unrecorded(Slot, SlotState),
 }
 
@@ -177,7 +178,12 @@ impl BootState {
                 SlotState::Bad
             }),
             None => {
-                let state = if has_files(slot) { SlotState::Good } else { SlotState::Empty };
+                let state = match has_files(slot) {
+                    true if names_a_slot(block) => SlotState::Good,
+                    // The block is no older system's either: it vouches for nothing.
+                    true => SlotState::Staged,
+                    false => SlotState::Empty,
+                };
                 doubt(Doubt::Unrecorded(slot, state));
                 state
             }
@@ -442,6 +448,18 @@ mod tests {
                 &[("active_slot", "B"), ("boot_counter", "3"), ("boot_success", "1")],
                 state(Slot::B, 3, true, Good, Good),
                 &[Doubt::Unrecorded(Slot::A, Good), Doubt::Unrecorded(Slot::B, Good)],
+            ),
+            (
+                "nothing at all",
+                &[],
+                state(Slot::A, 3, false, Staged, Staged),
+                &[
+                    Doubt::Unrecorded(Slot::A, Staged),
+                    Doubt::Unrecorded(Slot::B, Staged),
+                    Doubt::Active(Slot::A),
+                    Doubt::Counter,
+                    Doubt::Success,
+                ],
             ),
             (
                 "no active slot: the good one",

@@ -144,11 +144,12 @@ impl<'a> Host<'a> {
         mount::detached(&self.disk()?.partition(slot.partition())?, Kind::Ext4, Access::Read)
     }
 
-    /// Whether the slot holds a kernel and an initramfs; a slot that cannot be looked into does not.
+    /// Whether the slot holds a kernel and an initramfs: the one that runs does, one that cannot be looked into does not.
     pub fn has_files(&self, slot: Slot) -> bool {
-        self.slot_files(slot).is_ok_and(|files| {
-            SLOT_FILES.iter().all(|name| statat(&files, *name, AtFlags::empty()).is_ok_and(|stat| stat.st_size > 0))
-        })
+        let there =
+            |name: &&str, files: &OwnedFd| statat(files, *name, AtFlags::empty()).is_ok_and(|stat| stat.st_size > 0);
+        self.cmdline().booted() == Ok(Some(slot))
+            || self.slot_files(slot).is_ok_and(|files| SLOT_FILES.iter().all(|name| there(name, &files)))
     }
 }
 

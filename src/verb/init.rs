@@ -117,6 +117,10 @@ fn read_record(host: &Host<'_>, notes: &Notes) -> Result<Record, Failure> {
     if matches!(loaded.chosen(), None | Some((_, Source::Remains))) {
         // The block does not say which slot is active; the one that runs is.
         state.active = booted;
+        if block.get(booted.variable()).is_none() {
+            // Nor that it was ever good.
+            state = state.with_slot(booted, SlotState::Trial);
+        }
     }
     state.write_to(&mut block).map_err(|_| too_big(&block))?;
     if loaded.first.flaw().is_some() || loaded.second.flaw().is_some() {

@@ -1,6 +1,8 @@
 //! What several tests need: a folder of their own, the program run in it, and random numbers that can be had again.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod machine;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::process::CommandExt;
