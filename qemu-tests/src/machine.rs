@@ -48,7 +48,9 @@ impl Machine {
         let stderr = File::create(&complaints).step(|| format!("create {}", complaints.display()))?;
         let memory = parts.memory.to_string();
         // The sockets are handed over as QEMU's standard input and output: nothing to name, to wait for or to clean up.
-        let child = Command::new("qemu-system-x86_64")
+        // A harness that is killed takes its machines with it: QEMU itself would run on without anybody on the line.
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "qemu-system-x86_64"])
             .args(["-machine", "q35", "-accel", "tcg", "-cpu", "max", "-m", &memory])
             .args(["-nodefaults", "-no-user-config", "-display", "none"])
             .args(["-chardev", "socket,id=line,fd=0", "-serial", "chardev:line"])

@@ -11,12 +11,13 @@ use crate::machine::{Machine, Parts};
 use crate::paths;
 use crate::serial::Transcript;
 
-/// Longest wait for GRUB's line after power-on. Generous: two stories share two cores.
-pub const GRUB: Duration = Duration::from_secs(30);
+/// Longest wait for GRUB's line after power-on. Generous: two stories share two cores, and under OVMF a busy machine
+/// makes GRUB's second up to four seconds long.
+pub const GRUB: Duration = Duration::from_secs(60);
 /// Longest wait from GRUB's line to a running system, or to whatever else ends a boot.
-pub const BOOT: Duration = Duration::from_secs(60);
+pub const BOOT: Duration = Duration::from_secs(90);
 /// Longest wait for a command at a prompt.
-pub const COMMAND: Duration = Duration::from_secs(15);
+pub const COMMAND: Duration = Duration::from_secs(30);
 
 /// A story's bench.
 pub struct Rig {

@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -285,7 +285,7 @@ fn model(row: &Row, first: Option<&[u8]>, second: Option<&[u8]>) -> (Outcome, Op
 }
 
 /// Runs a row.
-fn check(row: &Row, base: &PathBuf, transcript: &Transcript) -> Result {
+fn check(row: &Row, base: &Path, transcript: &Transcript) -> Result {
     let work = paths::work().join(format!("grub_table-{}", row.name));
     fs::create_dir_all(&work).step(|| format!("create {}", work.display()))?;
     let result = check_in(row, base, &work, transcript);
@@ -293,7 +293,7 @@ fn check(row: &Row, base: &PathBuf, transcript: &Transcript) -> Result {
     result
 }
 
-fn check_in(row: &Row, base: &PathBuf, work: &std::path::Path, transcript: &Transcript) -> Result {
+fn check_in(row: &Row, base: &Path, work: &Path, transcript: &Transcript) -> Result {
     let image = Image::copy(base, work.join("disk.img"))?;
     if row.shipped {
         image.esp_write(grub::CFG, &fs::read(shipped_cfg(base)).step(|| "read the shipped grub.cfg".into())?)?;
@@ -320,7 +320,7 @@ fn check_in(row: &Row, base: &PathBuf, work: &std::path::Path, transcript: &Tran
         reset_ends_it: true,
         more: &[],
     };
-    let said = Machine::power_on(&parts, transcript)?.wait_exit(Duration::from_secs(60))?;
+    let said = Machine::power_on(&parts, transcript)?.wait_exit(Duration::from_secs(120))?;
     let after = (read(FIRST), read(SECOND));
 
     let on_disk = match used {
@@ -404,7 +404,7 @@ fn base() -> Result<PathBuf> {
     Ok(image.path().to_owned())
 }
 
-fn shipped_cfg(base: &std::path::Path) -> PathBuf {
+fn shipped_cfg(base: &Path) -> PathBuf {
     base.with_file_name("grub.cfg")
 }
 
