@@ -334,13 +334,27 @@ fn a_block_that_is_too_big_for_one_sector_is_not_written_and_the_box_goes_on() {
 }
 
 #[test]
-fn a_good_slot_without_a_disk_goes_on_after_ten_seconds() {
+fn without_a_disk_a_good_slot_goes_on_after_ten_seconds() {
     let machine = Machine::with_state(counted(Good, Good));
+    without_a_disk(&machine, DEGRADED);
+}
+
+#[test]
+fn without_a_disk_a_trial_is_given_up_after_ten_seconds() {
+    let machine = Machine::with_state(counted(Trial, Good));
+    machine.cmdline("ksolo.slot=A ksolo.state=trial");
+    without_a_disk(&machine, REBOOT);
+}
+
+/// All flags but --grubenv: the ESP has to be found, and there is no disk.
+fn without_a_disk(machine: &Machine, exit: i32) {
     let flags = machine.flags();
-    // All flags but --grubenv: the ESP has to be found, and there is no disk.
     let began = std::time::Instant::now();
-    let ran = run(BINARY, std::iter::once("init").chain(flags[2..].iter().map(String::as_str)), Path::new("/"));
-    assert_eq!(ran.exit, DEGRADED, "{}", ran.stderr);
+    let data = machine.folder.path("no/such/folder");
+    let more = ["--data", data.to_str().unwrap()];
+    let words = std::iter::once("init").chain(flags[2..].iter().map(String::as_str)).chain(more);
+    let ran = run(BINARY, words, Path::new("/"));
+    assert_eq!(ran.exit, exit, "{}", ran.stderr);
     assert!(ran.stderr.contains("find disk: none of the disks"), "{}", ran.stderr);
     assert!((9..20).contains(&began.elapsed().as_secs()));
 }
