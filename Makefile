@@ -6,7 +6,7 @@ TARGET := x86_64-unknown-linux-musl
 # Debian's toolchain: it can rebuild std for musl, which rustup's stable cannot. FACTS: README, "How it is built".
 DEBIAN := PATH=/usr/bin:$$PATH RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 /usr/bin/cargo
 STATIC := -Clink-self-contained=no -Ctarget-feature=+crt-static -Crelocation-model=static -Cforce-unwind-tables=no \
-  -Zunstable-options -Cpanic=immediate-abort -Zfmt-debug=none $(EXTRA) -Clink-arg=-L$(CURDIR)/build \
+  -Zunstable-options -Cpanic=immediate-abort -Zfmt-debug=none --cfg sha2_backend_soft=\"compact\" $(EXTRA) -Clink-arg=-L$(CURDIR)/build \
   -Clink-arg=-Wl,-z,noseparate-code,--build-id=none,-z,norelro \
   --remap-path-prefix=$(CURDIR)=/kubesolo-boot --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=/cargo
 

@@ -11,14 +11,18 @@ extern crate std;
 
 pub mod boot;
 pub mod cmdline;
+pub mod digest;
 pub mod envblk;
 pub mod envstore;
 pub mod gpt;
 pub mod guid;
+pub mod hex;
 pub mod label;
+pub mod signature;
 pub mod slot;
 pub mod storage;
 pub mod units;
+pub mod version;
 
 #[cfg(feature = "std")]
 pub mod cli;
