@@ -18,6 +18,7 @@ pub mod gpt;
 pub mod guid;
 pub mod hex;
 pub mod label;
+pub mod location;
 pub mod signature;
 pub mod slot;
 pub mod storage;
