@@ -34,6 +34,8 @@ pub mod cli;
 #[cfg(feature = "std")]
 pub mod config;
 #[cfg(feature = "std")]
+pub mod connection;
+#[cfg(feature = "std")]
 pub mod console;
 #[cfg(feature = "std")]
 pub mod device;
@@ -44,10 +46,18 @@ pub mod envfile;
 #[cfg(feature = "std")]
 pub mod failure;
 #[cfg(feature = "std")]
+pub mod fetch;
+#[cfg(feature = "std")]
 pub mod host;
 #[cfg(feature = "std")]
 pub mod mount;
 #[cfg(feature = "std")]
 pub mod probe;
+#[cfg(feature = "std")]
+pub mod proxy;
+#[cfg(feature = "std")]
+pub mod tcp;
+#[cfg(all(feature = "std", feature = "tls"))]
+pub mod tls;
 #[cfg(feature = "std")]
 pub mod verb;
