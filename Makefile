@@ -9,7 +9,8 @@ CARGO := PATH=/usr/bin:$$PATH RUSTC=/usr/bin/rustc /usr/bin/cargo
 HOST := --locked --target-dir build/host
 # Static with musl, std rebuilt for size, no unwinding and no panic messages, a reproducible file.
 STATIC := -Clink-self-contained=no -Ctarget-feature=+crt-static -Crelocation-model=static -Cforce-unwind-tables=no \
-  -Zunstable-options -Cpanic=immediate-abort -Zfmt-debug=none -Clink-arg=-L$(CURDIR)/build \
+  -Zunstable-options -Cpanic=immediate-abort -Zfmt-debug=none --cfg sha2_backend_soft=\"compact\" \
+  -Clink-arg=-L$(CURDIR)/build \
   -Clink-arg=-Wl,-z,noseparate-code,--build-id=none,-z,norelro \
   --remap-path-prefix=$(CURDIR)=/kubesolo-boot --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=/cargo
 SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock

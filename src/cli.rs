@@ -5,6 +5,7 @@ use std::format;
 use std::string::String;
 use std::vec::Vec;
 
+use crate::config::KEYS;
 use crate::failure::{Exit, Failure};
 use crate::host::Flags;
 
@@ -22,6 +23,26 @@ const VERBS: &[Help] = &[
         arguments: "[--json]",
         line: "both slots, what boots next and why",
         text: "Reads the env block, the kernel command line and the slots' versions. Writes nothing.",
+    },
+    Help {
+        verb: "check",
+        arguments: "[URL|PATH] [--json]",
+        line: "is there an update for this box?",
+        text: "Fetches latest.json, checks its signature, compares. Exit code 0: available, 1: up to date, 7: refused.",
+    },
+    Help {
+        verb: "apply",
+        arguments: "[URL|PATH] [--force] [--allow-downgrade] [--json]",
+        line: "install an update into the other slot",
+        text: "From the configured server, a URL, or a folder such as a USB stick. Refuses before it changes anything;\n\
+               then downloads, syncs, reads back and verifies. A broken download is taken up where it broke off.\n\
+               --force overrules the maintenance window and the node's label, and never the signature.",
+    },
+    Help {
+        verb: "activate",
+        arguments: "[--reboot]",
+        line: "boot the installed update next, on trial",
+        text: "Verifies the staged slot once more. It gets three boots to be committed; then the old slot comes back.",
     },
     Help {
         verb: "rollback",
@@ -74,7 +95,11 @@ Flags:
   --disk DISK      work on this disk (or image file) and no other
   --grubenv FILE   use this env block, and FILE.bak, instead of the one on the ESP
   --data DIR       use this folder instead of the data partition
-  --conf FILE      use this file instead of /etc/kubesolo/update.conf
+  --conf FILE      use this file instead of /etc/kubesolo/update.conf; its keys are flags too:
+                   --server --channel --pubkey --ca --maintenance-window --healthcheck-url
+                   --auto-rollback-after --kube-system-settle --mark --watchdog
+  --state FILE     use this file instead of /var/lib/kubesolo/update/state.json
+  --target DIR     use this folder instead of the target slot
   --json           answer in JSON
   --cmdline FILE, --sys DIR, --dev DIR
                    instead of /proc/cmdline, /sys/class/block, /dev
@@ -103,6 +128,9 @@ pub enum Verb<'a> {
     Help(&'a str),
     Version,
     Status,
+    Check(Option<&'a str>),
+    Apply(Option<&'a str>),
+    Activate,
     Rollback,
     Commit,
     SlotShow,
@@ -132,6 +160,7 @@ impl<'a> Call<'a> {
                 Some((flag, value)) if flag.starts_with("--") => (flag, Some(value)),
                 _ => (argument, None),
             };
+            let mut setting = None;
             let place = match flag {
                 "--" => {
                     for word in arguments.by_ref() {
@@ -146,12 +175,17 @@ impl<'a> Call<'a> {
                 "--sys" => &mut call.flags.sys,
                 "--dev" => &mut call.flags.dev,
                 "--conf" => &mut call.flags.conf,
+                "--state" => &mut call.flags.state,
+                "--target" => &mut call.flags.target,
+                _ if config_key(flag).is_some() => &mut setting,
                 _ => {
                     let switch = match argument {
                         "-h" | "--help" => &mut call.help,
                         "-V" | "--version" => &mut call.version,
                         "--json" => &mut call.json,
                         "--reboot" => &mut call.reboot,
+                        "--force" => &mut call.flags.force,
+                        "--allow-downgrade" => &mut call.flags.allow_downgrade,
                         _ if argument.starts_with('-') => return Err(usage(argument, "no such flag")),
                         word => {
                             call.words.push(word);
@@ -170,6 +204,9 @@ impl<'a> Call<'a> {
                 }
                 (None, []) => return Err(usage(flag, "needs a value")),
             };
+            if let (Some(key), Some(value)) = (config_key(flag), setting) {
+                call.flags.settings.push((key, value)).map_err(|_| usage(flag, "too many flags"))?;
+            }
         }
         Ok(call)
     }
@@ -189,6 +226,11 @@ impl<'a> Call<'a> {
             [] | ["help"] => Verb::Help(""),
             ["help", verb] => Verb::Help(verb),
             ["status"] => Verb::Status,
+            ["check"] => Verb::Check(None),
+            ["check", source] => Verb::Check(Some(source)),
+            ["apply"] => Verb::Apply(None),
+            ["apply", source] => Verb::Apply(Some(source)),
+            ["activate"] => Verb::Activate,
             ["rollback"] => Verb::Rollback,
             ["commit"] => Verb::Commit,
             ["slot"] | ["slot", "show"] => Verb::SlotShow,
@@ -210,6 +252,12 @@ impl<'a> Call<'a> {
             }
         })
     }
+}
+
+/// The key of `update.conf` that a flag stands for.
+fn config_key(flag: &str) -> Option<&'static str> {
+    let name = flag.strip_prefix("--")?;
+    KEYS.into_iter().find(|key| key.bytes().map(|byte| if byte == b'_' { b'-' } else { byte }).eq(name.bytes()))
 }
 
 fn text(word: &OsStr) -> Result<&str, Failure> {

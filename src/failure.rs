@@ -25,6 +25,8 @@ pub enum Exit {
     Refused = 7,
     /// Another run holds the lock.
     Busy = 8,
+    /// The signature of an update is missing or wrong.
+    Untrusted = 9,
     /// From `init`: go on, but something that should be there is not.
     GoOnDegraded = 10,
     /// From `init`: this trial is given up, reboot.
@@ -37,7 +39,7 @@ impl Exit {
     /// Every code with its meaning, for `--help`.
     pub const TABLE: &'static [(Exit, &'static str)] = &[
         (Exit::Done, "done; from init: go on"),
-        (Exit::No, "the answer is no: not set, or the probe did not pass"),
+        (Exit::No, "the answer is no: not set, no update, or the probe did not pass"),
         (Exit::Usage, "the command line cannot be understood"),
         (Exit::NoDisk, "no disk carries the KubeSolo OS partitions"),
         (Exit::AmbiguousDisk, "more than one disk does; choose with --disk"),
@@ -45,6 +47,7 @@ impl Exit {
         (Exit::Io, "reading or writing failed"),
         (Exit::Refused, "a rule forbids it; nothing was changed"),
         (Exit::Busy, "another run holds the lock"),
+        (Exit::Untrusted, "the signature of an update is missing or wrong"),
         (Exit::GoOnDegraded, "from init: go on, degraded"),
         (Exit::Reboot, "from init: give this trial up, reboot"),
         (Exit::Emergency, "from init: a person asked for the emergency shell"),
@@ -91,6 +94,6 @@ mod tests {
     fn every_exit_code_is_documented_once() {
         let mut codes: std::vec::Vec<u8> = Exit::TABLE.iter().map(|(exit, _)| *exit as u8).collect();
         codes.dedup();
-        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 20, 30]);
+        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 30]);
     }
 }

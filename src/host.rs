@@ -44,6 +44,16 @@ pub struct Flags<'a> {
     pub dev: Option<&'a str>,
     /// `--conf`: this file instead of `/etc/kubesolo/update.conf`.
     pub conf: Option<&'a str>,
+    /// `--state`: this file instead of the data partition's `update/state.json`.
+    pub state: Option<&'a str>,
+    /// `--target`: this folder instead of the target slot's filesystem.
+    pub target: Option<&'a str>,
+    /// `--force`: where a rule can be overruled, it is.
+    pub force: bool,
+    /// `--allow-downgrade`: a version that is not newer is taken too.
+    pub allow_downgrade: bool,
+    /// Keys of `update.conf` given as flags, `--maintenance-window` for `maintenance_window`, with their values.
+    pub settings: heapless::Vec<(&'a str, &'a str), 16>,
 }
 
 /// The machine; looks at its command line and for its disk when asked.
@@ -73,6 +83,11 @@ impl<'a> Host<'a> {
     /// The flags the program was called with.
     pub fn flags(&self) -> &'a Flags<'a> {
         self.flags
+    }
+
+    /// Where `state.json` is.
+    pub fn state_path(&self) -> &'a str {
+        self.flags.state.unwrap_or(crate::state::PATH)
     }
 
     /// The disk to work on.

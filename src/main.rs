@@ -12,8 +12,12 @@ use kubesolo_boot::cli::{Call, Verb, help};
 use kubesolo_boot::console::{Notes, Output};
 use kubesolo_boot::failure::{Exit, Failure};
 use kubesolo_boot::host::Host;
+use kubesolo_boot::json::Quoted;
+use kubesolo_boot::progress::Style;
+use kubesolo_boot::settings::Settings;
 use kubesolo_boot::slot::Slot;
 use kubesolo_boot::verb;
+use kubesolo_boot::verb::apply::Applied;
 use kubesolo_boot::verb::status::Status;
 
 /// Longest the boot stage may take, whatever a disk does.
@@ -62,6 +66,33 @@ fn run_verb(call: &Call<'_>, verb: Verb<'_>, notes: &Notes) -> Result<Exit, Fail
     let mut out = Output::to(rustix::stdio::stdout());
     let host = Host::new(&call.flags);
     match verb {
+        Verb::Check(source) => {
+            let settings = Settings::read(&call.flags)?;
+            let config = settings.strict(&call.flags, &|warning| notes.say(warning))?;
+            let exit = verb::check::run(&host, notes, &config, source, call.json, &mut out)?;
+            finish(out)?;
+            return Ok(exit);
+        }
+        Verb::Apply(source) => {
+            let settings = Settings::read(&call.flags)?;
+            let config = settings.strict(&call.flags, &|warning| notes.say(warning))?;
+            let (slot, version, done) = match verb::apply::run(&host, notes, &config, source, Style::pick(call.json))? {
+                Applied::Staged(slot, version) => (slot, version, "is installed"),
+                Applied::Already(slot, version) => (slot, version, "was installed already"),
+            };
+            if call.json {
+                say(&mut out, format_args!("{{\"event\":\"staged\",\"slot\":\"{slot}\",\"version\":\"{version}\"}}"));
+            } else {
+                say(
+                    &mut out,
+                    format_args!("Version {version} {done} in slot {slot}. Next: kubesolo-boot activate --reboot"),
+                );
+            }
+        }
+        Verb::Activate => {
+            let state = verb::activate::run(&host, notes, Style::pick(call.json))?;
+            say(&mut out, format_args!("Slot {} boots next, on trial.", state.active));
+        }
         Verb::Status => {
             let status = Status::read(&host)?;
             let printed = if call.json { status.print_json(&mut out) } else { status.print(&mut out) };
@@ -70,11 +101,11 @@ fn run_verb(call: &Call<'_>, verb: Verb<'_>, notes: &Notes) -> Result<Exit, Fail
         Verb::SlotShow => show_slots(&verb::slot::show(&host)?, call.json, &mut out),
         Verb::SlotSet(slot, state) => show_slots(&verb::slot::set(&host, slot, state)?, call.json, &mut out),
         Verb::Commit => {
-            let state = verb::boot_state::commit(&host)?;
+            let state = verb::boot_state::commit(&host, notes)?;
             say(&mut out, format_args!("Slot {} is good and stays.", state.active));
         }
         Verb::Rollback => {
-            let state = verb::boot_state::rollback(&host)?;
+            let state = verb::boot_state::rollback(&host, notes)?;
             say(&mut out, format_args!("Slot {} boots next.", state.active));
         }
         Verb::EnvList if call.json => verb::env::list_json(&host, &mut out)?,
@@ -135,9 +166,7 @@ fn probe(host: &Host<'_>, json: bool, mut out: Output<'_>) -> Result<Exit, Failu
         Ok(_) => (true, Exit::Done, String::new()),
         Err(failure) => (false, failure.exit, failure.to_string()),
     };
-    out.bytes(format!("{{\"disk_writable\":{writable},\"reason\":").as_bytes());
-    verb::env::json_string(&mut out, reason.as_bytes());
-    out.bytes(b"}\n");
+    say(&mut out, format_args!("{{\"disk_writable\":{writable},\"reason\":{}}}", Quoted::text(&reason)));
     finish(out)?;
     Ok(exit)
 }

@@ -8,6 +8,7 @@ use crate::envfile::Loaded;
 use crate::envstore::{Bytes, fits_one_sector};
 use crate::failure::{Exit, Failure};
 use crate::host::Host;
+use crate::json::Quoted;
 use crate::mount::Access;
 
 use super::boot_state::too_big;
@@ -40,10 +41,8 @@ pub fn list_json(host: &Host<'_>, out: &mut Output<'_>) -> Result<(), Failure> {
     let block = loaded.block()?;
     for var in block.variables() {
         let value: heapless::Vec<u8, 1024> = var.value.bytes().take(1024).collect();
-        out.bytes(separator.as_bytes());
-        json_string(out, var.name);
-        out.bytes(b":");
-        json_string(out, &value);
+        // An output keeps its own error and never fails here.
+        write!(out, "{separator}{}:{}", Quoted(var.name), Quoted(&value)).unwrap_or_default();
         separator = ",";
     }
     out.bytes(if separator == "{" { b"{}\n" } else { b"}\n" });
@@ -117,24 +116,4 @@ fn change(
         warn(too_big(&block));
     }
     files.store(&mut loaded, &block, false)
-}
-
-/// A JSON string (RFC 8259 §7) of bytes that should be UTF-8.
-pub fn json_string(out: &mut Output<'_>, bytes: &[u8]) {
-    out.bytes(b"\"");
-    for part in bytes.utf8_chunks() {
-        for character in part.valid().chars() {
-            let written = match character {
-                '"' | '\\' => write!(out, "\\{character}"),
-                '\0'..' ' => write!(out, "\\u{:04x}", u32::from(character)),
-                _ => write!(out, "{character}"),
-            };
-            // An output keeps its own error and never fails here.
-            written.unwrap_or_default();
-        }
-        if !part.invalid().is_empty() {
-            out.bytes("\u{fffd}".as_bytes());
-        }
-    }
-    out.bytes(b"\"");
 }

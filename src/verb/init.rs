@@ -5,13 +5,9 @@
 
 use core::time::Duration;
 
-use rustix::fs::{CWD, OFlags};
-use rustix::io::Errno;
-
 use crate::boot::BootState;
-use crate::config::{Config, Mark};
+use crate::config::Mark;
 use crate::console::Notes;
-use crate::device::Device;
 use crate::disk;
 use crate::envblk::EnvBlock;
 use crate::envfile::{EnvFiles, Loaded};
@@ -20,8 +16,9 @@ use crate::failure::{Exit, Failure};
 use crate::host::{DATA_FOLDER, Host};
 use crate::mount::{self, Access};
 use crate::probe;
+use crate::settings::Settings;
 use crate::slot::{Slot, SlotState};
-use crate::storage::read_at;
+use crate::state::{Journal, Phase};
 
 /// Longest wait for the disk to turn up: USB and NVMe devices come late.
 const DISK_PATIENCE: Duration = Duration::from_secs(10);
@@ -172,15 +169,40 @@ fn prepare_data(host: &Host<'_>) -> Result<(), Failure> {
     probe::disk_writable(folder)
 }
 
-/// Marks the boot, if it is `init` that marks it.
+/// Marks the boot, if it is `init` that marks it, and takes GRUB's word about a slot it gave up out of the block once
+/// `state.json` has it: a power cut between the two records it twice.
 fn mark(host: &Host<'_>, notes: &Notes, record: &mut Record) -> Result<BootState, Failure> {
-    let init_decides = read_config(host, notes).mark == Mark::Init;
-    let Some(marked) = record.state.after_init(record.booted, init_decides) else {
-        return store(record).map(|()| record.state);
-    };
-    marked.write_to(&mut record.block).map_err(|_| too_big(&record.block))?;
+    let before = record.state;
+    if let Some(given_up) = before.rollback_from
+        && record_rollback(host, notes, given_up)
+    {
+        record.state.rollback_from = None;
+    }
+    let init_decides = init_decides(host, notes);
+    record.state = record.state.after_init(record.booted, init_decides).unwrap_or(record.state);
+    if record.state != before {
+        record.state.write_to(&mut record.block).map_err(|_| too_big(&record.block))?;
+    }
     store(record)?;
-    Ok(marked)
+    if before.slot(record.booted) == SlotState::Trial && record.state.slot(record.booted) == SlotState::Good {
+        super::boot_state::record(host, notes, Phase::Success, "");
+    }
+    Ok(record.state)
+}
+
+/// Says in `state.json` which version came to nothing, and when. Gives whether it does.
+fn record_rollback(host: &Host<'_>, notes: &Notes, given_up: Slot) -> bool {
+    let recorded = Journal::open(host.state_path(), &|line| notes.say(line)).and_then(|mut journal| {
+        journal.state.last_error = std::format!(
+            "slot {given_up} (version {}) was given up by GRUB: no boot of it was committed, or it did not load",
+            if journal.state.to_version.is_empty() { "unknown" } else { &journal.state.to_version },
+        );
+        journal.store(Phase::RolledBack)
+    });
+    if let Err(failure) = &recorded {
+        notes.say(format_args!("init: the rollback is not recorded: {failure}"));
+    }
+    recorded.is_ok()
 }
 
 /// Writes the block where a copy does not hold it. GRUB counts in the first copy only; the second follows here.
@@ -199,24 +221,13 @@ fn too_big(block: &EnvBlock<Bytes>) -> Failure {
     super::boot_state::too_big(block)
 }
 
-fn read_config(host: &Host<'_>, notes: &Notes) -> Config {
-    let path = host.flags().conf.unwrap_or("/etc/kubesolo/update.conf");
-    let mut bytes = [0; 4096];
-    let read = Device::open(CWD, path, OFlags::RDONLY)
-        .and_then(|mut file| read_at(&mut file, 0, &mut bytes).map_err(|error| error.0));
-    let len = match read {
-        Ok(len) => len,
-        Err(Errno::NOENT) => return Config::default(),
-        Err(errno) => {
-            notes.say(format_args!("init: read {path}: {}; using the defaults", crate::failure::Reason(errno)));
-            return Config::default();
-        }
-    };
-    match core::str::from_utf8(bytes.get(..len).unwrap_or_default()) {
-        Ok(text) => Config::parse(text, |line, problem| notes.say(format_args!("init: {path}:{line}: {problem}"))),
-        Err(_) => {
-            notes.say(format_args!("init: read {path}: not text; using the defaults"));
-            Config::default()
+/// What `update.conf` says about it; whatever is wrong there is said and stops nothing.
+fn init_decides(host: &Host<'_>, notes: &Notes) -> bool {
+    match Settings::read(host.flags()) {
+        Ok(settings) => settings.lenient(&|problem| notes.say(format_args!("init: {problem}"))).mark == Mark::Init,
+        Err(failure) => {
+            notes.say(format_args!("init: {failure}; using the defaults"));
+            false
         }
     }
 }

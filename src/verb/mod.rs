@@ -1,6 +1,9 @@
 //! The verbs: one file each, every one a plain story over the core.
 
+pub mod activate;
+pub mod apply;
 pub mod boot_state;
+pub mod check;
 pub mod env;
 pub mod find;
 pub mod grub_editenv;

@@ -14,12 +14,13 @@ use crate::failure::Failure;
 use crate::host::Host;
 use crate::mount::Access;
 use crate::slot::{Slot, SlotState};
+use crate::state::{self, State};
 use crate::storage::read_at;
 
-use super::env::json_string;
+use crate::json::Quoted;
 
 /// First line of a slot's `version` file.
-type Version = heapless::String<32>;
+pub type Version = heapless::String<32>;
 
 /// Everything `status` shows.
 pub struct Status {
@@ -31,6 +32,7 @@ pub struct Status {
     versions: [Option<Version>; 2],
     source: Source,
     copies: [Found; 2],
+    update: Option<State>,
 }
 
 impl Status {
@@ -52,6 +54,7 @@ impl Status {
             versions: Slot::BOTH.map(|slot| read_version(host, slot)),
             source,
             copies: [loaded.first, loaded.second],
+            update: state::peek(host.state_path()),
         })
     }
 
@@ -101,6 +104,12 @@ impl Status {
             state.counter,
             if state.success { "" } else { "not " }
         )?;
+        if let Some(update) = &self.update {
+            writeln!(out, "Update      {}: {}", update.phase, Update(update))?;
+            if !update.last_error.is_empty() {
+                writeln!(out, "Last error  {}", update.last_error)?;
+            }
+        }
         for (name, copy) in ["grubenv", "grubenv.bak"].iter().zip(&self.copies) {
             match copy.flaw() {
                 None => writeln!(out, "Env block   {name}: good")?,
@@ -168,11 +177,30 @@ impl Status {
                 Some(flaw) => write!(out, "{flaw}\"")?,
             }
         }
+        match &self.update {
+            Some(update) => write!(out, ",\"update\":{update}")?,
+            None => write!(out, ",\"update\":null")?,
+        }
         write!(out, ",\"doubts\":[")?;
         for (number, doubt) in self.doubts.iter().enumerate() {
             write!(out, "{}\"{doubt}\"", if number == 0 { "" } else { "," })?;
         }
         writeln!(out, "]}}")
+    }
+}
+
+/// An update in half a line.
+struct Update<'a>(&'a State);
+
+impl fmt::Display for Update<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let State { from_version, to_version, updated_at, attempt_count, .. } = self.0;
+        let known = |text: &'_ str| if text.is_empty() { "?".into() } else { std::string::String::from(text) };
+        write!(f, "{} to {}, {}", known(from_version), known(to_version), known(updated_at))?;
+        if *attempt_count > 1 {
+            write!(f, ", attempt {attempt_count}")?;
+        }
+        Ok(())
     }
 }
 
@@ -183,15 +211,14 @@ fn json_slot(out: &mut Output<'_>, slot: Option<Slot>) -> fmt::Result {
 fn json_text(out: &mut Output<'_>, text: Option<&str>) -> fmt::Result {
     match text {
         Some(text) => {
-            json_string(out, text.as_bytes());
-            Ok(())
+            write!(out, "{}", Quoted::text(text))
         }
         None => out.write_str("null"),
     }
 }
 
-/// A slot that cannot be looked into, or says nothing, has no version.
-fn read_version(host: &Host<'_>, slot: Slot) -> Option<Version> {
+/// What the slot's `version` file says. A slot that cannot be looked into, or says nothing, has no version.
+pub fn read_version(host: &Host<'_>, slot: Slot) -> Option<Version> {
     let files = host.slot_files(slot).ok()?;
     let mut file = Device::open(files, "version", OFlags::RDONLY | OFlags::NOFOLLOW).ok()?;
     let mut bytes = [0; 32];

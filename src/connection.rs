@@ -1,0 +1,434 @@
+//! One HTTP exchange over TCP: connect, ask, read the head, then the body as it comes. Every wait has an end.
+//!
+//! The standard library's sockets and a fixed buffer. minreq was meant for this and does not fit: it makes the binary
+//! 56 KB larger than this file does, dies on one kind of header line, takes a cut body for a whole one, watches no
+//! stall, sends plain HTTP through a proxy by CONNECT (which proxies forbid), and knows no CA file.
+
+use core::fmt;
+use std::boxed::Box;
+use std::io::{self, ErrorKind, Read, Write};
+use std::string::String;
+use std::time::{Duration, Instant};
+use std::vec;
+
+use crate::http::{self, Framing, HEAD_MAX, Head};
+use crate::location::{Location, Scheme};
+use crate::proxy::Proxy;
+use crate::tcp::{self, Tcp};
+#[cfg(feature = "tls")]
+use crate::tls;
+
+/// Longest line between chunks, and most lines behind the last.
+const LINE_MAX: usize = 256;
+const TRAILERS_MAX: u32 = 32;
+/// Most `1xx` heads before the real one.
+const INTERIM_MAX: u32 = 8;
+
+/// Why an exchange failed.
+#[derive(Debug)]
+pub enum Error {
+    /// There is no connection.
+    Tcp(tcp::Error),
+    /// The answer did not begin in time.
+    Timeout,
+    /// The answer stopped in the middle, or is not all there in time.
+    Stalled,
+    /// The connection ended before the answer began.
+    Empty,
+    /// The connection broke.
+    Broken(io::Error),
+    /// The head is longer than [`HEAD_MAX`].
+    HeadTooLong,
+    /// The head is malformed.
+    Head(http::Error),
+    /// The proxy does not connect us; its status.
+    Proxy(u16),
+    /// The body ended too early.
+    Truncated,
+    /// The chunks are malformed.
+    Chunk,
+    /// The server does not say where the body ends.
+    NoLength,
+    /// This build has no TLS.
+    NoTls,
+    /// TLS failed.
+    #[cfg(feature = "tls")]
+    Tls(tls::Error),
+}
+
+impl Error {
+    /// Whether the same exchange may go well later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Error::Tcp(_) | Error::Empty | Error::Broken(_) => true,
+            Error::Timeout | Error::Stalled | Error::Truncated => true,
+            Error::Proxy(status) => http::is_transient(*status),
+            Error::HeadTooLong | Error::Head(_) | Error::Chunk | Error::NoLength | Error::NoTls => false,
+            #[cfg(feature = "tls")]
+            Error::Tls(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Tcp(tcp::Error::Resolve(error)) => write!(f, "look up the host: {error}"),
+            Error::Tcp(tcp::Error::Connect(error)) => write!(f, "connect: {error}"),
+            Error::Timeout => f.write_str("the server does not answer in time"),
+            Error::Stalled => f.write_str("the server stopped sending in the middle, or sends too slowly"),
+            Error::Empty => f.write_str("the server closed the connection without an answer"),
+            Error::Broken(error) => error.fmt(f),
+            Error::HeadTooLong => write!(f, "the answer's headers are longer than {HEAD_MAX} bytes"),
+            Error::Head(error) => error.fmt(f),
+            Error::Proxy(407) => f.write_str("the proxy wants a user name and password (USER:PASSWORD@ in the variable)"),
+            Error::Proxy(status) => write!(f, "the proxy refuses to connect: status {status}"),
+            Error::Truncated => f.write_str("the connection ended before the file did"),
+            Error::Chunk => f.write_str("the answer's chunks are malformed"),
+            Error::NoLength => f.write_str("the server does not say how long the file is (Content-Length)"),
+            Error::NoTls => f.write_str("this build has no https; take the one made with TLS=1, or a server with http"),
+            #[cfg(feature = "tls")]
+            Error::Tls(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for Error {}
+
+enum Stream {
+    Plain(Tcp),
+    #[cfg(feature = "tls")]
+    Tls(Box<tls::Stream>),
+}
+
+impl Stream {
+    fn tcp(&mut self) -> &mut Tcp {
+        match self {
+            Stream::Plain(tcp) => tcp,
+            #[cfg(feature = "tls")]
+            Stream::Tls(stream) => stream.tcp(),
+        }
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(tcp) => tcp.read(buffer),
+            #[cfg(feature = "tls")]
+            Stream::Tls(stream) => stream.read(buffer),
+        }
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Stream::Plain(tcp) => tcp.write_all(bytes),
+            #[cfg(feature = "tls")]
+            Stream::Tls(stream) => stream.write_all(bytes),
+        }
+    }
+}
+
+/// Where to and how.
+pub struct Target<'a> {
+    /// A URL; not a file.
+    pub location: &'a Location,
+    /// The proxy to go through.
+    pub proxy: Option<&'a Proxy>,
+    /// The certificates to trust: a PEM file.
+    pub ca: &'a str,
+    /// When connection and head have to be there.
+    pub head: Instant,
+    /// Longest wait for the next byte.
+    pub stall: Duration,
+}
+
+/// A connection with what was read from it and not used yet.
+pub struct Connection {
+    stream: Stream,
+    buffer: Box<[u8]>,
+    start: usize,
+    end: usize,
+}
+
+impl Connection {
+    /// Connects, through the proxy and inside TLS where that is asked for.
+    ///
+    /// # Errors
+    /// If there is no connection by `target.head`.
+    pub fn open(target: &Target<'_>) -> Result<Connection, Error> {
+        let location = target.location;
+        if location.scheme() == Scheme::Https && cfg!(not(feature = "tls")) {
+            return Err(Error::NoTls);
+        }
+        let (host, port) = match target.proxy {
+            Some(proxy) => (proxy.host.as_str(), proxy.port),
+            None => (location.host(), location.port()),
+        };
+        let tcp = Tcp::open(host, port, target.stall, target.head).map_err(Error::Tcp)?;
+        let stream = Stream::Plain(tcp);
+        let buffer = vec![0; HEAD_MAX].into_boxed_slice();
+        let mut connection = Connection { stream, buffer, start: 0, end: 0 };
+        if location.scheme() == Scheme::Https {
+            if let Some(proxy) = target.proxy {
+                connection.tunnel(location, proxy)?;
+            }
+            #[cfg(feature = "tls")]
+            {
+                let Stream::Plain(tcp) = connection.stream else { return Err(Error::NoTls) };
+                let stream = tls::Stream::open(tcp, location.host(), target.ca).map_err(|error| match error {
+                    tls::Error::Io(error) => broken(error),
+                    error => Error::Tls(error),
+                })?;
+                connection.stream = Stream::Tls(Box::new(stream));
+            }
+        }
+        Ok(connection)
+    }
+
+    /// Asks the proxy for a way through.
+    fn tunnel(&mut self, location: &Location, proxy: &Proxy) -> Result<(), Error> {
+        let authority = location.authority();
+        let port = if authority.ends_with(']') || !authority.contains(':') { ":443" } else { "" };
+        let mut request = String::new();
+        let words: &[&str] = &["CONNECT ", authority, port, " HTTP/1.1\r\nHost: ", authority, port, "\r\n"];
+        words.iter().for_each(|word| request.push_str(word));
+        push_credentials(&mut request, proxy);
+        request.push_str("\r\n");
+        self.send(&request)?;
+        let length = self.read_head()?;
+        let status = self.head(length).map_err(Error::Head)?.status;
+        self.start = self.start.saturating_add(length);
+        // Whatever follows would be taken for the server's own.
+        if status == 200 && self.start == self.end { Ok(()) } else { Err(Error::Proxy(status)) }
+    }
+
+    /// Sends a GET with these header lines (`Name: value\r\n` each) and reads the answer's head, which [`head`] then
+    /// gives.
+    ///
+    /// [`head`]: Connection::head
+    ///
+    /// # Errors
+    /// If the answer's head is not there in time or not sound. Any status is fine.
+    pub fn get(&mut self, target: &Target<'_>, headers: &str) -> Result<usize, Error> {
+        let location = target.location;
+        let mut request = String::from("GET ");
+        let plain_proxy = target.proxy.filter(|_| location.scheme() == Scheme::Http);
+        // A proxy is told the whole URL.
+        request.push_str(if plain_proxy.is_some() { location.as_str() } else { location.target() });
+        request.push_str(" HTTP/1.1\r\nHost: ");
+        request.push_str(location.authority());
+        request.push_str(concat!(
+            "\r\nUser-Agent: kubesolo-boot/",
+            env!("CARGO_PKG_VERSION"),
+            "\r\nAccept: */*\r\nAccept-Encoding: identity\r\nConnection: close\r\n"
+        ));
+        if let Some(proxy) = plain_proxy {
+            push_credentials(&mut request, proxy);
+        }
+        request.push_str(headers);
+        request.push_str("\r\n");
+        self.send(&request)?;
+        for _ in 0..INTERIM_MAX {
+            let length = self.read_head()?;
+            let status = self.head(length).map_err(Error::Head)?.status;
+            if !(100..200).contains(&status) || status == 101 {
+                return Ok(length);
+            }
+            self.start = self.start.saturating_add(length);
+        }
+        Err(Error::Head(http::Error::NotHttp))
+    }
+
+    /// The head that [`get`](Connection::get) has read, of that length.
+    ///
+    /// # Errors
+    /// If it is malformed.
+    pub fn head(&self, length: usize) -> Result<Head<'_>, http::Error> {
+        Head::parse(self.unread().get(..length).unwrap_or_default())
+    }
+
+    /// The body behind a head of that length, with a time limit for all of it or none.
+    ///
+    /// # Errors
+    /// If nobody could tell where it ends.
+    pub fn body(mut self, length: usize, framing: Framing, deadline: Option<Instant>) -> Result<Body, Error> {
+        self.start = self.start.saturating_add(length);
+        self.stream.tcp().set_deadline(deadline);
+        let left = match framing {
+            Framing::Length(length) => Left::Bytes(length),
+            Framing::Chunked => Left::ChunkLine { first: true },
+            Framing::Unknown => return Err(Error::NoLength),
+        };
+        Ok(Body { connection: self, left })
+    }
+
+    fn unread(&self) -> &[u8] {
+        self.buffer.get(self.start..self.end).unwrap_or_default()
+    }
+
+    fn send(&mut self, request: &str) -> Result<(), Error> {
+        self.stream.write_all(request.as_bytes()).map_err(broken)
+    }
+
+    /// Reads until a whole head is in the buffer; gives its length.
+    fn read_head(&mut self) -> Result<usize, Error> {
+        self.buffer.copy_within(self.start..self.end, 0);
+        self.end = self.end.saturating_sub(self.start);
+        self.start = 0;
+        let mut seen = 0;
+        loop {
+            if let Some(length) = http::head_len(self.unread(), seen) {
+                return Ok(length);
+            }
+            // So that what was never HTTP is not waited for.
+            if self.unread().iter().zip(b"HTTP/1.").any(|(got, want)| got != want) {
+                return Err(Error::Head(http::Error::NotHttp));
+            }
+            seen = self.end;
+            if self.end == self.buffer.len() {
+                return Err(Error::HeadTooLong);
+            }
+            if self.fill()? == 0 {
+                return Err(if seen == 0 { Error::Empty } else { Error::Truncated });
+            }
+        }
+    }
+
+    /// Reads what comes into the free part of the buffer; 0 at the end.
+    fn fill(&mut self) -> Result<usize, Error> {
+        let free = self.buffer.get_mut(self.end..).unwrap_or_default();
+        let count = self.stream.read(free).map_err(broken)?;
+        self.end = self.end.saturating_add(count);
+        Ok(count)
+    }
+
+    /// Gives what was read before, or else reads straight into `buffer`; 0 at the end.
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+        if self.start == self.end {
+                return self.stream.read(buffer).map_err(broken);
+        }
+        let count = buffer.len().min(self.end.saturating_sub(self.start));
+        let taken = self.unread().get(..count).unwrap_or_default();
+        buffer.get_mut(..count).unwrap_or_default().copy_from_slice(taken);
+        self.start = self.start.saturating_add(count);
+        Ok(count)
+    }
+
+    /// One byte; the end of the connection is an error here.
+    fn byte(&mut self) -> Result<u8, Error> {
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+            if self.fill()? == 0 {
+                return Err(Error::Truncated);
+            }
+        }
+        let byte = self.unread().first().copied().ok_or(Error::Truncated)?;
+        self.start = self.start.saturating_add(1);
+        Ok(byte)
+    }
+}
+
+/// How much of a body is still to come.
+#[derive(Clone, Copy)]
+enum Left {
+    /// So many bytes.
+    Bytes(u64),
+    /// A line with a chunk's length, behind a line break unless it is the first.
+    ChunkLine {
+        /// Whether it is.
+        first: bool,
+    },
+    /// So many bytes of a chunk.
+    Chunk(u64),
+}
+
+/// A body on its way.
+pub struct Body {
+    connection: Connection,
+    left: Left,
+}
+
+impl Body {
+    /// Reads the next bytes; 0 only at the body's own end.
+    ///
+    /// # Errors
+    /// If the body ends before its end, stalls, or is malformed.
+    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+        self.read_next(buffer).map_err(|error| if let Error::Timeout = error { Error::Stalled } else { error })
+    }
+
+    fn read_next(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+        if let Left::ChunkLine { first } = self.left {
+            self.left = self.next_chunk(first)?;
+        }
+        let (Left::Bytes(left) | Left::Chunk(left)) = self.left else { return Err(Error::Chunk) };
+        let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        if most == 0 {
+            return Ok(0);
+        }
+        let count = self.connection.read(buffer.get_mut(..most).unwrap_or_default())?;
+        if count == 0 {
+            return Err(Error::Truncated);
+        }
+        let left = left.saturating_sub(count as u64);
+        self.left = match self.left {
+            // What is behind a chunk is read with the next one: these bytes are given out even if it never comes.
+            Left::Chunk(_) if left == 0 => Left::ChunkLine { first: false },
+            Left::Chunk(_) => Left::Chunk(left),
+            _ => Left::Bytes(left),
+        };
+        Ok(count)
+    }
+
+    /// Reads to the beginning of the next chunk, or over the trailers to the end.
+    fn next_chunk(&mut self, first: bool) -> Result<Left, Error> {
+        if !first && !self.line()?.is_empty() {
+            return Err(Error::Chunk);
+        }
+        let line = self.line()?;
+        let digits = line.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        if digits.is_empty() || digits.len() > 15 {
+            return Err(Error::Chunk);
+        }
+        let length = digits.iter().try_fold(0_u64, |length, digit| {
+            char::from(*digit).to_digit(16).map(|digit| length << 4 | u64::from(digit)).ok_or(Error::Chunk)
+        })?;
+        if length > 0 {
+            return Ok(Left::Chunk(length));
+        }
+        for _ in 0..TRAILERS_MAX {
+            if self.line()?.is_empty() {
+                return Ok(Left::Bytes(0));
+            }
+        }
+        Err(Error::Chunk)
+    }
+
+    /// A short line without its break.
+    fn line(&mut self) -> Result<heapless::Vec<u8, LINE_MAX>, Error> {
+        let mut line = heapless::Vec::new();
+        loop {
+            match self.connection.byte()? {
+                b'\n' => break,
+                byte => line.push(byte).map_err(|_| Error::Chunk)?,
+            }
+        }
+        if line.ends_with(b"\r") {
+            line.pop();
+        }
+        Ok(line)
+    }
+}
+
+fn broken(error: io::Error) -> Error {
+    match error.kind() {
+        ErrorKind::TimedOut => Error::Timeout,
+        ErrorKind::UnexpectedEof => Error::Truncated,
+        _ => Error::Broken(error),
+    }
+}
+
+fn push_credentials(request: &mut String, proxy: &Proxy) {
+    if let Some(credentials) = &proxy.credentials {
+        ["Proxy-Authorization: Basic ", credentials, "\r\n"].iter().for_each(|word| request.push_str(word));
+    }
+}
