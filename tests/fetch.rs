@@ -1,0 +1,532 @@
+//! What a server, a network or a disk can do to a transfer, each as one row or one story, on the loopback. Every one
+//! has to end in the error it deserves, in bounded time and memory.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use embedded_io::Read as _;
+use kubesolo_boot::fetch::{Body, Client, Error, Limits, Resume};
+use kubesolo_boot::location::Location;
+
+const STALL: Duration = Duration::from_millis(200);
+const LIMITS: Limits = Limits { head: Duration::from_millis(400), stall: STALL, small: Duration::from_millis(600) };
+
+fn client() -> Client<'static> {
+    Client { limits: LIMITS, ca: "", variable: |_| None }
+}
+
+/// What a server does with one connection.
+type Act = Box<dyn FnMut(&str, &mut TcpStream) + Send>;
+
+/// A server on the loopback that answers each connection by `act`, which is given the request's head.
+struct Server {
+    port: u16,
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+impl Server {
+    fn new(mut act: Act) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let seen = requests.clone();
+        thread::spawn(move || {
+            for connection in listener.incoming() {
+                let mut connection = connection.unwrap();
+                let mut request = Vec::new();
+                let mut byte = [0];
+                while !request.ends_with(b"\r\n\r\n") && connection.read(&mut byte).is_ok_and(|count| count > 0) {
+                    request.push(byte[0]);
+                }
+                let request = String::from_utf8(request).unwrap();
+                seen.lock().unwrap().push(request.clone());
+                act(&request, &mut connection);
+            }
+        });
+        Server { port, requests }
+    }
+
+    /// Answers always with these bytes.
+    fn saying(answer: impl Into<Vec<u8>>) -> Server {
+        let answer = answer.into();
+        Server::new(Box::new(move |_, connection| say(connection, &answer)))
+    }
+
+    /// Answers the n-th connection with the n-th bytes, and the last ones from then on.
+    fn saying_each(answers: &[&str]) -> Server {
+        let answers: Vec<String> = answers.iter().map(|answer| answer.to_string()).collect();
+        let mut number = 0;
+        Server::new(Box::new(move |_, connection| {
+            say(connection, answers[number.min(answers.len() - 1)].as_bytes());
+            number += 1;
+        }))
+    }
+
+    fn at(&self, path: &str) -> Location {
+        Location::parse(&format!("http://127.0.0.1:{}{path}", self.port)).unwrap()
+    }
+
+    fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
+    }
+}
+
+/// Sends what the client still takes, and the end.
+fn say(connection: &mut TcpStream, answer: &[u8]) {
+    connection.write_all(answer).unwrap_or_default();
+    connection.shutdown(Shutdown::Write).unwrap_or_default();
+    // Without reading to the end, a reset could overtake the answer.
+    connection.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    let mut rest = [0; 1024];
+    while connection.read(&mut rest).is_ok_and(|count| count > 0) {}
+}
+
+fn read_all(body: &mut Body) -> Result<Vec<u8>, Error> {
+    let mut all = Vec::new();
+    let mut buffer = vec![0; 65536];
+    loop {
+        match body.read(&mut buffer)? {
+            0 => return Ok(all),
+            count => all.extend_from_slice(&buffer[..count]),
+        }
+    }
+}
+
+fn fetch(location: &Location) -> Result<Vec<u8>, Error> {
+    read_all(&mut client().open(location, None)?)
+}
+
+/// Runs `work`, which has to end within `limit`.
+fn within<T>(limit: Duration, work: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let result = work();
+    assert!(start.elapsed() < limit, "took {:?}", start.elapsed());
+    result
+}
+
+const OK: &str = "HTTP/1.1 200 OK\r\n";
+
+#[test]
+fn answers_that_are_sound_are_read_whole() {
+    let long = "x".repeat(100_000);
+    let rows: &[(&str, String, &str)] = &[
+        ("length", format!("{OK}Content-Length: 5\r\n\r\nhello"), "hello"),
+        ("length, and more behind", format!("{OK}Content-Length: 5\r\n\r\nhello, world"), "hello"),
+        ("nothing", format!("{OK}Content-Length: 0\r\n\r\n"), ""),
+        ("line feeds only", "HTTP/1.1 200 OK\nContent-Length: 5\n\nhello".into(), "hello"),
+        ("HTTP/1.0", "HTTP/1.0 200\r\nContent-Length: 5\r\n\r\nhello".into(), "hello"),
+        ("long", format!("{OK}Content-Length: 100000\r\n\r\n{long}"), &long),
+        ("chunks", format!("{OK}Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x=y\r\nllo\r\n0\r\n\r\n"), "hello"),
+        ("chunks and trailers", format!("{OK}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nA: b\r\n\r\n"), "hello"),
+        ("long chunk", format!("{OK}Transfer-Encoding: chunked\r\n\r\n186a0\r\n{long}\r\n0\r\n\r\n"), &long),
+        ("100 Continue", format!("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nA: b\r\n\r\n{OK}Content-Length: 5\r\n\r\nhello"), "hello"),
+        ("big head that fits", format!("{OK}X: {}\r\nContent-Length: 5\r\n\r\nhello", "y".repeat(16_000)), "hello"),
+    ];
+    for (name, answer, want) in rows {
+        let server = Server::saying(answer.as_str());
+        assert_eq!(fetch(&server.at("/")).map(|got| String::from_utf8(got).unwrap()).as_deref(), Ok(*want), "{name}");
+        let mut buffer = vec![0; 100_000];
+        assert_eq!(client().fetch_small(&server.at("/"), &mut buffer), Ok(want.len()), "{name}");
+    }
+}
+
+#[test]
+fn answers_that_are_not_sound_end_in_an_error_that_says_so() {
+    let chunked = format!("{OK}Transfer-Encoding: chunked\r\n\r\n");
+    let rows: &[(&str, String, &str, bool)] = &[
+        ("empty reply", String::new(), "closed the connection without an answer", true),
+        ("garbage", "\u{0}\u{1}garbage\u{2}".into(), "not HTTP/1.1", false),
+        ("SSH", "SSH-2.0-OpenSSH_9.2\r\n".into(), "not HTTP/1.1", false),
+        ("head cut", "HTTP/1.1 200 OK\r\nContent-Le".into(), "ended before the file did", true),
+        ("body cut", format!("{OK}Content-Length: 10\r\n\r\nhello"), "ended before the file did", true),
+        ("body cut at once", format!("{OK}Content-Length: 10\r\n\r\n"), "ended before the file did", true),
+        ("3 GB told, 5 bytes sent", format!("{OK}Content-Length: 3221225472\r\n\r\nhello"), "ended before the file did", true),
+        ("chunk cut", format!("{chunked}a\r\nhello"), "ended before the file did", true),
+        ("chunks cut", format!("{chunked}5\r\nhello\r\n"), "ended before the file did", true),
+        ("no last chunk", format!("{chunked}5\r\nhello"), "ended before the file did", true),
+        ("trailers cut", format!("{chunked}5\r\nhello\r\n0\r\n"), "ended before the file did", true),
+        ("chunk too long", format!("{chunked}5\r\nhello, world\r\n0\r\n\r\n"), "chunks are malformed", false),
+        ("chunk without length", format!("{chunked}\r\nhello\r\n"), "chunks are malformed", false),
+        ("chunk length no number", format!("{chunked}-5\r\nhello\r\n"), "chunks are malformed", false),
+        ("chunk length too large", format!("{chunked}10000000000000000\r\nhello\r\n"), "chunks are malformed", false),
+        ("chunk line endless", format!("{chunked}{}", "0".repeat(10_000)), "chunks are malformed", false),
+        ("trailers endless", format!("{chunked}0\r\n{}", "A: b\r\n".repeat(10_000)), "chunks are malformed", false),
+        ("no length", format!("{OK}\r\nhello"), "does not say how long", false),
+        ("wrong length", format!("{OK}Content-Length: five\r\n\r\nhello"), "malformed Content-Length", false),
+        ("two lengths", format!("{OK}Content-Length: 5\r\nContent-Length: 4\r\n\r\nhello"), "two different Content-Length", false),
+        ("length and chunks", format!("{OK}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"), "both a length and chunks", false),
+        ("packed", format!("{OK}Content-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello"), "packs the file", false),
+        ("one huge header", format!("{OK}X: {}", "y".repeat(1_000_000)), "longer than 16384 bytes", false),
+        ("many headers", format!("{OK}{}", "X: y\r\n".repeat(200_000)), "longer than 16384 bytes", false),
+        ("lines of LF only", format!("{OK}{}", "X: y\n".repeat(200_000)), "longer than 16384 bytes", false),
+        // minreq's header limit wraps behind an LF-only line of one byte less than what is left of it.
+        ("LF bomb", format!("{OK}X:{}\n{}", "y".repeat(8188), "X: y\r\n".repeat(200_000)), "longer than 16384 bytes", false),
+        ("endless status line", format!("HTTP/1.1 200 {}", "x".repeat(1_000_000)), "longer than 16384 bytes", false),
+        ("100 without end", "HTTP/1.1 100 Continue\r\n\r\n".repeat(1000), "not HTTP/1.1", false),
+        ("204", "HTTP/1.1 204 No Content\r\n\r\n".into(), "answers 204", false),
+        ("206 unasked", "HTTP/1.1 206 P\r\nContent-Range: bytes 0-4/5\r\nContent-Length: 5\r\n\r\nhello".into(), "unasked", false),
+        ("304", "HTTP/1.1 304 Not Modified\r\n\r\n".into(), "answers 304", false),
+        ("401", "HTTP/1.1 401 Who\r\nContent-Length: 0\r\n\r\n".into(), "answers 401; the server does not let", false),
+        ("403", "HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n".into(), "answers 403; the server does not let", false),
+        ("404", "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".into(), "answers 404; there is no such file", false),
+        ("416 unasked", "HTTP/1.1 416 No\r\nContent-Length: 0\r\n\r\n".into(), "answers 416", false),
+        ("429", "HTTP/1.1 429 Slower\r\nContent-Length: 0\r\n\r\n".into(), "answers 429", true),
+        ("500", "HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n".into(), "answers 500; the server has a problem", true),
+        ("501", "HTTP/1.1 501 Never\r\nContent-Length: 0\r\n\r\n".into(), "answers 501", false),
+        ("503", "HTTP/1.1 503 Later\r\nContent-Length: 0\r\n\r\n".into(), "answers 503", true),
+    ];
+    for (name, answer, want, transient) in rows {
+        let server = Server::saying(answer.as_str());
+        let location = server.at("/image?token=secret");
+        let error = within(Duration::from_secs(2), || fetch(&location)).expect_err(name);
+        let text = error.to_string();
+        assert!(text.starts_with(&format!("fetch http://127.0.0.1:{}/image?...: ", server.port)), "{name}: {text}");
+        assert!(text.contains(want), "{name}: {text}");
+        assert_eq!(error.transient, *transient, "{name}: {text}");
+    }
+}
+
+#[test]
+fn bytes_before_a_cut_are_given_out() {
+    for answer in [
+        format!("{OK}Content-Length: 10\r\n\r\nhello"),
+        format!("{OK}Transfer-Encoding: chunked\r\n\r\n5\r\nhello"),
+        format!("{OK}Transfer-Encoding: chunked\r\n\r\n8\r\nhello"),
+    ] {
+        let server = Server::saying(answer);
+        let mut body = client().open(&server.at("/"), None).unwrap();
+        let mut buffer = [0; 64];
+        assert_eq!(body.read(&mut buffer), Ok(5));
+        assert_eq!(&buffer[..5], b"hello");
+        assert!(body.read(&mut buffer).is_err());
+    }
+}
+
+#[test]
+fn a_server_that_stops_anywhere_is_given_up_in_time() {
+    let rows: &[(&str, String, &str)] = &[
+        ("says nothing", String::new(), "does not answer in time"),
+        ("stops in the head", OK.into(), "does not answer in time"),
+        ("stops behind the head", format!("{OK}Content-Length: 5\r\n\r\n"), "stopped sending"),
+        ("stops in the body", format!("{OK}Content-Length: 50\r\n\r\nhello"), "stopped sending"),
+        ("stops in a chunk's line", format!("{OK}Transfer-Encoding: chunked\r\n\r\n5"), "stopped sending"),
+        ("stops behind a chunk", format!("{OK}Transfer-Encoding: chunked\r\n\r\n5\r\nhello"), "stopped sending"),
+    ];
+    for (name, answer, want) in rows {
+        let answer = answer.clone();
+        let server = Server::new(Box::new(move |_, connection| {
+            connection.write_all(answer.as_bytes()).unwrap();
+            thread::sleep(2 * STALL + Duration::from_millis(500));
+        }));
+        let error = within(Duration::from_millis(800), || fetch(&server.at("/"))).expect_err(name);
+        assert!(error.to_string().contains(want), "{name}: {error}");
+        assert!(error.transient, "{name}");
+    }
+}
+
+/// Sends `head` and then one byte after the other, slower than any file and faster than a stall.
+fn trickling(head: &'static str) -> Server {
+    Server::new(Box::new(move |_, connection| {
+        let mut sent = connection.write_all(head.as_bytes());
+        while sent.is_ok() {
+            thread::sleep(STALL / 4);
+            sent = connection.write_all(b"x");
+        }
+    }))
+}
+
+#[test]
+fn a_slow_link_is_not_a_dead_one() {
+    let server = trickling("HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n");
+    let start = Instant::now();
+    assert_eq!(fetch(&server.at("/")), Ok(vec![b'x'; 20]));
+    assert!(start.elapsed() > LIMITS.head + STALL);
+}
+
+#[test]
+fn a_head_or_a_document_that_trickles_is_given_up() {
+    let server = trickling("HTTP/1.1 200 OK\r\nX: ");
+    let error = within(2 * LIMITS.head, || fetch(&server.at("/"))).unwrap_err();
+    assert!(error.to_string().contains("does not answer in time"), "{error}");
+    let server = trickling("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n");
+    let error = within(2 * LIMITS.small, || client().fetch_small(&server.at("/"), &mut [0; 1000])).unwrap_err();
+    assert!(error.to_string().contains("too slowly"), "{error}");
+}
+
+#[test]
+fn a_document_that_never_ends_is_too_long() {
+    let endless = || {
+        Server::new(Box::new(|_, connection| {
+            let mut sent = connection.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+            while sent.is_ok() {
+                sent = connection.write_all(b"5\r\nhello\r\n");
+            }
+        }))
+    };
+    let mut buffer = [0; 10_000];
+    let error = within(LIMITS.small, || client().fetch_small(&endless().at("/"), &mut buffer)).unwrap_err();
+    assert!(error.to_string().ends_with("longer than 10000 bytes"), "{error}");
+    assert!(!error.transient);
+    let server = Server::saying(format!("{OK}Content-Length: 3221225472\r\n\r\n"));
+    let error = client().fetch_small(&server.at("/"), &mut buffer).unwrap_err();
+    assert!(error.to_string().ends_with("longer than 10000 bytes"), "{error}");
+    // One that just fits does.
+    let server = Server::saying(format!("{OK}Content-Length: 10000\r\n\r\n{}", "x".repeat(10_000)));
+    assert_eq!(client().fetch_small(&server.at("/"), &mut buffer), Ok(10_000));
+}
+
+#[test]
+fn nobody_at_home_is_worth_another_try() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let error = fetch(&Location::parse(&format!("http://127.0.0.1:{port}/")).unwrap()).unwrap_err();
+    assert!(error.to_string().contains("connect: Connection refused"), "{error}");
+    assert!(error.transient);
+    let error = fetch(&Location::parse("http://no-such-host.invalid/").unwrap()).unwrap_err();
+    assert!(error.to_string().contains("look up the host: "), "{error}");
+    assert!(error.transient);
+}
+
+fn redirect(status: u16, to: &str) -> String {
+    format!("HTTP/1.1 {status} There\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n")
+}
+
+#[test]
+fn redirects_of_every_kind_lead_where_they_say() {
+    let found = format!("{OK}Content-Length: 5\r\n\r\nhello");
+    for status in [301, 302, 303, 307, 308] {
+        for (to, asked) in [
+            ("/c", "GET /c HTTP/1.1"),
+            ("c", "GET /a/c HTTP/1.1"),
+            ("../c?d", "GET /c?d HTTP/1.1"),
+            ("?d", "GET /a/b?d HTTP/1.1"),
+            ("//127.0.0.1:PORT/c", "GET /c HTTP/1.1"),
+            ("http://127.0.0.1:PORT/c", "GET /c HTTP/1.1"),
+        ] {
+            // The port is known only once the server is there: so the place is filled in as it answers.
+            let mut first = true;
+            let (to, found) = (to.to_string(), found.clone());
+            let server = Server::new(Box::new(move |request, connection| {
+                let host = request.split("127.0.0.1:").nth(1).unwrap();
+                let port = host.split("\r\n").next().unwrap();
+                let answer = if first { redirect(status, &to.replace("PORT", port)) } else { found.clone() };
+                first = false;
+                say(connection, answer.as_bytes());
+            }));
+            assert_eq!(fetch(&server.at("/a/b")), Ok(b"hello".to_vec()), "{status} {asked}");
+            assert!(server.requests()[1].starts_with(asked), "{status} {asked}: {}", server.requests()[1]);
+        }
+    }
+}
+
+#[test]
+fn redirects_that_lead_nowhere_are_refused() {
+    let rows = [
+        ("loop", redirect(302, "/"), "more than 5 redirects", 6),
+        ("no place", "HTTP/1.1 302 There\r\n\r\n".into(), "leads nowhere", 1),
+        ("empty place", redirect(302, ""), "redirect: empty", 1),
+        ("a file of this box", redirect(302, "file:///etc/shadow"), "a file of this box", 1),
+        ("other scheme", redirect(302, "gopher://a/"), "neither http", 1),
+        ("two places", "HTTP/1.1 302 X\r\nLocation: /a\r\nLocation: /b\r\n\r\n".into(), "two different Location", 1),
+        ("not a redirect", "HTTP/1.1 300 Many\r\nLocation: /a\r\n\r\n".into(), "answers 300", 1),
+    ];
+    for (name, answer, want, requests) in rows {
+        let server = Server::saying(answer);
+        let error = fetch(&server.at("/")).expect_err(name);
+        assert!(error.to_string().contains(want), "{name}: {error}");
+        assert!(!error.transient, "{name}");
+        assert_eq!(server.requests().len(), requests, "{name}");
+    }
+}
+
+#[cfg(not(feature = "tls"))]
+#[test]
+fn https_needs_the_other_build() {
+    let server = Server::saying(redirect(302, "https://127.0.0.1/"));
+    for location in [server.at("/"), Location::parse("https://127.0.0.1/").unwrap()] {
+        let error = fetch(&location).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "fetch https://127.0.0.1/: this build has no https; take the one made with TLS=1, or a server with http"
+        );
+        assert!(!error.transient);
+    }
+}
+
+const ETAG: &str = "\"one\"";
+const RESUME: Option<Resume<'static>> = Some(Resume { offset: 3, validator: ETAG });
+
+fn partial(range: &str, body: &str) -> String {
+    let length = body.len();
+    format!("HTTP/1.1 206 Part\r\nETag: {ETAG}\r\nContent-Range: bytes {range}\r\nContent-Length: {length}\r\n\r\n{body}")
+}
+
+#[test]
+fn a_cut_transfer_goes_on_where_it_stopped() {
+    let server = Server::saying(partial("3-9/10", "3456789"));
+    let mut body = client().open(&server.at("/"), RESUME).unwrap();
+    assert_eq!((body.offset(), body.total()), (3, Some(10)));
+    assert_eq!(body.validator(), Some(ETAG));
+    assert_eq!(read_all(&mut body).unwrap(), b"3456789");
+    let request = &server.requests()[0];
+    assert!(request.contains("\r\nRange: bytes=3-\r\nIf-Range: \"one\"\r\n"), "{request}");
+}
+
+#[test]
+fn a_resume_that_cannot_be_starts_over() {
+    let whole = |etag: &str| format!("{OK}{etag}Content-Length: 10\r\n\r\n0123456789");
+    let gone = "HTTP/1.1 416 No\r\nContent-Range: bytes */2\r\nContent-Length: 0\r\n\r\n";
+    let changed = partial("3-9/10", "3456789").replace("one", "two");
+    let rows: &[(&str, Vec<String>, usize)] = &[
+        ("no Range support", vec![whole("")], 1),
+        ("changed file", vec![whole("ETag: \"two\"\r\n")], 1),
+        ("shorter file", vec![gone.into(), whole("ETag: \"two\"\r\n")], 2),
+        ("changed file, If-Range ignored", vec![changed, whole("ETag: \"two\"\r\n")], 2),
+    ];
+    for (name, answers, requests) in rows {
+        let answers: Vec<&str> = answers.iter().map(String::as_str).collect();
+        let server = Server::saying_each(&answers);
+        let mut body = client().open(&server.at("/"), RESUME).unwrap();
+        assert_eq!((body.offset(), body.total()), (0, Some(10)), "{name}");
+        assert_eq!(read_all(&mut body).unwrap(), b"0123456789", "{name}");
+        let seen = server.requests();
+        assert_eq!(seen.len(), *requests, "{name}");
+        assert!(seen.len() == 1 || !seen[1].contains("Range"), "{name}");
+    }
+}
+
+#[test]
+fn a_resume_without_anything_to_tell_the_file_by_is_none() {
+    let server = Server::saying(format!("{OK}Content-Length: 10\r\n\r\n0123456789"));
+    for resume in [
+        None,
+        Some(Resume { offset: 0, validator: ETAG }),
+        Some(Resume { offset: 3, validator: "" }),
+        Some(Resume { offset: 3, validator: "\"a\"\r\nX-Evil: b" }),
+    ] {
+        assert_eq!(client().open(&server.at("/"), resume).unwrap().offset(), 0);
+    }
+    assert!(server.requests().iter().all(|request| !request.contains("Range") && !request.contains("Evil")));
+}
+
+#[test]
+fn a_part_that_was_not_asked_for_is_refused() {
+    let rows = [
+        ("begins earlier", partial("2-9/10", "23456789"), "it begins elsewhere"),
+        ("begins later", partial("4-9/10", "456789"), "it begins elsewhere"),
+        ("no range", partial("3-9/10", "3456789").replace("Content-Range", "X"), "no Content-Range"),
+        ("two ranges", partial("3-9/10\r\nContent-Range: bytes 4-9/10", "3456789"), "two different Content-Range"),
+        ("backwards", partial("9-3/10", "3456789"), "malformed Content-Range"),
+        ("of what", partial("3-9/*", "3456789"), "malformed Content-Range"),
+        ("other length", partial("3-9/10", "345678"), "Content-Length and Content-Range differ"),
+    ];
+    for (name, answer, want) in rows {
+        let server = Server::saying(answer);
+        let error = client().open(&server.at("/"), RESUME).err().expect(name);
+        assert!(error.to_string().contains(want), "{name}: {error}");
+        assert!(!error.transient, "{name}");
+    }
+}
+
+#[test]
+fn a_part_that_ends_early_is_no_end() {
+    let server = Server::saying(partial("3-5/10", "345"));
+    let mut body = client().open(&server.at("/"), RESUME).unwrap();
+    let error = read_all(&mut body).unwrap_err();
+    assert!(error.to_string().contains("ended before the file did"), "{error}");
+    assert!(error.transient);
+}
+
+#[test]
+fn files_are_read_and_resumed_like_urls() {
+    let folder = std::env::temp_dir().join(format!("kubesolo-fetch-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("an image");
+    std::fs::write(&path, b"0123456789").unwrap();
+    let locations = [
+        Location::parse(path.to_str().unwrap()).unwrap(),
+        Location::parse(&format!("file://{}", path.to_str().unwrap().replace(' ', "%20"))).unwrap(),
+    ];
+    let mut validator = String::new();
+    for location in &locations {
+        let mut body = client().open(location, None).unwrap();
+        assert_eq!((body.offset(), body.total()), (0, Some(10)));
+        validator = body.validator().unwrap().to_string();
+        assert_eq!(read_all(&mut body).unwrap(), b"0123456789");
+    }
+    let resume = |offset| Some(Resume { offset, validator: &validator });
+    for (offset, want) in [(3, 3), (10, 10), (11, 0)] {
+        let mut body = client().open(&locations[0], resume(offset)).unwrap();
+        assert_eq!(body.offset(), want);
+        assert_eq!(read_all(&mut body).unwrap(), &b"0123456789"[want as usize..]);
+    }
+    // A file that shrinks while it is read is not whole.
+    let mut body = client().open(&locations[0], None).unwrap();
+    std::fs::write(&path, b"01234").unwrap();
+    assert!(read_all(&mut body).unwrap_err().to_string().contains("ended before the file did"));
+    // And another one is not gone on with.
+    std::fs::write(&path, b"abcdefghij").unwrap();
+    assert_eq!(client().open(&locations[0], resume(3)).unwrap().offset(), 0);
+
+    rustix::fs::mknodat(rustix::fs::CWD, folder.join("pipe"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    for (name, want) in [("pipe", "not a file"), ("", "not a file"), ("none", "No such file or directory")] {
+        let location = Location::parse(folder.join(name).to_str().unwrap()).unwrap();
+        let error = within(LIMITS.head, || client().open(&location, None)).err().unwrap();
+        assert!(error.to_string().contains(want), "{name}: {error}");
+        assert!(!error.transient);
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn a_proxy_is_told_the_whole_url_and_the_credentials() {
+    let proxy = Server::saying(format!("{OK}Content-Length: 5\r\n\r\nhello"));
+    // A variable is looked up by a plain function: the port travels by the process environment's stand-in.
+    static PORT: std::sync::OnceLock<u16> = std::sync::OnceLock::new();
+    PORT.set(proxy.port).unwrap();
+    let variable = |name: &str| match name {
+        "http_proxy" => Some(format!("http://me:secret@127.0.0.1:{}", PORT.get().unwrap())),
+        _ => None,
+    };
+    let client = Client { variable, ..client() };
+    let mut body = client.open(&Location::parse("http://updates.invalid:81/a?b").unwrap(), None).unwrap();
+    assert_eq!(read_all(&mut body).unwrap(), b"hello");
+    let request = &proxy.requests()[0];
+    assert!(request.starts_with("GET http://updates.invalid:81/a?b HTTP/1.1\r\nHost: updates.invalid:81\r\n"), "{request}");
+    assert!(request.contains("\r\nProxy-Authorization: Basic bWU6c2VjcmV0\r\n"), "{request}");
+
+    let client = Client { variable: |_| Some("socks5://127.0.0.1".into()), ..client };
+    let error = client.open(&Location::parse("http://updates.invalid/").unwrap(), None).err().unwrap();
+    assert!(error.to_string().contains("http_proxy: not http://HOST:PORT"), "{error}");
+}
+
+/// Bytes of this process in memory.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/statm").unwrap();
+    status.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+}
+
+#[test]
+fn memory_stays_flat_however_long_the_file() {
+    const LENGTH: u64 = 256 << 20;
+    let server = Server::new(Box::new(|_, connection| {
+        let piece = vec![0; 1 << 20];
+        let mut sent = connection.write_all(format!("{OK}Content-Length: {LENGTH}\r\n\r\n").as_bytes());
+        for _ in 0..LENGTH >> 20 {
+            sent = sent.and_then(|()| connection.write_all(&piece));
+        }
+        sent.unwrap();
+    }));
+    let mut body = client().open(&server.at("/"), None).unwrap();
+    let mut buffer = vec![0; 65536];
+    let mut count = body.read(&mut buffer).unwrap() as u64;
+    let before = resident();
+    while count < LENGTH {
+        count += body.read(&mut buffer).unwrap() as u64;
+    }
+    assert_eq!(body.read(&mut buffer), Ok(0));
+    // Other tests run beside this one, and the server's own piece is in it.
+    assert!(resident() < before + (16 << 20), "{} more", resident() - before);
+}
