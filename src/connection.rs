@@ -81,7 +81,9 @@ impl fmt::Display for Error {
             Error::Broken(error) => error.fmt(f),
             Error::HeadTooLong => write!(f, "the answer's headers are longer than {HEAD_MAX} bytes"),
             Error::Head(error) => error.fmt(f),
-            Error::Proxy(407) => f.write_str("the proxy wants a user name and password (USER:PASSWORD@ in the variable)"),
+            Error::Proxy(407) => {
+                f.write_str("the proxy wants a user name and password (USER:PASSWORD@ in the variable)")
+            }
             Error::Proxy(status) => write!(f, "the proxy refuses to connect: status {status}"),
             Error::Truncated => f.write_str("the connection ended before the file did"),
             Error::Chunk => f.write_str("the answer's chunks are malformed"),
@@ -304,7 +306,7 @@ impl Connection {
     /// Gives what was read before, or else reads straight into `buffer`; 0 at the end.
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
         if self.start == self.end {
-                return self.stream.read(buffer).map_err(broken);
+            return self.stream.read(buffer).map_err(broken);
         }
         let count = buffer.len().min(self.end.saturating_sub(self.start));
         let taken = self.unread().get(..count).unwrap_or_default();

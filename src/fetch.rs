@@ -204,14 +204,7 @@ impl<'a> Client<'a> {
         let framing = head.framing;
         let body = connection.body(length, framing, whole).map_err(&failed)?;
         let left = total.map(|total| total.saturating_sub(offset));
-        Ok(Answer::Body(Body {
-            source: Source::Web(body),
-            location: location.clone(),
-            offset,
-            total,
-            validator,
-            left,
-        }))
+        Ok(Answer::Body(Body { source: Source::Web(body), location: location.clone(), offset, total, validator, left }))
     }
 }
 

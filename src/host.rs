@@ -87,7 +87,7 @@ impl<'a> Host<'a> {
 
     /// Where `state.json` is.
     pub fn state_path(&self) -> &'a str {
-        self.flags.state.unwrap_or(crate::state::PATH)
+        self.flags.state.unwrap_or("/var/lib/kubesolo/update/state.json")
     }
 
     /// The disk to work on.

@@ -13,11 +13,8 @@ use kubesolo_boot::console::{Notes, Output};
 use kubesolo_boot::failure::{Exit, Failure};
 use kubesolo_boot::host::Host;
 use kubesolo_boot::json::Quoted;
-use kubesolo_boot::progress::Style;
-use kubesolo_boot::settings::Settings;
 use kubesolo_boot::slot::Slot;
 use kubesolo_boot::verb;
-use kubesolo_boot::verb::apply::Applied;
 use kubesolo_boot::verb::status::Status;
 
 /// Longest the boot stage may take, whatever a disk does.
@@ -66,36 +63,11 @@ fn run_verb(call: &Call<'_>, verb: Verb<'_>, notes: &Notes) -> Result<Exit, Fail
     let mut out = Output::to(rustix::stdio::stdout());
     let host = Host::new(&call.flags);
     match verb {
-        Verb::Check(source) => {
-            let settings = Settings::read(&call.flags)?;
-            let config = settings.strict(&call.flags, &|warning| notes.say(warning))?;
-            let exit = verb::check::run(&host, notes, &config, source, call.json, &mut out)?;
-            finish(out)?;
-            return Ok(exit);
-        }
-        Verb::Apply(source) => {
-            let settings = Settings::read(&call.flags)?;
-            let config = settings.strict(&call.flags, &|warning| notes.say(warning))?;
-            let (slot, version, done) = match verb::apply::run(&host, notes, &config, source, Style::pick(call.json))? {
-                Applied::Staged(slot, version) => (slot, version, "is installed"),
-                Applied::Already(slot, version) => (slot, version, "was installed already"),
-            };
-            if call.json {
-                say(&mut out, format_args!("{{\"event\":\"staged\",\"slot\":\"{slot}\",\"version\":\"{version}\"}}"));
-            } else {
-                say(
-                    &mut out,
-                    format_args!("Version {version} {done} in slot {slot}. Next: kubesolo-boot activate --reboot"),
-                );
-            }
-        }
-        Verb::Activate => {
-            let state = verb::activate::run(&host, notes, Style::pick(call.json))?;
-            say(&mut out, format_args!("Slot {} boots next, on trial.", state.active));
-        }
+        #[cfg(feature = "update")]
+        Verb::Check(_) | Verb::Apply(_) | Verb::Activate => return run_update(call, verb, &host, notes, out),
         Verb::Status => {
             let status = Status::read(&host)?;
-            let printed = if call.json { status.print_json(&mut out) } else { status.print(&mut out) };
+            let printed = if call.json { status.print_json(&host, &mut out) } else { status.print(&host, &mut out) };
             printed.unwrap_or_default();
         }
         Verb::SlotShow => show_slots(&verb::slot::show(&host)?, call.json, &mut out),
@@ -125,6 +97,43 @@ fn run_verb(call: &Call<'_>, verb: Verb<'_>, notes: &Notes) -> Result<Exit, Fail
         restart::now(host.cmdline().mode == Some("emergency"))?;
     }
     Ok(Exit::Done)
+}
+
+#[cfg(feature = "update")]
+fn run_update(
+    call: &Call<'_>,
+    verb: Verb<'_>,
+    host: &Host<'_>,
+    notes: &Notes,
+    mut out: Output<'_>,
+) -> Result<Exit, Failure> {
+    let settings = kubesolo_boot::settings::Settings::read(&call.flags)?;
+    let config = settings.strict(&call.flags, &|warning| notes.say(warning))?;
+    let style = kubesolo_boot::progress::Style::pick(call.json);
+    let mut exit = Exit::Done;
+    match verb {
+        Verb::Check(source) => exit = verb::check::run(host, notes, &config, source, call.json, &mut out)?,
+        Verb::Apply(source) => {
+            let applied = verb::apply::run(host, notes, &config, source, style)?;
+            let (slot, version) = (applied.slot, &applied.version);
+            if call.json {
+                say(&mut out, format_args!("{{\"event\":\"staged\",\"slot\":\"{slot}\",\"version\":\"{version}\"}}"));
+            } else {
+                let already = if applied.already { "already " } else { "" };
+                say(&mut out, format_args!("Version {version} is {already}installed in slot {slot}."));
+                say(&mut out, format_args!("Next: kubesolo-boot activate --reboot"));
+            }
+        }
+        _ => {
+            let state = verb::activate::run(host, notes, style)?;
+            say(&mut out, format_args!("Slot {} boots next, on trial.", state.active));
+        }
+    }
+    finish(out)?;
+    if call.reboot {
+        restart::now(false)?;
+    }
+    Ok(exit)
 }
 
 fn print(text: &str) -> Result<Exit, Failure> {

@@ -48,8 +48,9 @@ impl Offer {
     /// # Errors
     /// [`Exit::Io`] if the document is no manifest.
     pub fn manifest(&self) -> Result<Manifest<'_>, Failure> {
-        Manifest::parse(&self.document)
-            .map_err(|error| Failure::new(Exit::Io, format_args!("read {}: {error}; tell who runs the server", self.at)))
+        Manifest::parse(&self.document).map_err(|error| {
+            Failure::new(Exit::Io, format_args!("read {}: {error}; tell who runs the server", self.at))
+        })
     }
 
     /// The document as the server has it.
@@ -62,7 +63,9 @@ impl Offer {
         let untrusted = |at: &dyn fmt::Display, reason: &dyn fmt::Display| {
             Failure::new(
                 Exit::Untrusted,
-                format_args!("check signature {at}: {reason}; nothing of this update is used, and --force changes nothing"),
+                format_args!(
+                    "check signature {at}: {reason}; nothing of this update is used, and --force changes nothing"
+                ),
             )
         };
         let at = match manifest.metadata_sig_url {

@@ -54,11 +54,7 @@ impl<'a> Settings<'a> {
     ///
     /// # Errors
     /// [`Exit::Usage`] for a value that its key cannot have, naming the line or the flag.
-    pub fn strict<'b>(
-        &'b self,
-        flags: &Flags<'b>,
-        warn: &dyn Fn(fmt::Arguments<'_>),
-    ) -> Result<Config<'b>, Failure> {
+    pub fn strict<'b>(&'b self, flags: &Flags<'b>, warn: &dyn Fn(fmt::Arguments<'_>)) -> Result<Config<'b>, Failure> {
         let mut wrong = None;
         let mut config = Config::parse(&self.text, |line, found| {
             if found.is_warning() {
@@ -68,10 +64,15 @@ impl<'a> Settings<'a> {
             }
         });
         if let Some((line, found)) = wrong {
-            return Err(Failure::new(Exit::Usage, format_args!("read {}:{line}: {found}; correct the line", self.path)));
+            return Err(Failure::new(
+                Exit::Usage,
+                format_args!("read {}:{line}: {found}; correct the line", self.path),
+            ));
         }
         for (key, value) in &flags.settings {
-            config.set(key, value).map_err(|found: Problem<'_>| Failure::new(Exit::Usage, format_args!("flag: {found}")))?;
+            config
+                .set(key, value)
+                .map_err(|found: Problem<'_>| Failure::new(Exit::Usage, format_args!("flag: {found}")))?;
         }
         Ok(config)
     }

@@ -20,8 +20,6 @@ use crate::failure::{Exit, Failure, Reason};
 use crate::json::{self, Quoted, Value};
 use crate::storage::{Storage, read_at};
 
-/// Where it stands, unless `--state` says otherwise.
-pub const PATH: &str = "/var/lib/kubesolo/update/state.json";
 /// Longest file that is read, in bytes.
 const LEN_MAX: usize = 4096;
 

@@ -9,7 +9,9 @@ use std::string::String;
 use std::vec::Vec;
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, OFlags, XattrFlags, fgetxattr, fstatvfs, fsetxattr, fsync, ftruncate, renameat, statat, unlinkat};
+use rustix::fs::{
+    AtFlags, OFlags, XattrFlags, fgetxattr, fsetxattr, fstatvfs, fsync, ftruncate, renameat, statat, unlinkat,
+};
 use rustix::io::Errno;
 
 use crate::device::Device;

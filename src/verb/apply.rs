@@ -38,12 +38,14 @@ const TRIES_WITHIN: Duration = Duration::from_secs(15 * 60);
 /// The kernel and the initramfs: name in the slot, image in the manifest.
 pub type Files<'a> = [(&'static str, Image<'a>); 2];
 
-/// What `apply` came to.
-pub enum Applied {
-    /// The slot holds this version now, staged.
-    Staged(Slot, String),
-    /// It did so already.
-    Already(Slot, String),
+/// What `apply` came to: the slot holds this version, staged.
+pub struct Applied {
+    /// The slot.
+    pub slot: Slot,
+    /// The version.
+    pub version: String,
+    /// Whether it did so before.
+    pub already: bool,
 }
 
 /// Installs the update that `source` (else the configured server) offers.
@@ -73,7 +75,7 @@ pub fn run(
     let files = files_of(&manifest);
     let version = format!("{}", manifest.version);
     if is_staged_already(host, slot, &target, &manifest)? {
-        return Ok(Applied::Already(slot, version));
+        return Ok(Applied { slot, version, already: true });
     }
     let places = places(&offer, &manifest)?;
     let sizes = sizes(&client, &files, &places)?;
@@ -95,7 +97,7 @@ pub fn run(
         journal.state.last_error = format!("{failure}");
     }
     journal.store(if installed.is_ok() { Phase::Staged } else { Phase::Failed })?;
-    installed.map(|()| Applied::Staged(slot, version))
+    installed.map(|()| Applied { slot, version, already: false })
 }
 
 /// The kernel and the initramfs that a manifest describes.
@@ -319,19 +321,13 @@ pub fn open_target(host: &Host<'_>, slot: Slot) -> Result<Target, Failure> {
 fn places(offer: &Offer, manifest: &Manifest<'_>) -> Result<[Location; 2], Failure> {
     let failed = |error: &dyn fmt::Display| Failure::new(Exit::Io, format_args!("read {}: {error}", offer.at));
     let (vmlinuz, initramfs) = manifest.urls().map_err(|error| failed(&error))?;
-    let join = |text: crate::json::Text<'_>| {
-        offer.at.join(&text.chars().collect::<String>()).map_err(|error| failed(&error))
-    };
+    let join =
+        |text: crate::json::Text<'_>| offer.at.join(&text.chars().collect::<String>()).map_err(|error| failed(&error));
     Ok([join(vmlinuz)?, join(initramfs)?])
 }
 
 /// Whether the slot was staged with exactly these files before.
-fn is_staged_already(
-    host: &Host<'_>,
-    slot: Slot,
-    target: &Target,
-    manifest: &Manifest<'_>,
-) -> Result<bool, Failure> {
+fn is_staged_already(host: &Host<'_>, slot: Slot, target: &Target, manifest: &Manifest<'_>) -> Result<bool, Failure> {
     if super::slot::show(host)?.slot(slot) != SlotState::Staged {
         return Ok(false);
     }

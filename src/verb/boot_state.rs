@@ -9,7 +9,8 @@ use crate::failure::{Exit, Failure};
 use crate::host::Host;
 use crate::mount::Access;
 use crate::slot::Slot;
-use crate::state::{Journal, Phase};
+
+use super::record;
 
 /// Marks the booted slot good.
 ///
@@ -26,7 +27,7 @@ pub fn commit(host: &Host<'_>, notes: &Notes) -> Result<BootState, Failure> {
             )
         })
     })?;
-    record(host, notes, Phase::Success, "");
+    record::committed(host, notes);
     Ok(state)
 }
 
@@ -43,28 +44,8 @@ pub fn rollback(host: &Host<'_>, notes: &Notes) -> Result<BootState, Failure> {
             )
         })
     })?;
-    record(host, notes, Phase::RolledBack, "rolled back by hand");
+    record::rolled_back(host, notes);
     Ok(state)
-}
-
-/// Tells `state.json` how an update ended. What boots next is settled by then, so that a data partition that cannot be
-/// written, as in the emergency shell, is worth no more than a note. An end that nothing led to is not recorded.
-pub fn record(host: &Host<'_>, notes: &Notes, phase: Phase, last_error: &str) {
-    let say = |line: core::fmt::Arguments<'_>| notes.say(line);
-    let stored = Journal::open(host.state_path(), &say).and_then(|mut journal| {
-        if !matches!(journal.state.phase, Phase::Activated | Phase::Verifying) {
-            return Ok(());
-        }
-        journal.state.last_error = last_error.into();
-        if phase == Phase::Success {
-            journal.state.attempt_count = 0;
-            journal.state.health_check_failures = 0;
-        }
-        journal.store(phase)
-    });
-    if let Err(failure) = stored {
-        notes.say(format_args!("warning: not recorded in state.json: {failure}"));
-    }
 }
 
 /// A new state for the old one and the booted slot.

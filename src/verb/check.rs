@@ -49,14 +49,12 @@ pub fn run(
 ///
 /// # Errors
 /// [`Exit::Usage`] if no server is configured; those of [`Offer::fetch`].
-pub fn ask(
-    client: &Client<'_>,
-    config: &Config<'_>,
-    source: Option<&str>,
-    notes: &Notes,
-) -> Result<Offer, Failure> {
+pub fn ask(client: &Client<'_>, config: &Config<'_>, source: Option<&str>, notes: &Notes) -> Result<Offer, Failure> {
     let text = source.or(config.server).ok_or_else(|| {
-        Failure::new(Exit::Usage, format_args!("no update server: give a URL or path, --server, or server= in update.conf"))
+        Failure::new(
+            Exit::Usage,
+            format_args!("no update server: give a URL or path, --server, or server= in update.conf"),
+        )
     })?;
     let at = Location::manifest_of(text)
         .map_err(|error| Failure::new(Exit::Usage, format_args!("update server {text}: {error}")))?;
@@ -72,12 +70,7 @@ pub fn ask(
 
 /// The gates of this box.
 pub fn gate<'a>(host: &Host<'a>, config: &Config<'a>, running: Option<Version>) -> Gate<'a> {
-    Gate {
-        channel: config.channel,
-        architecture: ARCHITECTURE,
-        running,
-        allow_downgrade: host.flags().allow_downgrade,
-    }
+    Gate { channel: config.channel, architecture: ARCHITECTURE, running, allow_downgrade: host.flags().allow_downgrade }
 }
 
 /// The version of the slot that runs.

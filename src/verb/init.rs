@@ -18,7 +18,8 @@ use crate::mount::{self, Access};
 use crate::probe;
 use crate::settings::Settings;
 use crate::slot::{Slot, SlotState};
-use crate::state::{Journal, Phase};
+
+use super::record;
 
 /// Longest wait for the disk to turn up: USB and NVMe devices come late.
 const DISK_PATIENCE: Duration = Duration::from_secs(10);
@@ -170,39 +171,34 @@ fn prepare_data(host: &Host<'_>) -> Result<(), Failure> {
 }
 
 /// Marks the boot, if it is `init` that marks it, and takes GRUB's word about a slot it gave up out of the block once
-/// `state.json` has it: a power cut between the two records it twice.
+/// that is recorded elsewhere: a power cut between the two records it twice.
 fn mark(host: &Host<'_>, notes: &Notes, record: &mut Record) -> Result<BootState, Failure> {
     let before = record.state;
-    if let Some(given_up) = before.rollback_from
-        && record_rollback(host, notes, given_up)
+    if let Some(slot) = before.rollback_from
+        && record::given_up(host, notes, slot)
     {
         record.state.rollback_from = None;
     }
-    let init_decides = init_decides(host, notes);
-    record.state = record.state.after_init(record.booted, init_decides).unwrap_or(record.state);
+    record.state = record.state.after_init(record.booted, init_decides(host, notes)).unwrap_or(record.state);
     if record.state != before {
         record.state.write_to(&mut record.block).map_err(|_| too_big(&record.block))?;
     }
     store(record)?;
     if before.slot(record.booted) == SlotState::Trial && record.state.slot(record.booted) == SlotState::Good {
-        super::boot_state::record(host, notes, Phase::Success, "");
+        record::committed(host, notes);
     }
     Ok(record.state)
 }
 
-/// Says in `state.json` which version came to nothing, and when. Gives whether it does.
-fn record_rollback(host: &Host<'_>, notes: &Notes, given_up: Slot) -> bool {
-    let recorded = Journal::open(host.state_path(), &|line| notes.say(line)).and_then(|mut journal| {
-        journal.state.last_error = std::format!(
-            "slot {given_up} (version {}) was given up by GRUB: no boot of it was committed, or it did not load",
-            if journal.state.to_version.is_empty() { "unknown" } else { &journal.state.to_version },
-        );
-        journal.store(Phase::RolledBack)
-    });
-    if let Err(failure) = &recorded {
-        notes.say(format_args!("init: the rollback is not recorded: {failure}"));
+/// What `update.conf` says about it; whatever is wrong there is said and stops nothing.
+fn init_decides(host: &Host<'_>, notes: &Notes) -> bool {
+    match Settings::read(host.flags()) {
+        Ok(settings) => settings.lenient(&|problem| notes.say(format_args!("init: {problem}"))).mark == Mark::Init,
+        Err(failure) => {
+            notes.say(format_args!("init: {failure}; using the defaults"));
+            false
+        }
     }
-    recorded.is_ok()
 }
 
 /// Writes the block where a copy does not hold it. GRUB counts in the first copy only; the second follows here.
@@ -219,15 +215,4 @@ fn write(files: &mut EnvFiles, loaded: &mut Loaded, block: &EnvBlock<Bytes>) -> 
 
 fn too_big(block: &EnvBlock<Bytes>) -> Failure {
     super::boot_state::too_big(block)
-}
-
-/// What `update.conf` says about it; whatever is wrong there is said and stops nothing.
-fn init_decides(host: &Host<'_>, notes: &Notes) -> bool {
-    match Settings::read(host.flags()) {
-        Ok(settings) => settings.lenient(&|problem| notes.say(format_args!("init: {problem}"))).mark == Mark::Init,
-        Err(failure) => {
-            notes.say(format_args!("init: {failure}; using the defaults"));
-            false
-        }
-    }
 }

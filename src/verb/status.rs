@@ -12,12 +12,12 @@ use crate::envfile::Loaded;
 use crate::envstore::{Found, Source};
 use crate::failure::Failure;
 use crate::host::Host;
+use crate::json::Quoted;
 use crate::mount::Access;
 use crate::slot::{Slot, SlotState};
-use crate::state::{self, State};
 use crate::storage::read_at;
 
-use crate::json::Quoted;
+use super::record;
 
 /// First line of a slot's `version` file.
 pub type Version = heapless::String<32>;
@@ -32,7 +32,6 @@ pub struct Status {
     versions: [Option<Version>; 2],
     source: Source,
     copies: [Found; 2],
-    update: Option<State>,
 }
 
 impl Status {
@@ -54,7 +53,6 @@ impl Status {
             versions: Slot::BOTH.map(|slot| read_version(host, slot)),
             source,
             copies: [loaded.first, loaded.second],
-            update: state::peek(host.state_path()),
         })
     }
 
@@ -72,7 +70,7 @@ impl Status {
     }
 
     /// For a terminal or a log.
-    pub fn print(&self, out: &mut impl Write) -> fmt::Result {
+    pub fn print(&self, host: &Host<'_>, out: &mut impl Write) -> fmt::Result {
         let state = &self.state;
         match self.booted {
             Some(slot) => write!(out, "Running slot {slot} ({})", state.slot(slot))?,
@@ -104,12 +102,7 @@ impl Status {
             state.counter,
             if state.success { "" } else { "not " }
         )?;
-        if let Some(update) = &self.update {
-            writeln!(out, "Update      {}: {}", update.phase, Update(update))?;
-            if !update.last_error.is_empty() {
-                writeln!(out, "Last error  {}", update.last_error)?;
-            }
-        }
+        record::print(host, out)?;
         for (name, copy) in ["grubenv", "grubenv.bak"].iter().zip(&self.copies) {
             match copy.flaw() {
                 None => writeln!(out, "Env block   {name}: good")?,
@@ -151,7 +144,7 @@ impl Status {
     }
 
     /// For a script; the schema is in the README.
-    pub fn print_json(&self, out: &mut Output<'_>) -> fmt::Result {
+    pub fn print_json(&self, host: &Host<'_>, out: &mut Output<'_>) -> fmt::Result {
         let state = &self.state;
         write!(out, "{{\"booted\":")?;
         json_slot(out, self.booted)?;
@@ -177,30 +170,12 @@ impl Status {
                 Some(flaw) => write!(out, "{flaw}\"")?,
             }
         }
-        match &self.update {
-            Some(update) => write!(out, ",\"update\":{update}")?,
-            None => write!(out, ",\"update\":null")?,
-        }
+        record::print_json(host, out)?;
         write!(out, ",\"doubts\":[")?;
         for (number, doubt) in self.doubts.iter().enumerate() {
             write!(out, "{}\"{doubt}\"", if number == 0 { "" } else { "," })?;
         }
         writeln!(out, "]}}")
-    }
-}
-
-/// An update in half a line.
-struct Update<'a>(&'a State);
-
-impl fmt::Display for Update<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let State { from_version, to_version, updated_at, attempt_count, .. } = self.0;
-        let known = |text: &'_ str| if text.is_empty() { "?".into() } else { std::string::String::from(text) };
-        write!(f, "{} to {}, {}", known(from_version), known(to_version), known(updated_at))?;
-        if *attempt_count > 1 {
-            write!(f, ", attempt {attempt_count}")?;
-        }
-        Ok(())
     }
 }
 
