@@ -218,8 +218,10 @@ impl<'a> Call<'a> {
                 }
                 (None, []) => return Err(usage(flag, "needs a value")),
             };
-            if let (Some(key), Some(value)) = (config_key(flag), setting) {
-                call.flags.settings.push((key, value)).map_err(|_| usage(flag, "too many flags"))?;
+            if let Some(value) = setting
+                && let Some(key) = config_key(flag)
+            {
+                call.flags.settings.push((key, value));
             }
         }
         Ok(call)

@@ -2,6 +2,7 @@
 //! data folder are meant, and what the kernel command line said.
 
 use core::cell::OnceCell;
+use std::vec::Vec;
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, CWD, OFlags, statat};
@@ -53,7 +54,7 @@ pub struct Flags<'a> {
     /// `--allow-downgrade`: a version that is not newer is taken too.
     pub allow_downgrade: bool,
     /// Keys of `update.conf` given as flags, `--maintenance-window` for `maintenance_window`, with their values.
-    pub settings: heapless::Vec<(&'a str, &'a str), 16>,
+    pub settings: Vec<(&'a str, &'a str)>,
 }
 
 /// The machine; looks at its command line and for its disk when asked.

@@ -107,7 +107,8 @@ fn run_update(
     notes: &Notes,
     mut out: Output<'_>,
 ) -> Result<Exit, Failure> {
-    let settings = kubesolo_boot::settings::Settings::read(&call.flags)?;
+    let mut buffer = [0; kubesolo_boot::settings::LEN_MAX];
+    let settings = kubesolo_boot::settings::Settings::read(&call.flags, &mut buffer)?;
     let config = settings.strict(&call.flags, &|warning| notes.say(warning))?;
     let style = kubesolo_boot::progress::Style::pick(call.json);
     let mut exit = Exit::Done;

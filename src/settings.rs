@@ -1,7 +1,6 @@
 //! The settings of this run: flags beat the keys of `update.conf`, and these the defaults.
 
 use core::fmt;
-use std::string::String;
 
 use rustix::fs::{CWD, OFlags};
 use rustix::io::Errno;
@@ -15,48 +14,46 @@ use crate::storage::read_at;
 /// Where `update.conf` is, unless `--conf` says otherwise.
 const PATH: &str = "/etc/kubesolo/update.conf";
 /// Longest file that is read, in bytes.
-const LEN_MAX: usize = 8192;
+pub const LEN_MAX: usize = 4096;
 
 /// The text of `update.conf`, for a [`Config`] to borrow from.
 pub struct Settings<'a> {
     path: &'a str,
-    text: String,
+    text: &'a str,
 }
 
 impl<'a> Settings<'a> {
-    /// Reads the file. One that is not there is empty, unless it was asked for by name.
+    /// Reads the file into `buffer`. One that is not there is empty, unless it was asked for by name.
     ///
     /// # Errors
     /// [`Exit::Io`] if it cannot be read, is too long or no text.
-    pub fn read(flags: &Flags<'a>) -> Result<Settings<'a>, Failure> {
+    pub fn read(flags: &Flags<'a>, buffer: &'a mut [u8; LEN_MAX]) -> Result<Settings<'a>, Failure> {
         let path = flags.conf.unwrap_or(PATH);
         let failed = |reason: fmt::Arguments<'_>| Failure::new(Exit::Io, format_args!("read {path}: {reason}"));
-        let mut bytes = std::vec![0; LEN_MAX];
         let len = match Device::open(CWD, path, OFlags::RDONLY) {
             Err(Errno::NOENT) if flags.conf.is_none() => 0,
             Err(errno) => return Err(failed(format_args!("{}", Reason(errno)))),
-            Ok(mut file) => read_at(&mut file, 0, &mut bytes).map_err(|error| failed(format_args!("{error}")))?,
+            Ok(mut file) => read_at(&mut file, 0, buffer).map_err(|error| failed(format_args!("{error}")))?,
         };
         if len == LEN_MAX {
-            return Err(failed(format_args!("longer than {LEN_MAX} bytes")));
+            return Err(failed(format_args!("{LEN_MAX} bytes or longer")));
         }
-        bytes.truncate(len);
-        let text = String::from_utf8(bytes).map_err(|_| failed(format_args!("not UTF-8 text")))?;
-        Ok(Settings { path, text })
+        let text = buffer.get(..len).and_then(|text| core::str::from_utf8(text).ok());
+        text.map(|text| Settings { path, text }).ok_or_else(|| failed(format_args!("not text (UTF-8)")))
     }
 
     /// The settings; `problem` is told of each line that was not taken, by file and number.
-    pub fn lenient<'b>(&'b self, problem: &dyn Fn(fmt::Arguments<'_>)) -> Config<'b> {
-        Config::parse(&self.text, |line, found| problem(format_args!("{}:{line}: {found}", self.path)))
+    pub fn lenient(&self, problem: &dyn Fn(fmt::Arguments<'_>)) -> Config<'a> {
+        Config::parse(self.text, |line, found| problem(format_args!("{}:{line}: {found}", self.path)))
     }
 
     /// The settings with the flags over them; `warn` is told of each unknown key.
     ///
     /// # Errors
     /// [`Exit::Usage`] for a value that its key cannot have, naming the line or the flag.
-    pub fn strict<'b>(&'b self, flags: &Flags<'b>, warn: &dyn Fn(fmt::Arguments<'_>)) -> Result<Config<'b>, Failure> {
+    pub fn strict(&self, flags: &Flags<'a>, warn: &dyn Fn(fmt::Arguments<'_>)) -> Result<Config<'a>, Failure> {
         let mut wrong = None;
-        let mut config = Config::parse(&self.text, |line, found| {
+        let mut config = Config::parse(self.text, |line, found| {
             if found.is_warning() {
                 warn(format_args!("warning: {}:{line}: {found}", self.path));
             } else {

@@ -16,7 +16,7 @@ use crate::failure::{Exit, Failure};
 use crate::host::{DATA_FOLDER, Host};
 use crate::mount::{self, Access};
 use crate::probe;
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 use crate::slot::{Slot, SlotState};
 
 use super::record;
@@ -192,7 +192,8 @@ fn mark(host: &Host<'_>, notes: &Notes, record: &mut Record) -> Result<BootState
 
 /// What `update.conf` says about it; whatever is wrong there is said and stops nothing.
 fn init_decides(host: &Host<'_>, notes: &Notes) -> bool {
-    match Settings::read(host.flags()) {
+    let mut buffer = [0; settings::LEN_MAX];
+    match Settings::read(host.flags(), &mut buffer) {
         Ok(settings) => settings.lenient(&|problem| notes.say(format_args!("init: {problem}"))).mark == Mark::Init,
         Err(failure) => {
             notes.say(format_args!("init: {failure}; using the defaults"));
