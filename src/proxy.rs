@@ -6,7 +6,7 @@
 
 use std::string::String;
 
-use crate::location::{Location, Scheme};
+use crate::location::{Location, Scheme, split_scheme};
 
 /// curl's own default.
 const PORT: u16 = 1080;
@@ -49,8 +49,8 @@ pub fn choose(location: &Location, variable: &dyn Fn(&str) -> Option<String>) ->
 }
 
 fn is_direct(host: &str, except: &str) -> bool {
-    except.split([',', ' ']).filter(|entry| !entry.is_empty()).any(|entry| {
-        let entry = entry.trim_start_matches("*.").trim_start_matches('.');
+    except.split(',').map(str::trim_ascii).filter(|entry| !entry.is_empty()).any(|entry| {
+        let entry = entry.strip_prefix("*.").or_else(|| entry.strip_prefix('.')).unwrap_or(entry);
         let entry = entry.strip_prefix('[').and_then(|entry| entry.strip_suffix(']')).unwrap_or(entry);
         // The domain itself, or a name inside it: `example.org` is no part of `notexample.org`.
         let domain = host.len().checked_sub(entry.len()).and_then(|at| host.split_at_checked(at));
@@ -63,7 +63,7 @@ fn is_direct(host: &str, except: &str) -> bool {
 
 impl Proxy {
     fn parse(text: &str) -> Option<Proxy> {
-        let rest = match text.split_once("://") {
+        let rest = match split_scheme(text) {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
             Some(_) => return None,
             None => text,
