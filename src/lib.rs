@@ -12,6 +12,7 @@ extern crate std;
 pub mod boot;
 pub mod cmdline;
 pub mod digest;
+pub mod dns;
 pub mod envblk;
 pub mod envstore;
 pub mod gpt;
@@ -55,6 +56,8 @@ pub mod mount;
 pub mod probe;
 #[cfg(feature = "std")]
 pub mod proxy;
+#[cfg(feature = "std")]
+pub mod resolve;
 #[cfg(feature = "std")]
 pub mod tcp;
 #[cfg(all(feature = "std", feature = "tls"))]
