@@ -1,8 +1,9 @@
 //! One HTTP exchange over TCP: connect, ask, read the head, then the body as it comes. Every wait has an end.
 //!
-//! The standard library's sockets and a fixed buffer. minreq was meant for this and does not fit: it makes the binary
-//! 56 KB larger than this file does, dies on one kind of header line, takes a cut body for a whole one, watches no
-//! stall, sends plain HTTP through a proxy by CONNECT (which proxies forbid), and knows no CA file.
+//! The standard library's sockets and a fixed buffer. minreq was meant for this and does not fit: by itself it makes the
+//! binary 93 KB larger, all of fetching as it is here 45. It also dies on one kind of header line, takes a cut body for
+//! a whole one, watches no stall, sends plain HTTP through a proxy by CONNECT (which proxies forbid), and knows no CA
+//! file.
 
 use core::fmt;
 use std::boxed::Box;

@@ -4,17 +4,16 @@
 //! Memory stays flat: 16 KiB a connection and the caller's buffer, however long the file, head or chain of redirects.
 
 use core::fmt;
-use std::fs::{File, Metadata};
-use std::io::{Read as _, Seek as _, SeekFrom};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::string::String;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{Advice, OFlags, fadvise};
+use rustix::fd::OwnedFd;
+use rustix::fs::{Advice, FileType, Mode, OFlags, SeekFrom, Stat, fadvise, fstat, open, seek};
+use rustix::io::read;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::connection::{self, Connection, Target};
-use crate::failure::{Exit, Failure};
+use crate::failure::{Exit, Failure, Reason};
 use crate::http::{self, Framing, Head, Validator, is_validator};
 use crate::location::{Location, Scheme};
 use crate::proxy;
@@ -80,7 +79,7 @@ pub struct Body {
 
 enum Source {
     Web(connection::Body),
-    File(File),
+    File(OwnedFd),
 }
 
 impl<'a> Client<'a> {
@@ -208,6 +207,7 @@ impl<'a> Client<'a> {
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "one at a time, and a box would cost more")]
 enum Answer {
     Body(Body),
     StartOver,
@@ -253,19 +253,19 @@ fn refused(location: &Location, status: u16) -> Error {
 }
 
 fn open_file(location: &Location, resume: Option<Resume<'_>>) -> Result<Body, Error> {
-    let failed = |error: std::io::Error| permanent(location, format_args!("{error}"));
+    let failed = |errno| permanent(location, format_args!("{}", Reason(errno)));
     // A pipe without a writer would be waited for.
-    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
-    let mut file = File::options().read(true).custom_flags(flags).open(location.as_str()).map_err(failed)?;
-    let metadata = file.metadata().map_err(failed)?;
-    if !metadata.is_file() {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = open(location.as_str(), flags, Mode::empty()).map_err(failed)?;
+    let metadata = fstat(&file).map_err(failed)?;
+    if FileType::from_raw_mode(metadata.st_mode) != FileType::RegularFile {
         return Err(permanent(location, format_args!("not a file")));
     }
+    let total = u64::try_from(metadata.st_size).unwrap_or_default();
     let validator = validator_of(&metadata);
-    let total = metadata.len();
     let same = |resume: &Resume<'_>| resume.offset <= total && validator.as_deref() == Some(resume.validator);
     let offset = resume.filter(same).map_or(0, |resume| resume.offset);
-    file.seek(SeekFrom::Start(offset)).map_err(failed)?;
+    seek(&file, SeekFrom::Start(offset)).map_err(failed)?;
     // Only advice: not to be able to take it changes nothing.
     fadvise(&file, 0, None, Advice::Sequential).unwrap_or_default();
     let left = Some(total.saturating_sub(offset));
@@ -273,11 +273,11 @@ fn open_file(location: &Location, resume: Option<Resume<'_>>) -> Result<Body, Er
 }
 
 /// Tells a file from any that later has its name.
-fn validator_of(metadata: &Metadata) -> Option<Validator> {
+fn validator_of(metadata: &Stat) -> Option<Validator> {
     use fmt::Write as _;
     let mut text = Validator::new();
-    let (inode, size) = (metadata.ino(), metadata.size());
-    write!(text, "{inode}-{size}-{}.{}", metadata.mtime(), metadata.mtime_nsec()).ok()?;
+    let (inode, size) = (metadata.st_ino, metadata.st_size);
+    write!(text, "{inode}-{size}-{}.{}", metadata.st_mtime, metadata.st_mtime_nsec).ok()?;
     Some(text)
 }
 
@@ -308,7 +308,7 @@ impl Body {
                 let most = usize::try_from(self.left.unwrap_or_default()).unwrap_or(usize::MAX);
                 let most = most.min(buffer.len());
                 let free = buffer.get_mut(..most).unwrap_or_default();
-                file.read(free).map_err(|error| permanent(location, format_args!("{error}")))
+                read(&*file, free).map_err(|errno| permanent(location, format_args!("{}", Reason(errno))))
             }
         };
         let count = result?;
@@ -377,6 +377,6 @@ pub fn limit_memory(bytes: u64) -> Option<MemoryLimit> {
 
 impl Drop for MemoryLimit {
     fn drop(&mut self) {
-        setrlimit(Resource::As, self.0.clone()).unwrap_or_default();
+        setrlimit(Resource::As, self.0).unwrap_or_default();
     }
 }

@@ -2,6 +2,7 @@
 //! data folder are meant, and what the kernel command line said.
 
 use core::cell::OnceCell;
+use std::string::String;
 use std::vec::Vec;
 
 use rustix::fd::OwnedFd;
@@ -87,8 +88,11 @@ impl<'a> Host<'a> {
     }
 
     /// Where `state.json` is.
-    pub fn state_path(&self) -> &'a str {
-        self.flags.state.unwrap_or("/var/lib/kubesolo/update/state.json")
+    pub fn state_path(&self) -> String {
+        match self.flags.state {
+            Some(path) => path.into(),
+            None => std::format!("{}/update/state.json", self.flags.data.unwrap_or(DATA_FOLDER)),
+        }
     }
 
     /// The disk to work on.

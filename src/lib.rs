@@ -14,6 +14,7 @@ pub mod clock;
 pub mod cmdline;
 pub mod config;
 pub mod digest;
+pub mod dns;
 pub mod envblk;
 pub mod envstore;
 pub mod gpt;
@@ -62,6 +63,8 @@ pub mod probe;
 pub mod progress;
 #[cfg(feature = "update")]
 pub mod proxy;
+#[cfg(feature = "update")]
+pub mod resolve;
 #[cfg(feature = "std")]
 pub mod settings;
 #[cfg(feature = "update")]

@@ -111,8 +111,8 @@ impl Location {
             let folder = self.text.rfind('/').and_then(|slash| self.text.get(..=slash)).unwrap_or_default();
             return Location::parse(&concat(&[folder, reference])?);
         }
-        let (scheme, rest) = self.text.split_once("://").unwrap_or_default();
-        let authority = rest.split('/').next().unwrap_or_default();
+        let scheme = if self.scheme == Scheme::Https { "https" } else { "http" };
+        let authority = self.authority();
         let joined = if reference.starts_with("//") {
             concat(&[scheme, ":", reference])?
         } else if reference.starts_with('/') {
@@ -174,7 +174,7 @@ impl Location {
         if self.scheme == Scheme::File {
             return ("", &self.text);
         }
-        let rest = self.text.split_once("://").map_or("", |(_, rest)| rest);
+        let rest = split_scheme(&self.text).map_or("", |(_, rest)| rest);
         rest.split_at_checked(rest.find('/').unwrap_or(rest.len())).unwrap_or_default()
     }
 }
@@ -217,8 +217,9 @@ impl fmt::Display for Error {
 impl core::error::Error for Error {}
 
 /// `scheme://rest`, if what stands before `://` can be a scheme.
-fn split_scheme(text: &str) -> Option<(&str, &str)> {
-    let (scheme, rest) = text.split_once("://")?;
+pub(crate) fn split_scheme(text: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = text.split_once(':')?;
+    let rest = rest.strip_prefix("//")?;
     let letters = scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
     (letters && scheme.starts_with(|first: char| first.is_ascii_alphabetic())).then_some((scheme, rest))
 }
@@ -255,7 +256,7 @@ fn web(scheme: Scheme, rest: &str) -> Result<Location, Error> {
     if rest.contains(' ') {
         return Err(Error::Character);
     }
-    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let end = rest.bytes().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
     let (authority, target) = rest.split_at_checked(end).unwrap_or_default();
     if authority.contains('@') {
         return Err(Error::UserInfo);

@@ -99,7 +99,7 @@ impl<'a> Progress<'a> {
     /// Bytes a second in this run.
     fn rate(&self) -> u64 {
         let milliseconds = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
-        self.done.saturating_sub(self.resumed).saturating_mul(1000) / milliseconds
+        self.done.saturating_sub(self.resumed).saturating_mul(1000).checked_div(milliseconds).unwrap_or_default()
     }
 
     fn draw(&mut self) {
@@ -154,13 +154,13 @@ pub struct Size(pub u64);
 
 impl std::fmt::Display for Size {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (unit, name) = match self.0 {
+        let (tenths, name) = match self.0 {
             0..1_000 => return write!(f, "{} B", self.0),
-            1_000..1_000_000 => (1_000, "kB"),
-            1_000_000..1_000_000_000 => (1_000_000, "MB"),
-            _ => (1_000_000_000, "GB"),
+            1_000..1_000_000 => (self.0 / 100, "kB"),
+            1_000_000..1_000_000_000 => (self.0 / 100_000, "MB"),
+            _ => (self.0 / 100_000_000, "GB"),
         };
-        write!(f, "{}.{} {name}", self.0 / unit, self.0 % unit / (unit / 10))
+        write!(f, "{}.{} {name}", tenths / 10, tenths % 10)
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::string::String;
 
-use crate::location::{Location, Scheme};
+use crate::location::{Location, Scheme, split_scheme};
 
 /// curl's own default.
 const PORT: u16 = 1080;
@@ -49,8 +49,8 @@ pub fn choose(location: &Location, variable: &dyn Fn(&str) -> Option<String>) ->
 }
 
 fn is_direct(host: &str, except: &str) -> bool {
-    except.split([',', ' ']).filter(|entry| !entry.is_empty()).any(|entry| {
-        let entry = entry.trim_start_matches("*.").trim_start_matches('.');
+    except.split(',').map(str::trim_ascii).filter(|entry| !entry.is_empty()).any(|entry| {
+        let entry = entry.strip_prefix("*.").or_else(|| entry.strip_prefix('.')).unwrap_or(entry);
         let entry = entry.strip_prefix('[').and_then(|entry| entry.strip_suffix(']')).unwrap_or(entry);
         // The domain itself, or a name inside it: `example.org` is no part of `notexample.org`.
         let domain = host.len().checked_sub(entry.len()).and_then(|at| host.split_at_checked(at));
@@ -63,7 +63,7 @@ fn is_direct(host: &str, except: &str) -> bool {
 
 impl Proxy {
     fn parse(text: &str) -> Option<Proxy> {
-        let rest = match text.split_once("://") {
+        let rest = match split_scheme(text) {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
             Some(_) => return None,
             None => text,
@@ -101,8 +101,8 @@ fn base64(bytes: &[u8]) -> String {
     let mut text = String::new();
     for group in bytes.chunks(3) {
         let bits = group.iter().chain(&[0; 2]).take(3).fold(0_usize, |bits, byte| bits << 8 | usize::from(*byte));
-        for digit in 0..4 {
-            let value = bits >> (18 - 6 * digit) & 63;
+        for (digit, shift) in [18, 12, 6, 0].into_iter().enumerate() {
+            let value = bits.checked_shr(shift).unwrap_or_default() & 63;
             let shown = digit <= group.len();
             text.push(DIGITS.get(value).filter(|_| shown).map_or('=', |digit| char::from(*digit)));
         }

@@ -1,8 +1,10 @@
 //! A TCP connection on which every wait has an end.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
+
+use crate::resolve::{self, Resolver};
 
 /// A TCP connection of which no wait is longer than `stall` or goes beyond `deadline`.
 pub struct Tcp {
@@ -16,16 +18,14 @@ pub struct Tcp {
 /// Why there is no connection.
 #[derive(Debug)]
 pub enum Error {
-    /// The name has no address, or nobody could be asked.
-    Resolve(io::Error),
+    /// The host has no address, or nobody could be asked.
+    Resolve(resolve::Error),
     /// No address takes the connection.
     Connect(io::Error),
 }
 
 impl Tcp {
     /// Connects to the first of the host's addresses that takes it.
-    ///
-    /// The resolver keeps its own time (musl: five seconds a try, two tries).
     ///
     /// # Errors
     /// If there is no connection by `deadline`, which stays in force: see [`Tcp::set_deadline`].
@@ -87,16 +87,16 @@ impl Write for Tcp {
 }
 
 fn connect(host: &str, port: u16, deadline: Instant) -> Result<TcpStream, Error> {
-    let mut addresses = (host, port).to_socket_addrs().map_err(Error::Resolve)?;
-    let mut failed = Error::Resolve(ErrorKind::NotFound.into());
-    while let Some(address) = addresses.next() {
+    let addresses = Resolver::SYSTEM.resolve(host, deadline).map_err(Error::Resolve)?;
+    let mut failed = Error::Connect(ErrorKind::TimedOut.into());
+    for (address, before) in addresses.iter().zip(0_usize..) {
         // A host with two addresses, one of them dead, must not use up the time of the other.
-        let more = u32::try_from(addresses.len()).unwrap_or(u32::MAX).saturating_add(1);
+        let more = u32::try_from(addresses.len().saturating_sub(before)).unwrap_or(u32::MAX);
         let share = deadline.saturating_duration_since(Instant::now()).checked_div(more).unwrap_or_default();
         if share.is_zero() {
             break;
         }
-        match TcpStream::connect_timeout(&address, share) {
+        match TcpStream::connect_timeout(&SocketAddr::new(*address, port), share) {
             Ok(socket) => return Ok(socket),
             Err(error) => failed = Error::Connect(error),
         }

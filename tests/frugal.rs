@@ -88,6 +88,7 @@ fn init(machine: &Machine, disk: Option<&str>) -> (Exit, usize) {
         conf: Some(&words[7]),
         sys: Some(&words[9]),
         dev: Some(&words[11]),
+        ..Flags::default()
     };
     assert!(words.iter().all(|word| word.len() < 256), "rustix puts longer paths on the heap");
     let notes = Notes::new();

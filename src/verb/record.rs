@@ -22,7 +22,7 @@ pub fn rolled_back(host: &Host<'_>, notes: &Notes) {
 /// Records how an update ended, if one was on trial. What boots next is settled by then, so that a data partition that
 /// cannot be written, as in the emergency shell, is worth no more than a note.
 fn ended(host: &Host<'_>, notes: &Notes, phase: Phase, last_error: &str) {
-    let stored = Journal::open(host.state_path(), &|line| notes.say(line)).and_then(|mut journal| {
+    let stored = Journal::open(&host.state_path(), &|line| notes.say(line)).and_then(|mut journal| {
         if !matches!(journal.state.phase, Phase::Activated | Phase::Verifying) {
             return Ok(());
         }
@@ -40,7 +40,7 @@ fn ended(host: &Host<'_>, notes: &Notes, phase: Phase, last_error: &str) {
 
 /// GRUB gave that slot up. Gives whether that is recorded now, so that the env block need not say it any longer.
 pub fn given_up(host: &Host<'_>, notes: &Notes, slot: Slot) -> bool {
-    let recorded = Journal::open(host.state_path(), &|line| notes.say(line)).and_then(|mut journal| {
+    let recorded = Journal::open(&host.state_path(), &|line| notes.say(line)).and_then(|mut journal| {
         let version = if journal.state.to_version.is_empty() { "unknown" } else { &journal.state.to_version };
         journal.state.last_error = format!(
             "slot {slot} (version {version}) was given up by GRUB: no boot of it was committed, or it did not load"
@@ -56,7 +56,7 @@ pub fn given_up(host: &Host<'_>, notes: &Notes, slot: Slot) -> bool {
 /// The lines of `status` about the last update.
 pub fn print(host: &Host<'_>, out: &mut impl Write) -> fmt::Result {
     let Some(State { phase, from_version, to_version, updated_at, attempt_count, last_error, .. }) =
-        peek(host.state_path())
+        peek(&host.state_path())
     else {
         return Ok(());
     };
@@ -74,7 +74,7 @@ pub fn print(host: &Host<'_>, out: &mut impl Write) -> fmt::Result {
 
 /// The member `update` of `status --json`: `state.json` as it is, or `null`.
 pub fn print_json(host: &Host<'_>, out: &mut impl Write) -> fmt::Result {
-    match peek(host.state_path()) {
+    match peek(&host.state_path()) {
         Some(state) => write!(out, ",\"update\":{state}"),
         None => write!(out, ",\"update\":null"),
     }
