@@ -18,7 +18,7 @@ SYSTEM := $(shell find initramfs -type f) image/initramfs
 .PHONY: help all deps check test qemu-test image image-test demo size bench no-std clean
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' Makefile | expand -t 12
 
 all: deps dist/kubesolo-boot dist/kubesolo.img ## the binary and the disk image, into dist/
 
@@ -46,7 +46,7 @@ demo: deps image-test ## a good boot, a bad update, and its rollback, before you
 	@$(CARGO) build $(HOST) --quiet --package qemu-tests --bin demo
 	@KSOLO_IMAGE=dist/kubesolo-test.img build/host/debug/demo
 
-size: dist/kubesolo-boot ## what the binary weighs, and what it costs to run
+size bench: dist/kubesolo-boot ## what the binary weighs and costs to run, beside grub-editenv in the same run
 	@tests/budget.sh
 
 no-std: deps ## the core alone, for a target without an operating system
