@@ -26,7 +26,7 @@ macro_rules! stories {
 
 stories! {
     trial_fails_three_times: trial_fails_three_times, panic_resets_the_box;
-    power_cuts: five_power_cuts_after_init, five_power_cuts_of_a_running_system;
+    power_cuts: four_power_cuts_after_init, three_power_cuts_at_the_handover, three_power_cuts_of_a_running_system;
     data_partition: trial_is_given_up_when_data_writes_fail, trial_is_given_up_when_data_is_read_only;
     unfit_other_slot: empty_slot_is_never_booted, staged_slot_is_never_booted;
     commit: committed_trial_stays;
