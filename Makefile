@@ -12,20 +12,24 @@ STATIC := -Clink-self-contained=no -Ctarget-feature=+crt-static -Crelocation-mod
 
 SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock
 
-dist/kubesolo-boot: $(SOURCES) Makefile
+# TLS=1: the binary with https goes into the images.
+BINARY := dist/kubesolo-boot$(if $(TLS),-tls)
+dist/kubesolo-boot-tls: FEATURES := --features tls
+
+dist/kubesolo-boot dist/kubesolo-boot-tls: $(SOURCES) Makefile
 	@mkdir -p build dist
 	@# With immediate-abort nothing unwinds; the linker only wants to see the library.
 	@test -e build/libunwind.a || ar rcs build/libunwind.a
-	CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_LINKER=musl-gcc CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_RUSTFLAGS="$(STATIC)" \
+	CC_x86_64_unknown_linux_musl=musl-gcc CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_LINKER=musl-gcc CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_RUSTFLAGS="$(STATIC)" \
 	$(DEBIAN) build --locked --release --target $(TARGET) -Zbuild-std=std,panic_abort \
-	  -Zbuild-std-features=optimize_for_size --target-dir build/musl -p kubesolo-boot
+	  -Zbuild-std-features=optimize_for_size --target-dir build/musl -p kubesolo-boot $(FEATURES)
 	cp build/musl/$(TARGET)/release/kubesolo-boot $@
 
 build/vmlinuz: image/kernel
 	image/kernel build
 
-build/kubesolo-os.gz: dist/kubesolo-boot build/vmlinuz image/initramfs $(shell find initramfs -type f)
-	image/initramfs --binary dist/kubesolo-boot --kernel-modules build/modules --out $@
+build/kubesolo-os.gz: $(BINARY) build/vmlinuz image/initramfs $(shell find initramfs -type f)
+	image/initramfs --binary $(BINARY) --kernel-modules build/modules --out $@
 
 dist/kubesolo.img: build/kubesolo-os.gz grub/grub.cfg image/build
 	image/build --kernel build/vmlinuz --initramfs build/kubesolo-os.gz --out $@
