@@ -7,8 +7,10 @@ use std::string::String;
 use std::sync::Arc;
 use std::vec::Vec;
 
+use rustls::crypto::{CryptoProvider, KeyProvider, ring};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::sign::SigningKey;
 use rustls::{CertificateError, ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::tcp::Tcp;
@@ -30,6 +32,16 @@ pub enum Error {
     Handshake(rustls::Error),
 }
 
+/// This side never shows a certificate, so it needs no private key; without what could use one, the program is smaller.
+#[derive(Debug)]
+struct NoKeys;
+
+impl KeyProvider for NoKeys {
+    fn load_private_key(&self, _: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, rustls::Error> {
+        Err(rustls::Error::General("no keys".into()))
+    }
+}
+
 /// A TLS connection.
 pub struct Stream(StreamOwned<ClientConnection, Tcp>);
 
@@ -39,7 +51,8 @@ impl Stream {
     /// # Errors
     /// If it does not, is for another name or not for today, or the connection breaks.
     pub fn open(mut tcp: Tcp, host: &str, ca: &str) -> Result<Stream, Error> {
-        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        let provider = CryptoProvider { key_provider: &NoKeys, ..ring::default_provider() };
+        let config = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_safe_default_protocol_versions()
             .map_err(Error::Handshake)?
             .with_root_certificates(roots(ca)?)
