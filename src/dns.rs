@@ -67,7 +67,8 @@ pub fn query(id: u16, name: &str, kind: Kind) -> Option<Query> {
 pub fn answer(query: &[u8], reply: &[u8], addresses: &mut Addresses) -> Result<(), Error> {
     let (header, mut rest) = reply.split_first_chunk::<12>().ok_or(Error::Other)?;
     let [id_high, id_low, flags, status, 0, 1, count_high, count_low, ..] = *header else { return Err(Error::Other) };
-    let (question, records) = query.get(12..).and_then(|asked| rest.split_at_checked(asked.len())).ok_or(Error::Other)?;
+    let (question, records) =
+        query.get(12..).and_then(|asked| rest.split_at_checked(asked.len())).ok_or(Error::Other)?;
     let same = query.starts_with(&[id_high, id_low])
         && query.get(12..).is_some_and(|asked| question.eq_ignore_ascii_case(asked));
     if flags & 0x80 == 0 || !same {
@@ -147,7 +148,8 @@ mod tests {
 
     const ADDRESS: &[u8] = b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04\xc0\x00\x02\x01";
     const ALIAS: &[u8] = b"\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x3c\x00\x04\x01b\xc0\x0e";
-    const ADDRESS_6: &[u8] = b"\x01B\x07example\x00\x00\x1c\x00\x01\x00\x00\x00\x3c\x00\x10\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01";
+    const ADDRESS_6: &[u8] =
+        b"\x01B\x07example\x00\x00\x1c\x00\x01\x00\x00\x00\x3c\x00\x10\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01";
 
     #[test]
     fn a_question_is_what_rfc_1035_says() {
@@ -185,7 +187,11 @@ mod tests {
             let mut addresses = Addresses::new();
             let got = answer(&asked(), message, &mut addresses);
             let addresses: vec::Vec<_> = addresses.iter().map(|address| address.to_string()).collect();
-            assert_eq!(got.map(|()| addresses), want.map(|want| want.iter().map(|want| want.to_string()).collect()), "{name}");
+            assert_eq!(
+                got.map(|()| addresses),
+                want.map(|want| want.iter().map(|want| want.to_string()).collect()),
+                "{name}"
+            );
         }
     }
 

@@ -102,7 +102,8 @@ impl<'a> Head<'a> {
                 ("ETag", &mut etag),
                 ("Last-Modified", &mut last_modified),
             ];
-            if let Some((known, place)) = places.iter_mut().find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes()))
+            if let Some((known, place)) =
+                places.iter_mut().find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes()))
             {
                 let value = core::str::from_utf8(value).map_err(|_| Error::Value(known))?;
                 if place.is_some_and(|before| before != value) {
@@ -244,20 +245,56 @@ mod tests {
             ("folded", "HTTP/1.1 200 OK\r\nX-Y: z\r\n Content-Length: 5\r\n\r\n", Err(Error::Line)),
             ("bare CR", "HTTP/1.1 200 OK\r\nX-Y: z\rContent-Length: 5\r\n\r\n", Err(Error::Line)),
             ("NUL", "HTTP/1.1 200 OK\r\nX-Y: \0\r\n\r\n", Err(Error::Line)),
-            ("two lengths", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", Err(Error::Twice("Content-Length"))),
-            ("two lengths in a line", "HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\n", Err(Error::Value("Content-Length"))),
+            (
+                "two lengths",
+                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+                Err(Error::Twice("Content-Length")),
+            ),
+            (
+                "two lengths in a line",
+                "HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\n",
+                Err(Error::Value("Content-Length")),
+            ),
             ("no length in it", "HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\n", Err(Error::Value("Content-Length"))),
             ("length below 0", "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", Err(Error::Value("Content-Length"))),
             ("length with plus", "HTTP/1.1 200 OK\r\nContent-Length: +1\r\n\r\n", Err(Error::Value("Content-Length"))),
-            ("length too large", "HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551616\r\n\r\n", Err(Error::Value("Content-Length"))),
-            ("length and chunks", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", Err(Error::LengthAndChunks)),
-            ("other chunks", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", Err(Error::Value("Transfer-Encoding"))),
+            (
+                "length too large",
+                "HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551616\r\n\r\n",
+                Err(Error::Value("Content-Length")),
+            ),
+            (
+                "length and chunks",
+                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+                Err(Error::LengthAndChunks),
+            ),
+            (
+                "other chunks",
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+                Err(Error::Value("Transfer-Encoding")),
+            ),
             ("packed", "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n", Err(Error::Encoded)),
             ("two places", "HTTP/1.1 302 X\r\nLocation: /a\r\nLocation: /b\r\n\r\n", Err(Error::Twice("Location"))),
-            ("range backwards", "HTTP/1.1 206 X\r\nContent-Range: bytes 9-5/10\r\n\r\n", Err(Error::Value("Content-Range"))),
-            ("range beyond", "HTTP/1.1 206 X\r\nContent-Range: bytes 5-10/10\r\n\r\n", Err(Error::Value("Content-Range"))),
-            ("range of what", "HTTP/1.1 206 X\r\nContent-Range: bytes 5-9/*\r\n\r\n", Err(Error::Value("Content-Range"))),
-            ("range of lines", "HTTP/1.1 206 X\r\nContent-Range: lines 5-9/10\r\n\r\n", Err(Error::Value("Content-Range"))),
+            (
+                "range backwards",
+                "HTTP/1.1 206 X\r\nContent-Range: bytes 9-5/10\r\n\r\n",
+                Err(Error::Value("Content-Range")),
+            ),
+            (
+                "range beyond",
+                "HTTP/1.1 206 X\r\nContent-Range: bytes 5-10/10\r\n\r\n",
+                Err(Error::Value("Content-Range")),
+            ),
+            (
+                "range of what",
+                "HTTP/1.1 206 X\r\nContent-Range: bytes 5-9/*\r\n\r\n",
+                Err(Error::Value("Content-Range")),
+            ),
+            (
+                "range of lines",
+                "HTTP/1.1 206 X\r\nContent-Range: lines 5-9/10\r\n\r\n",
+                Err(Error::Value("Content-Range")),
+            ),
         ];
         for (name, text, want) in rows {
             assert_eq!(Head::parse(text.as_bytes()), *want, "{name}");
@@ -294,7 +331,11 @@ mod tests {
 
     #[test]
     fn the_end_of_a_head_is_found_wherever_it_is_cut() {
-        for text in ["HTTP/1.1 200 OK\r\nA: b\r\n\r\nbody\r\n\r\n", "HTTP/1.1 200 OK\nA: b\n\nbody", "HTTP/1.1 200 OK\nA: b\n\r\nbody"] {
+        for text in [
+            "HTTP/1.1 200 OK\r\nA: b\r\n\r\nbody\r\n\r\n",
+            "HTTP/1.1 200 OK\nA: b\n\nbody",
+            "HTTP/1.1 200 OK\nA: b\n\r\nbody",
+        ] {
             let end = text.find("body").unwrap();
             for cut in 0..=text.len() {
                 let whole = (cut >= end).then_some(end);

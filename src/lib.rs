@@ -31,6 +31,8 @@ pub mod units;
 pub mod version;
 
 #[cfg(feature = "std")]
+pub mod body;
+#[cfg(feature = "std")]
 pub mod cli;
 #[cfg(feature = "std")]
 pub mod config;

@@ -264,7 +264,9 @@ fn web(scheme: Scheme, rest: &str) -> Result<Location, Error> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(inner) => {
             let (address, after) = inner.split_once(']').ok_or(Error::Host)?;
-            if address.is_empty() || !address.bytes().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.')) {
+            if address.is_empty()
+                || !address.bytes().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'))
+            {
                 return Err(Error::Host);
             }
             let port = after.strip_prefix(':');

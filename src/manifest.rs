@@ -346,7 +346,9 @@ impl fmt::Display for Refusal<'_> {
             Refusal::TooOld { min, running } => {
                 write!(f, "needs at least {min}, and {running} is running; update to {min} first")
             }
-            Refusal::UpToDate(version) => write!(f, "{version} is running already; to install it again: --allow-downgrade"),
+            Refusal::UpToDate(version) => {
+                write!(f, "{version} is running already; to install it again: --allow-downgrade")
+            }
             Refusal::Older { offered, running } => {
                 write!(f, "{offered} is older than {running}, which is running; to go back: --allow-downgrade")
             }
@@ -445,9 +447,21 @@ mod tests {
             ("version twice", with(r#""version":"1.2.3","#), Error::Twice("version")),
             ("version twice, escaped", with(r#""ver\u0073ion":"9.9.9","#), Error::Twice("version")),
             ("null and then a channel", with(r#""channel":null,"channel":"a","#), Error::Twice("channel")),
-            ("hash too short", format!(r#"{{"version":"1.2.3","vmlinuz_sha256":"{short}"}}"#), Error::NotSha256("vmlinuz_sha256")),
-            ("hash too long", format!(r#"{{"version":"1.2.3","vmlinuz_sha256":"{HASH}0"}}"#), Error::FieldTooLong("vmlinuz_sha256")),
-            ("hash not hex", format!(r#"{{"version":"1.2.3","vmlinuz_sha256":"{short}g"}}"#), Error::NotSha256("vmlinuz_sha256")),
+            (
+                "hash too short",
+                format!(r#"{{"version":"1.2.3","vmlinuz_sha256":"{short}"}}"#),
+                Error::NotSha256("vmlinuz_sha256"),
+            ),
+            (
+                "hash too long",
+                format!(r#"{{"version":"1.2.3","vmlinuz_sha256":"{HASH}0"}}"#),
+                Error::FieldTooLong("vmlinuz_sha256"),
+            ),
+            (
+                "hash not hex",
+                format!(r#"{{"version":"1.2.3","vmlinuz_sha256":"{short}g"}}"#),
+                Error::NotSha256("vmlinuz_sha256"),
+            ),
             ("size 0", with(r#""vmlinuz_size":0,"#), Error::NotSize("vmlinuz_size")),
             ("size below 0", with(r#""initramfs_size":-1,"#), Error::NotSize("initramfs_size")),
             ("size not whole", with(r#""initramfs_size":1.5,"#), Error::NotSize("initramfs_size")),
@@ -457,8 +471,16 @@ mod tests {
             ("channel as a list", with(r#""channel":["a"],"#), Error::NotString("channel")),
             ("channel as yes", with(r#""channel":true,"#), Error::NotString("channel")),
             ("channel endless", with(&format!(r#""channel":"{}","#, "a".repeat(65))), Error::FieldTooLong("channel")),
-            ("URL endless", with(&format!(r#""vmlinuz_url":"{}","#, "a".repeat(2049))), Error::FieldTooLong("vmlinuz_url")),
-            ("oldest version", with(r#""min_compatible_version":"1","#), Error::Version("min_compatible_version", version::Error::Malformed)),
+            (
+                "URL endless",
+                with(&format!(r#""vmlinuz_url":"{}","#, "a".repeat(2049))),
+                Error::FieldTooLong("vmlinuz_url"),
+            ),
+            (
+                "oldest version",
+                with(r#""min_compatible_version":"1","#),
+                Error::Version("min_compatible_version", version::Error::Malformed),
+            ),
             ("document endless", with(&" ".repeat(MAX)), Error::TooLong),
         ];
         for (name, text, want) in rows {
@@ -513,25 +535,80 @@ mod tests {
         let rows: &[(&str, Gate<'_>, String, Result<(), Refusal<'_>>)] = &[
             ("all fits", gate, text("stable", "amd64", "1.2.2"), Ok(())),
             ("manifest says nothing", gate, text("", "", ""), Ok(())),
-            ("other channel", gate, text("edge", "amd64", ""), Err(Refusal::Channel { want: "stable", got: Text::plain("edge") })),
-            ("channel is case sensitive", gate, text("Stable", "", ""), Err(Refusal::Channel { want: "stable", got: Text::plain("Stable") })),
-            ("channel is not a prefix", gate, text("stable2", "", ""), Err(Refusal::Channel { want: "stable", got: Text::plain("stable2") })),
+            (
+                "other channel",
+                gate,
+                text("edge", "amd64", ""),
+                Err(Refusal::Channel { want: "stable", got: Text::plain("edge") }),
+            ),
+            (
+                "channel is case sensitive",
+                gate,
+                text("Stable", "", ""),
+                Err(Refusal::Channel { want: "stable", got: Text::plain("Stable") }),
+            ),
+            (
+                "channel is not a prefix",
+                gate,
+                text("stable2", "", ""),
+                Err(Refusal::Channel { want: "stable", got: Text::plain("stable2") }),
+            ),
             ("box of any channel", any_channel, text("edge", "amd64", ""), Ok(())),
             ("synonym", gate, text("", "x86_64", ""), Ok(())),
             ("synonym, other way round", arm, text("", "arm64", ""), Ok(())),
             ("same name", arm, text("", "aarch64", ""), Ok(())),
-            ("other machine", gate, text("", "arm64", ""), Err(Refusal::Architecture { want: "amd64", got: Text::plain("arm64") })),
-            ("other machine, other way round", arm, text("", "x86_64", ""), Err(Refusal::Architecture { want: "aarch64", got: Text::plain("x86_64") })),
-            ("unknown machine", gate, text("", "riscv64", ""), Err(Refusal::Architecture { want: "amd64", got: Text::plain("riscv64") })),
-            ("too old for one step", gate, text("", "", "1.2.3"), Err(Refusal::TooOld { min: version(1, 2, 3), running: version(1, 2, 2) })),
-            ("too old even if forced", forced(gate.running), text("", "", "1.2.3"), Err(Refusal::TooOld { min: version(1, 2, 3), running: version(1, 2, 2) })),
-            ("runs already", running(Some(version(1, 2, 3))), text("", "", ""), Err(Refusal::UpToDate(version(1, 2, 3)))),
-            ("newer runs", running(Some(version(1, 10, 0))), text("", "", ""), Err(Refusal::Older { offered: version(1, 2, 3), running: version(1, 10, 0) })),
+            (
+                "other machine",
+                gate,
+                text("", "arm64", ""),
+                Err(Refusal::Architecture { want: "amd64", got: Text::plain("arm64") }),
+            ),
+            (
+                "other machine, other way round",
+                arm,
+                text("", "x86_64", ""),
+                Err(Refusal::Architecture { want: "aarch64", got: Text::plain("x86_64") }),
+            ),
+            (
+                "unknown machine",
+                gate,
+                text("", "riscv64", ""),
+                Err(Refusal::Architecture { want: "amd64", got: Text::plain("riscv64") }),
+            ),
+            (
+                "too old for one step",
+                gate,
+                text("", "", "1.2.3"),
+                Err(Refusal::TooOld { min: version(1, 2, 3), running: version(1, 2, 2) }),
+            ),
+            (
+                "too old even if forced",
+                forced(gate.running),
+                text("", "", "1.2.3"),
+                Err(Refusal::TooOld { min: version(1, 2, 3), running: version(1, 2, 2) }),
+            ),
+            (
+                "runs already",
+                running(Some(version(1, 2, 3))),
+                text("", "", ""),
+                Err(Refusal::UpToDate(version(1, 2, 3))),
+            ),
+            (
+                "newer runs",
+                running(Some(version(1, 10, 0))),
+                text("", "", ""),
+                Err(Refusal::Older { offered: version(1, 2, 3), running: version(1, 10, 0) }),
+            ),
             ("newer runs, allowed", forced(Some(version(1, 10, 0))), text("", "", ""), Ok(())),
             ("runs already, allowed", forced(Some(version(1, 2, 3))), text("", "", ""), Ok(())),
             ("unknown runs", running(None), text("", "", "1.0.0"), Err(Refusal::RunningUnknown)),
             ("unknown runs, allowed", forced(None), text("", "", "1.0.0"), Ok(())),
-            ("allowed is not any channel", forced(None), text("edge", "", ""), Err(Refusal::Channel { want: "stable", got: Text::plain("edge") })),
+            (
+                "allowed is not any channel",
+                forced(None),
+                text("edge", "", ""),
+                Err(Refusal::Channel { want: "stable", got: Text::plain("edge") }),
+            ),
         ];
         for (name, gate, text, want) in rows {
             assert_eq!(gate.check(&Manifest::parse(text.as_bytes()).unwrap()), *want, "{name}");

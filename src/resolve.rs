@@ -327,7 +327,11 @@ mod tests {
 
     #[test]
     fn addresses_and_hosts_need_no_server() {
-        let files = Files::new("hosts", "# us\n192.0.2.7 updates Updates.Example # x updates2\n2001:db8::7\tupdates\r\nnonsense updates\n", "");
+        let files = Files::new(
+            "hosts",
+            "# us\n192.0.2.7 updates Updates.Example # x updates2\n2001:db8::7\tupdates\r\nnonsense updates\n",
+            "",
+        );
         let rows: &[(&str, &[&str])] = &[
             ("127.0.0.1", &["127.0.0.1"]),
             ("::1", &["::1"]),
@@ -389,7 +393,12 @@ mod tests {
         };
         let rows: &[(&str, &str, bool, &[&str])] = &[
             ("search", "box", true, &["box.lab.example", "box.site.example"]),
-            ("dots first as they are", "box.site", true, &["box.site", "box.site.lab.example", "box.site.site.example", "box.site.example"]),
+            (
+                "dots first as they are",
+                "box.site",
+                true,
+                &["box.site", "box.site.lab.example", "box.site.site.example", "box.site.example"],
+            ),
             ("absolute", "box.", false, &["box"]),
             ("nowhere", "fox", false, &["fox.lab.example", "fox.site.example", "fox.example", "fox"]),
         ];

@@ -146,7 +146,9 @@ mod tests {
             let keys = Keys::parse(key.as_bytes()).unwrap();
             let message = bytes(message);
             assert_eq!(keys.verify(&message, &bytes(signature)), Ok(1), "{name}");
-            for form in [signature.to_string(), signature.to_uppercase(), format!("{signature}\n"), format!("{signature}\r\n")] {
+            for form in
+                [signature.to_string(), signature.to_uppercase(), format!("{signature}\n"), format!("{signature}\r\n")]
+            {
                 assert_eq!(keys.verify(&message, form.as_bytes()), Ok(1), "{name}");
             }
         }
@@ -202,13 +204,18 @@ mod tests {
                 carry = sum >> 8;
             }
             assert_eq!(carry, 0, "{name}");
-            assert_eq!(Keys::parse(key.as_bytes()).unwrap().verify(&bytes(message), &signature), Err(Error::Mismatch), "{name}");
+            assert_eq!(
+                Keys::parse(key.as_bytes()).unwrap().verify(&bytes(message), &signature),
+                Err(Error::Mismatch),
+                "{name}"
+            );
         }
     }
 
     #[test]
     fn any_key_of_the_file_may_have_signed_and_is_named() {
-        let file: String = RFC_8032.iter().map(|row| format!("  {}  # {}\r\n\n", row.1.to_uppercase(), row.0)).collect();
+        let file: String =
+            RFC_8032.iter().map(|row| format!("  {}  # {}\r\n\n", row.1.to_uppercase(), row.0)).collect();
         let keys = Keys::parse(format!("# keys\n{file}").as_bytes()).unwrap();
         for ((name, _, message, signature), number) in RFC_8032.into_iter().zip(1..) {
             assert_eq!(keys.verify(&bytes(message), signature.as_bytes()), Ok(number), "{name}");

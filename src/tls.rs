@@ -57,8 +57,8 @@ impl Stream {
             .map_err(Error::Handshake)?
             .with_root_certificates(roots(ca)?)
             .with_no_client_auth();
-        let name = ServerName::try_from(host.to_owned())
-            .map_err(|_| Error::Certificate(CertificateError::NotValidForName))?;
+        let name =
+            ServerName::try_from(host.to_owned()).map_err(|_| Error::Certificate(CertificateError::NotValidForName))?;
         let mut connection = ClientConnection::new(Arc::new(config), name).map_err(Error::Handshake)?;
         while connection.is_handshaking() {
             connection.complete_io(&mut tcp).map_err(failed)?;
@@ -93,7 +93,8 @@ fn roots(ca: &str) -> Result<RootCertStore, Error> {
     let files: &[&str] = if ca.is_empty() { &SYSTEM } else { &given };
     let unusable = || Error::Ca(files.first().copied().unwrap_or_default().into());
     let text = files.iter().find_map(|file| std::fs::read(file).ok()).ok_or_else(unusable)?;
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&text).collect::<Result<_, _>>().map_err(|_| unusable())?;
+    let certificates: Vec<_> =
+        CertificateDer::pem_slice_iter(&text).collect::<Result<_, _>>().map_err(|_| unusable())?;
     let mut roots = RootCertStore::empty();
     let (taken, _) = roots.add_parsable_certificates(certificates);
     if taken == 0 { Err(unusable()) } else { Ok(roots) }
@@ -116,17 +117,23 @@ impl fmt::Display for Error {
             Error::Io(error) => error.fmt(f),
             Error::Ca(file) => write!(f, "no certificates to trust in {file}; give a PEM file with --ca or ca="),
             Error::Certificate(why) => f.write_str(match why {
-                Why::Expired | Why::ExpiredContext { .. } => "the server's certificate has expired; or is this box's clock wrong?",
+                Why::Expired | Why::ExpiredContext { .. } => {
+                    "the server's certificate has expired; or is this box's clock wrong?"
+                }
                 Why::NotValidYet | Why::NotValidYetContext { .. } => {
                     "the server's certificate is for later; is this box's clock wrong?"
                 }
                 Why::UnknownIssuer => "the server's certificate comes from nobody this box trusts; see --ca or ca=",
-                Why::NotValidForName | Why::NotValidForNameContext { .. } => "the server's certificate is for another host",
+                Why::NotValidForName | Why::NotValidForNameContext { .. } => {
+                    "the server's certificate is for another host"
+                }
                 Why::Revoked => "the server's certificate is revoked",
                 _ => "the server's certificate is not sound",
             }),
             Error::Handshake(rustls::Error::AlertReceived(_)) => f.write_str("the server refuses the TLS connection"),
-            Error::Handshake(rustls::Error::InvalidMessage(_)) => f.write_str("the server does not speak TLS on this port"),
+            Error::Handshake(rustls::Error::InvalidMessage(_)) => {
+                f.write_str("the server does not speak TLS on this port")
+            }
             Error::Handshake(_) => f.write_str("no TLS connection that both sides agree to"),
         }
     }

@@ -120,9 +120,19 @@ fn answers_that_are_sound_are_read_whole() {
         ("HTTP/1.0", "HTTP/1.0 200\r\nContent-Length: 5\r\n\r\nhello".into(), "hello"),
         ("long", format!("{OK}Content-Length: 100000\r\n\r\n{long}"), &long),
         ("chunks", format!("{OK}Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x=y\r\nllo\r\n0\r\n\r\n"), "hello"),
-        ("chunks and trailers", format!("{OK}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nA: b\r\n\r\n"), "hello"),
+        (
+            "chunks and trailers",
+            format!("{OK}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nA: b\r\n\r\n"),
+            "hello",
+        ),
         ("long chunk", format!("{OK}Transfer-Encoding: chunked\r\n\r\n186a0\r\n{long}\r\n0\r\n\r\n"), &long),
-        ("100 Continue", format!("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nA: b\r\n\r\n{OK}Content-Length: 5\r\n\r\nhello"), "hello"),
+        (
+            "100 Continue",
+            format!(
+                "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nA: b\r\n\r\n{OK}Content-Length: 5\r\n\r\nhello"
+            ),
+            "hello",
+        ),
         ("big head that fits", format!("{OK}X: {}\r\nContent-Length: 5\r\n\r\nhello", "y".repeat(16_000)), "hello"),
     ];
     for (name, answer, want) in rows {
@@ -143,7 +153,12 @@ fn answers_that_are_not_sound_end_in_an_error_that_says_so() {
         ("head cut", "HTTP/1.1 200 OK\r\nContent-Le".into(), "ended before the file did", true),
         ("body cut", format!("{OK}Content-Length: 10\r\n\r\nhello"), "ended before the file did", true),
         ("body cut at once", format!("{OK}Content-Length: 10\r\n\r\n"), "ended before the file did", true),
-        ("3 GB told, 5 bytes sent", format!("{OK}Content-Length: 3221225472\r\n\r\nhello"), "ended before the file did", true),
+        (
+            "3 GB told, 5 bytes sent",
+            format!("{OK}Content-Length: 3221225472\r\n\r\nhello"),
+            "ended before the file did",
+            true,
+        ),
         ("chunk cut", format!("{chunked}a\r\nhello"), "ended before the file did", true),
         ("chunks cut", format!("{chunked}5\r\nhello\r\n"), "ended before the file did", true),
         ("no last chunk", format!("{chunked}5\r\nhello"), "ended before the file did", true),
@@ -156,22 +171,47 @@ fn answers_that_are_not_sound_end_in_an_error_that_says_so() {
         ("trailers endless", format!("{chunked}0\r\n{}", "A: b\r\n".repeat(10_000)), "chunks are malformed", false),
         ("no length", format!("{OK}\r\nhello"), "does not say how long", false),
         ("wrong length", format!("{OK}Content-Length: five\r\n\r\nhello"), "malformed Content-Length", false),
-        ("two lengths", format!("{OK}Content-Length: 5\r\nContent-Length: 4\r\n\r\nhello"), "two different Content-Length", false),
-        ("length and chunks", format!("{OK}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"), "both a length and chunks", false),
+        (
+            "two lengths",
+            format!("{OK}Content-Length: 5\r\nContent-Length: 4\r\n\r\nhello"),
+            "two different Content-Length",
+            false,
+        ),
+        (
+            "length and chunks",
+            format!("{OK}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"),
+            "both a length and chunks",
+            false,
+        ),
         ("packed", format!("{OK}Content-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello"), "packs the file", false),
         ("one huge header", format!("{OK}X: {}", "y".repeat(1_000_000)), "longer than 16384 bytes", false),
         ("many headers", format!("{OK}{}", "X: y\r\n".repeat(200_000)), "longer than 16384 bytes", false),
         ("lines of LF only", format!("{OK}{}", "X: y\n".repeat(200_000)), "longer than 16384 bytes", false),
         // minreq's header limit wraps behind an LF-only line of one byte less than what is left of it.
-        ("LF bomb", format!("{OK}X:{}\n{}", "y".repeat(8188), "X: y\r\n".repeat(200_000)), "longer than 16384 bytes", false),
+        (
+            "LF bomb",
+            format!("{OK}X:{}\n{}", "y".repeat(8188), "X: y\r\n".repeat(200_000)),
+            "longer than 16384 bytes",
+            false,
+        ),
         ("endless status line", format!("HTTP/1.1 200 {}", "x".repeat(1_000_000)), "longer than 16384 bytes", false),
         ("100 without end", "HTTP/1.1 100 Continue\r\n\r\n".repeat(1000), "not HTTP/1.1", false),
         ("204", "HTTP/1.1 204 No Content\r\n\r\n".into(), "answers 204", false),
-        ("206 unasked", "HTTP/1.1 206 P\r\nContent-Range: bytes 0-4/5\r\nContent-Length: 5\r\n\r\nhello".into(), "unasked", false),
+        (
+            "206 unasked",
+            "HTTP/1.1 206 P\r\nContent-Range: bytes 0-4/5\r\nContent-Length: 5\r\n\r\nhello".into(),
+            "unasked",
+            false,
+        ),
         ("304", "HTTP/1.1 304 Not Modified\r\n\r\n".into(), "answers 304", false),
         ("401", "HTTP/1.1 401 Who\r\nContent-Length: 0\r\n\r\n".into(), "answers 401; the server does not let", false),
         ("403", "HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n".into(), "answers 403; the server does not let", false),
-        ("404", "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".into(), "answers 404; there is no such file", false),
+        (
+            "404",
+            "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".into(),
+            "answers 404; there is no such file",
+            false,
+        ),
         ("416 unasked", "HTTP/1.1 416 No\r\nContent-Length: 0\r\n\r\n".into(), "answers 416", false),
         ("429", "HTTP/1.1 429 Slower\r\nContent-Length: 0\r\n\r\n".into(), "answers 429", true),
         ("500", "HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n".into(), "answers 500; the server has a problem", true),
@@ -360,7 +400,9 @@ const RESUME: Option<Resume<'static>> = Some(Resume { offset: 3, validator: ETAG
 
 fn partial(range: &str, body: &str) -> String {
     let length = body.len();
-    format!("HTTP/1.1 206 Part\r\nETag: {ETAG}\r\nContent-Range: bytes {range}\r\nContent-Length: {length}\r\n\r\n{body}")
+    format!(
+        "HTTP/1.1 206 Part\r\nETag: {ETAG}\r\nContent-Range: bytes {range}\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
 }
 
 #[test]
@@ -494,7 +536,10 @@ fn a_proxy_is_told_the_whole_url_and_the_credentials() {
     let mut body = client.open(&Location::parse("http://updates.invalid:81/a?b").unwrap(), None).unwrap();
     assert_eq!(read_all(&mut body).unwrap(), b"hello");
     let request = &proxy.requests()[0];
-    assert!(request.starts_with("GET http://updates.invalid:81/a?b HTTP/1.1\r\nHost: updates.invalid:81\r\n"), "{request}");
+    assert!(
+        request.starts_with("GET http://updates.invalid:81/a?b HTTP/1.1\r\nHost: updates.invalid:81\r\n"),
+        "{request}"
+    );
     assert!(request.contains("\r\nProxy-Authorization: Basic bWU6c2VjcmV0\r\n"), "{request}");
 
     let client = Client { variable: |_| Some("socks5://127.0.0.1".into()), ..client };
@@ -529,4 +574,16 @@ fn memory_stays_flat_however_long_the_file() {
     assert_eq!(body.read(&mut buffer), Ok(0));
     // Other tests run beside this one, and the server's own piece is in it.
     assert!(resident() < before + (16 << 20), "{} more", resident() - before);
+}
+
+#[test]
+fn the_memory_limit_holds_until_it_is_dropped() {
+    use rustix::process::{Resource, getrlimit};
+    // Far above what the other tests here need.
+    let bytes = 1 << 45;
+    let before = getrlimit(Resource::As).current;
+    let limit = kubesolo_boot::fetch::limit_memory(bytes).unwrap();
+    assert_eq!(getrlimit(Resource::As).current, Some(bytes));
+    drop(limit);
+    assert_eq!(getrlimit(Resource::As).current, before);
 }

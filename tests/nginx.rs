@@ -140,7 +140,9 @@ fn make_certificates(nginx: &Nginx) -> Option<()> {
             "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {ca}.key -out {ca}.pem -days 2 -subj /CN={ca}"
         ))?;
     }
-    for (name, host, days) in [("right", "localhost", "2"), ("wrong", "elsewhere.example", "2"), ("expired", "localhost", "-1")] {
+    for (name, host, days) in
+        [("right", "localhost", "2"), ("wrong", "elsewhere.example", "2"), ("expired", "localhost", "-1")]
+    {
         std::fs::write(nginx.folder.join("san"), format!("subjectAltName=DNS:{host}\n")).unwrap();
         openssl(&format!(
             "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {name}.key -out {name}.csr -subj /CN={host}"
@@ -257,8 +259,7 @@ fn https_goes_through_a_proxys_tunnel() {
         }
     });
     let (ca, location) = (nginx.path("ca.pem"), Location::parse(&format!("https://localhost:{port}/image")).unwrap());
-    let variable =
-        |name: &str| (name == "https_proxy").then(|| format!("http://127.0.0.1:{}", PROXY.get().unwrap()));
+    let variable = |name: &str| (name == "https_proxy").then(|| format!("http://127.0.0.1:{}", PROXY.get().unwrap()));
     let client = Client { variable, ..client(&ca) };
     let mut buffer = [0; 16];
     assert_eq!(client.fetch_small(&location, &mut buffer), Ok(5));
