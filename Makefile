@@ -1,16 +1,66 @@
-# make help lists the targets. CI calls only `make test`.
+# `make help` lists the targets. CI calls only `make test`.
 .SUFFIXES:
+.DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 
 TARGET := x86_64-unknown-linux-musl
-# Debian's toolchain: it can rebuild std for musl, which rustup's stable cannot. FACTS: README, "How it is built".
-DEBIAN := PATH=/usr/bin:$$PATH RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 /usr/bin/cargo
+# Debian's own toolchain (packages rustc-web, rust-web-src): it can rebuild std, which rustup's stable cannot.
+CARGO := PATH=/usr/bin:$$PATH RUSTC=/usr/bin/rustc /usr/bin/cargo
+HOST := --locked --target-dir build/host
+# Static with musl, std rebuilt for size, no unwinding and no panic messages, a reproducible file.
 STATIC := -Clink-self-contained=no -Ctarget-feature=+crt-static -Crelocation-model=static -Cforce-unwind-tables=no \
-  -Zunstable-options -Cpanic=immediate-abort -Zfmt-debug=none --cfg sha2_backend_soft=\"compact\" $(EXTRA) -Clink-arg=-L$(CURDIR)/build \
+  -Zunstable-options -Cpanic=immediate-abort -Zfmt-debug=none --cfg sha2_backend_soft=\"compact\" \
+  -Clink-arg=-L$(CURDIR)/build \
   -Clink-arg=-Wl,-z,noseparate-code,--build-id=none,-z,norelro \
   --remap-path-prefix=$(CURDIR)=/kubesolo-boot --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=/cargo
-
 SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock
+SYSTEM := $(shell find initramfs -type f) image/initramfs
+
+.PHONY: help all deps check test qemu-test image image-test demo size bench no-std clean
+
+help: ## this list
+	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+all: deps dist/kubesolo-boot dist/kubesolo.img ## the binary and the disk image, into dist/
+
+deps: ## install the Debian packages that are missing
+	@image/deps
+
+check: deps ## format and lints
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy $(HOST) --workspace --all-targets -- -D warnings
+	$(CARGO) clippy $(HOST) --package kubesolo-boot --all-targets --features update -- -D warnings
+	$(CARGO) clippy $(HOST) --package kubesolo-boot --all-targets --features tls -- -D warnings
+	grub-script-check grub/grub.cfg
+
+test: deps check no-std dist/kubesolo-boot image-test size ## everything
+	$(CARGO) test $(HOST) --package kubesolo-boot
+	$(CARGO) test $(HOST) --package kubesolo-boot --features update --lib --test fetch --test update
+	$(CARGO) test $(HOST) --package kubesolo-boot --features tls --test nginx
+	tests/image.sh
+	$(MAKE) --no-print-directory qemu-test
+
+qemu-test: deps image-test ## the stories that boot the image (STORY=name picks some)
+	$(CARGO) test $(HOST) --package qemu-tests -- $(STORY)
+
+image: deps dist/kubesolo.img ## the disk image of shipped size
+
+image-test: deps dist/kubesolo-test.img ## a small one for tests
+
+demo: deps image-test ## a good boot, a bad update, and its rollback, before your eyes
+	@$(CARGO) build $(HOST) --quiet --package qemu-tests --bin demo
+	@KSOLO_IMAGE=dist/kubesolo-test.img build/host/debug/demo
+
+size bench: dist/kubesolo-boot ## what the binary weighs and costs to run, beside grub-editenv in the same run
+	@tests/budget.sh
+
+no-std: deps ## the core alone, for a target without an operating system
+	@# That target has no vector registers for sha2 to use.
+	RUSTFLAGS='--cfg sha2_backend="soft"' RUSTC_BOOTSTRAP=1 $(CARGO) build --locked --target-dir build/no-std --target x86_64-unknown-none \
+	  -Zbuild-std=core --package kubesolo-boot --lib --no-default-features
+
+clean: ## remove what was built
+	rm -rf build dist target qemu-tests/logs
 
 # TLS=1: the binary with https goes into the images.
 BINARY := dist/kubesolo-boot$(if $(TLS),-tls)
@@ -18,21 +68,25 @@ dist/kubesolo-boot-tls: FEATURES := --features tls
 
 dist/kubesolo-boot dist/kubesolo-boot-tls: $(SOURCES) Makefile
 	@mkdir -p build dist
-	@# With immediate-abort nothing unwinds; the linker only wants to see the library.
+	@# Nothing unwinds; the linker only wants to see the library.
 	@test -e build/libunwind.a || ar rcs build/libunwind.a
-	CC_x86_64_unknown_linux_musl=musl-gcc CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_LINKER=musl-gcc CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_RUSTFLAGS="$(STATIC)" \
-	$(DEBIAN) build --locked --release --target $(TARGET) -Zbuild-std=std,panic_abort \
-	  -Zbuild-std-features=optimize_for_size --target-dir build/musl -p kubesolo-boot $(FEATURES)
+	CC_x86_64_unknown_linux_musl=musl-gcc \
+	CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_LINKER=musl-gcc CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_RUSTFLAGS="$(STATIC)" \
+	RUSTC_BOOTSTRAP=1 $(CARGO) build --locked --release --target $(TARGET) --target-dir build/musl \
+	  -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size --package kubesolo-boot $(FEATURES)
 	cp build/musl/$(TARGET)/release/kubesolo-boot $@
 
 build/vmlinuz: image/kernel
 	image/kernel build
 
-build/kubesolo-os.gz: $(BINARY) build/vmlinuz image/initramfs $(shell find initramfs -type f)
+build/kubesolo-os.gz: $(BINARY) build/vmlinuz $(SYSTEM)
 	image/initramfs --binary $(BINARY) --kernel-modules build/modules --out $@
 
 dist/kubesolo.img: build/kubesolo-os.gz grub/grub.cfg image/build
 	image/build --kernel build/vmlinuz --initramfs build/kubesolo-os.gz --out $@
 
+# no_timer_check: on a busy host QEMU's timer is late, and Linux takes that for a broken board and panics.
 dist/kubesolo-test.img: build/kubesolo-os.gz grub/grub.cfg image/build
-	image/build --kernel build/vmlinuz --initramfs build/kubesolo-os.gz --out $@ --size-esp 34 --size-slot 40 --size-data 32
+	image/build --kernel build/vmlinuz --initramfs build/kubesolo-os.gz --out $@ \
+	  --size-esp 34 --size-slot 40 --size-data 32 \
+	  --kernel-args "console=tty0 console=ttyS0,115200 no_timer_check"

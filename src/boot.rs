@@ -112,7 +112,8 @@ pub enum Doubt {
     Success,
     /// The slot's state is no state; taken as bad.
     State(Slot),
-    /// The slot's state is missing, as in the block of an older KubeSolo OS; judged by the slot's files.
+    /// The slot's state is missing, as in the block of an older KubeSolo OS; judged by the slot's files, and good only
+    /// if the block names an active slot, as that one does.
     Unrecorded(Slot, SlotState),
 }
 
@@ -177,7 +178,12 @@ impl BootState {
                 SlotState::Bad
             }),
             None => {
-                let state = if has_files(slot) { SlotState::Good } else { SlotState::Empty };
+                let state = match has_files(slot) {
+                    true if names_a_slot(block) => SlotState::Good,
+                    // The block is no older system's either: it vouches for nothing.
+                    true => SlotState::Staged,
+                    false => SlotState::Empty,
+                };
                 doubt(Doubt::Unrecorded(slot, state));
                 state
             }
@@ -254,8 +260,9 @@ impl BootState {
         }
         let marked = match self.slot(booted) {
             SlotState::Good => BootState { success: true, counter: TRIES, ..self },
-            SlotState::Trial if init_decides => BootState { success: true, counter: TRIES, ..self }
-                .with_slot(booted, SlotState::Good),
+            SlotState::Trial if init_decides => {
+                BootState { success: true, counter: TRIES, ..self }.with_slot(booted, SlotState::Good)
+            }
             _ => return None,
         };
         (marked != self).then_some(marked)
@@ -408,9 +415,9 @@ mod tests {
         Slot::BOTH.into_iter().flat_map(|active| {
             (0..=TRIES).flat_map(move |counter| {
                 [false, true].into_iter().flat_map(move |success| {
-                    ALL_STATES.into_iter().flat_map(move |a| {
-                        ALL_STATES.into_iter().map(move |b| state(active, counter, success, a, b))
-                    })
+                    ALL_STATES
+                        .into_iter()
+                        .flat_map(move |a| ALL_STATES.into_iter().map(move |b| state(active, counter, success, a, b)))
                 })
             })
         })
@@ -443,6 +450,18 @@ mod tests {
                 &[Doubt::Unrecorded(Slot::A, Good), Doubt::Unrecorded(Slot::B, Good)],
             ),
             (
+                "nothing at all",
+                &[],
+                state(Slot::A, 3, false, Staged, Staged),
+                &[
+                    Doubt::Unrecorded(Slot::A, Staged),
+                    Doubt::Unrecorded(Slot::B, Staged),
+                    Doubt::Active(Slot::A),
+                    Doubt::Counter,
+                    Doubt::Success,
+                ],
+            ),
+            (
                 "no active slot: the good one",
                 &[("boot_counter", "1"), ("boot_success", "0"), ("slot_A", "bad"), ("slot_B", "good")],
                 state(Slot::B, 1, false, Bad, Good),
@@ -450,13 +469,25 @@ mod tests {
             ),
             (
                 "no active slot, nothing good: A",
-                &[("active_slot", "C"), ("boot_counter", "1"), ("boot_success", "0"), ("slot_A", "trial"), ("slot_B", "staged")],
+                &[
+                    ("active_slot", "C"),
+                    ("boot_counter", "1"),
+                    ("boot_success", "0"),
+                    ("slot_A", "trial"),
+                    ("slot_B", "staged"),
+                ],
                 state(Slot::A, 1, false, Trial, Staged),
                 &[Doubt::Active(Slot::A)],
             ),
             (
                 "values that are none",
-                &[("active_slot", "A"), ("boot_counter", "10"), ("boot_success", "yes"), ("slot_A", "fine"), ("slot_B", "")],
+                &[
+                    ("active_slot", "A"),
+                    ("boot_counter", "10"),
+                    ("boot_success", "yes"),
+                    ("slot_A", "fine"),
+                    ("slot_B", ""),
+                ],
                 state(Slot::A, 3, false, Bad, Bad),
                 &[Doubt::State(Slot::A), Doubt::State(Slot::B), Doubt::Counter, Doubt::Success],
             ),

@@ -5,6 +5,7 @@ use std::format;
 use std::string::String;
 use std::vec::Vec;
 
+use crate::config::KEYS;
 use crate::failure::{Exit, Failure};
 use crate::host::Flags;
 
@@ -22,6 +23,29 @@ const VERBS: &[Help] = &[
         arguments: "[--json]",
         line: "both slots, what boots next and why",
         text: "Reads the env block, the kernel command line and the slots' versions. Writes nothing.",
+    },
+    #[cfg(feature = "update")]
+    Help {
+        verb: "check",
+        arguments: "[URL|PATH] [--json]",
+        line: "is there an update for this box?",
+        text: "Fetches latest.json, checks its signature, compares. Exit code 0: available, 1: up to date, 7: refused.",
+    },
+    #[cfg(feature = "update")]
+    Help {
+        verb: "apply",
+        arguments: "[URL|PATH] [--force] [--allow-downgrade] [--json]",
+        line: "install an update into the other slot",
+        text: "From the configured server, a URL, or a folder such as a USB stick. Refuses before it changes anything;\n\
+               then downloads, syncs, reads back and verifies. A broken download is taken up where it broke off.\n\
+               --force overrules the maintenance window and the node's label, and never the signature.",
+    },
+    #[cfg(feature = "update")]
+    Help {
+        verb: "activate",
+        arguments: "[--reboot]",
+        line: "boot the installed update next, on trial",
+        text: "Verifies the staged slot once more. It gets three boots to be committed; then the old slot comes back.",
     },
     Help {
         verb: "rollback",
@@ -82,6 +106,18 @@ Flags:
   -V, --version    the version
 ";
 
+/// More of them, for the update verbs.
+#[cfg(feature = "update")]
+const UPDATE_FLAGS: &str = "\
+  --server --channel --pubkey --ca --maintenance-window --healthcheck-url
+  --auto-rollback-after --kube-system-settle --mark --watchdog
+                   instead of the keys of update.conf
+  --state FILE     use this file instead of /var/lib/kubesolo/update/state.json
+  --target DIR     use this folder instead of the target slot
+";
+#[cfg(not(feature = "update"))]
+const UPDATE_FLAGS: &str = "";
+
 /// What is asked for.
 #[derive(Clone, Debug, Default)]
 pub struct Call<'a> {
@@ -103,6 +139,12 @@ pub enum Verb<'a> {
     Help(&'a str),
     Version,
     Status,
+    #[cfg(feature = "update")]
+    Check(Option<&'a str>),
+    #[cfg(feature = "update")]
+    Apply(Option<&'a str>),
+    #[cfg(feature = "update")]
+    Activate,
     Rollback,
     Commit,
     SlotShow,
@@ -132,6 +174,7 @@ impl<'a> Call<'a> {
                 Some((flag, value)) if flag.starts_with("--") => (flag, Some(value)),
                 _ => (argument, None),
             };
+            let mut setting = None;
             let place = match flag {
                 "--" => {
                     for word in arguments.by_ref() {
@@ -146,12 +189,17 @@ impl<'a> Call<'a> {
                 "--sys" => &mut call.flags.sys,
                 "--dev" => &mut call.flags.dev,
                 "--conf" => &mut call.flags.conf,
+                "--state" => &mut call.flags.state,
+                "--target" => &mut call.flags.target,
+                _ if config_key(flag).is_some() => &mut setting,
                 _ => {
                     let switch = match argument {
                         "-h" | "--help" => &mut call.help,
                         "-V" | "--version" => &mut call.version,
                         "--json" => &mut call.json,
                         "--reboot" => &mut call.reboot,
+                        "--force" => &mut call.flags.force,
+                        "--allow-downgrade" => &mut call.flags.allow_downgrade,
                         _ if argument.starts_with('-') => return Err(usage(argument, "no such flag")),
                         word => {
                             call.words.push(word);
@@ -170,6 +218,11 @@ impl<'a> Call<'a> {
                 }
                 (None, []) => return Err(usage(flag, "needs a value")),
             };
+            if let Some(value) = setting
+                && let Some(key) = config_key(flag)
+            {
+                call.flags.settings.push((key, value));
+            }
         }
         Ok(call)
     }
@@ -189,6 +242,16 @@ impl<'a> Call<'a> {
             [] | ["help"] => Verb::Help(""),
             ["help", verb] => Verb::Help(verb),
             ["status"] => Verb::Status,
+            #[cfg(feature = "update")]
+            ["check"] => Verb::Check(None),
+            #[cfg(feature = "update")]
+            ["check", source] => Verb::Check(Some(source)),
+            #[cfg(feature = "update")]
+            ["apply"] => Verb::Apply(None),
+            #[cfg(feature = "update")]
+            ["apply", source] => Verb::Apply(Some(source)),
+            #[cfg(feature = "update")]
+            ["activate"] => Verb::Activate,
             ["rollback"] => Verb::Rollback,
             ["commit"] => Verb::Commit,
             ["slot"] | ["slot", "show"] => Verb::SlotShow,
@@ -212,6 +275,12 @@ impl<'a> Call<'a> {
     }
 }
 
+/// The key of `update.conf` that a flag stands for.
+fn config_key(flag: &str) -> Option<&'static str> {
+    let name = flag.strip_prefix("--")?;
+    KEYS.into_iter().find(|key| key.bytes().map(|byte| if byte == b'_' { b'-' } else { byte }).eq(name.bytes()))
+}
+
 fn text(word: &OsStr) -> Result<&str, Failure> {
     word.to_str().ok_or_else(|| Failure::new(Exit::Usage, format_args!("{}: not UTF-8", word.display())))
 }
@@ -224,7 +293,7 @@ fn usage(word: &str, problem: &str) -> Failure {
 pub fn help(verb: &str) -> String {
     if let Some(help) = VERBS.iter().find(|help| help.verb == verb) {
         let heading = format!("kubesolo-boot {verb} {}", help.arguments);
-        return format!("{}: {}\n\n{}\n\n{FLAGS}", heading.trim_end(), help.line, help.text);
+        return format!("{}: {}\n\n{}\n\n{FLAGS}{UPDATE_FLAGS}", heading.trim_end(), help.line, help.text);
     }
     let mut text = String::from("kubesolo-boot VERB [FLAGS]: A/B boot and update helper of KubeSolo OS\n\nVerbs:\n");
     for help in VERBS {
@@ -232,6 +301,7 @@ pub fn help(verb: &str) -> String {
     }
     text.push('\n');
     text.push_str(FLAGS);
+    text.push_str(UPDATE_FLAGS);
     text.push_str("\nExit codes:\n");
     for (exit, meaning) in Exit::TABLE {
         text.push_str(&format!("  {:>2}  {meaning}\n", *exit as u8));

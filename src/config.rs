@@ -1,14 +1,20 @@
 //! `update.conf`: `key=value` lines and `#` comments → one typed value.
 
-/// Keys of `update.conf` that other verbs read.
-const OTHER_KEYS: [&str; 8] = [
+use core::fmt;
+
+use crate::window::Window;
+
+/// Every key there is.
+pub const KEYS: [&str; 10] = [
     "server",
     "channel",
     "pubkey",
+    "ca",
     "maintenance_window",
     "healthcheck_url",
     "auto_rollback_after",
     "kube_system_settle",
+    "mark",
     "watchdog",
 ];
 
@@ -22,26 +28,68 @@ pub enum Mark {
     Init,
 }
 
-/// What `update.conf` says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Config {
+/// What `update.conf` says. A key that it does not have is `None`, or has its default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config<'a> {
+    /// `server=`: where `latest.json` is.
+    pub server: Option<&'a str>,
+    /// `channel=`: the only one to take updates from.
+    pub channel: Option<&'a str>,
+    /// `pubkey=`: file with the public keys that may sign `latest.json`.
+    pub pubkey: Option<&'a str>,
+    /// `ca=`: file with the certificates that an `https` server must be vouched for by.
+    pub ca: Option<&'a str>,
+    /// `maintenance_window=`: when `apply` may begin.
+    pub maintenance_window: Option<Window>,
+    /// `healthcheck_url=`: answers 200 when the box is healthy.
+    pub healthcheck_url: Option<&'a str>,
+    /// `auto_rollback_after=`: failed health checks in a row before a rollback.
+    pub auto_rollback_after: Option<u32>,
+    /// `kube_system_settle=`: seconds that the pods of kube-system must have been running.
+    pub kube_system_settle: u32,
     /// `mark=`: `init` or `healthcheck`.
     pub mark: Mark,
+    /// `watchdog=`: seconds after which the hardware watchdog resets a box that hangs.
+    pub watchdog: Option<u32>,
 }
 
-/// A line that was not taken.
+impl Default for Config<'_> {
+    fn default() -> Self {
+        Config {
+            server: None,
+            channel: None,
+            pubkey: None,
+            ca: None,
+            maintenance_window: None,
+            healthcheck_url: None,
+            auto_rollback_after: None,
+            kube_system_settle: 30,
+            mark: Mark::Healthcheck,
+            watchdog: None,
+        }
+    }
+}
+
+/// What is wrong with a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Problem<'a> {
     /// No such key; the line is passed over.
     UnknownKey(&'a str),
-    /// The key has no such value; the default holds.
+    /// The key has no such value.
     BadValue(&'a str, &'a str),
-    /// No `=`; the line is passed over.
+    /// No `=`.
     NoValue(&'a str),
 }
 
-impl core::fmt::Display for Problem<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+impl Problem<'_> {
+    /// Whether it is only worth a warning: a key that a later version may know.
+    pub const fn is_warning(&self) -> bool {
+        matches!(self, Problem::UnknownKey(_))
+    }
+}
+
+impl fmt::Display for Problem<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Problem::UnknownKey(key) => write!(f, "unknown key {key}"),
             Problem::BadValue(key, value) => write!(f, "{key} cannot be '{value}'"),
@@ -50,9 +98,10 @@ impl core::fmt::Display for Problem<'_> {
     }
 }
 
-impl Config {
-    /// Reads the text; tells `problem` the number (from 1) of each line that was not taken, and why.
-    pub fn parse<'a>(text: &'a str, mut problem: impl FnMut(u32, Problem<'a>)) -> Config {
+impl<'a> Config<'a> {
+    /// Reads the text; tells `problem` the number (from 1) of each line that is not right, and why. What such a line
+    /// would have set keeps its default.
+    pub fn parse(text: &'a str, mut problem: impl FnMut(u32, Problem<'a>)) -> Config<'a> {
         let mut config = Config::default();
         for (line, number) in text.lines().zip(1..) {
             let line = line.trim_ascii();
@@ -63,46 +112,108 @@ impl Config {
                 problem(number, Problem::NoValue(line));
                 continue;
             };
-            match (key.trim_ascii(), value.trim_ascii()) {
-                ("mark", "init") => config.mark = Mark::Init,
-                ("mark", "healthcheck") => config.mark = Mark::Healthcheck,
-                ("mark", value) => problem(number, Problem::BadValue("mark", value)),
-                (key, _) if OTHER_KEYS.contains(&key) => {}
-                (key, _) => problem(number, Problem::UnknownKey(key)),
+            if let Err(found) = config.set(key.trim_ascii(), value.trim_ascii()) {
+                problem(number, found);
             }
         }
         config
+    }
+
+    /// Sets one key; an empty value unsets it.
+    ///
+    /// # Errors
+    /// [`Problem::UnknownKey`], [`Problem::BadValue`].
+    pub fn set(&mut self, key: &'a str, value: &'a str) -> Result<(), Problem<'a>> {
+        let default = Config::default();
+        let bad = Problem::BadValue(key, value);
+        let text = (!value.is_empty()).then_some(value);
+        let number = || text.map(|text| text.parse().map_err(|_| bad)).transpose();
+        match key {
+            "server" => self.server = text,
+            "channel" => self.channel = text,
+            "pubkey" => self.pubkey = text,
+            "ca" => self.ca = text,
+            "healthcheck_url" => self.healthcheck_url = text,
+            "maintenance_window" => {
+                self.maintenance_window = text.map(|text| Window::parse(text).ok_or(bad)).transpose()?;
+            }
+            "auto_rollback_after" => self.auto_rollback_after = number()?.filter(|times| *times > 0),
+            "kube_system_settle" => self.kube_system_settle = number()?.unwrap_or(default.kube_system_settle),
+            "watchdog" => self.watchdog = number()?.filter(|seconds| *seconds > 0),
+            "mark" => {
+                self.mark = match value {
+                    "init" => Mark::Init,
+                    "healthcheck" | "" => Mark::Healthcheck,
+                    _ => return Err(bad),
+                }
+            }
+            _ => return Err(Problem::UnknownKey(key)),
+        }
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    extern crate std;
+    use std::string::ToString;
     use std::vec::Vec;
 
-    fn parse(text: &str) -> (Config, Vec<(u32, Problem<'_>)>) {
+    fn parse(text: &str) -> (Config<'_>, Vec<(u32, Problem<'_>)>) {
         let mut problems = Vec::new();
         let config = Config::parse(text, |line, problem| problems.push((line, problem)));
         (config, problems)
     }
 
     #[test]
-    fn mark_decides_who_commits_and_healthcheck_is_the_default() {
-        assert_eq!(parse(""), (Config { mark: Mark::Healthcheck }, Vec::new()));
-        assert_eq!(parse("# who\n mark = init \nserver=http://x/\n"), (Config { mark: Mark::Init }, Vec::new()));
+    fn every_key_is_read() {
+        let (config, problems) = parse(
+            "# a box\n server = http://x/u/ \nchannel=stable\npubkey=/etc/k\nca=/etc/ca\nmaintenance_window=23:00-01:00\n\
+             healthcheck_url=http://y/?a=b\nauto_rollback_after=3\nkube_system_settle=60\nmark=init\nwatchdog=60\n\n",
+        );
+        assert!(problems.is_empty(), "{problems:?}");
+        assert_eq!(
+            config,
+            Config {
+                server: Some("http://x/u/"),
+                channel: Some("stable"),
+                pubkey: Some("/etc/k"),
+                ca: Some("/etc/ca"),
+                maintenance_window: Window::parse("23:00-01:00"),
+                healthcheck_url: Some("http://y/?a=b"),
+                auto_rollback_after: Some(3),
+                kube_system_settle: 60,
+                mark: Mark::Init,
+                watchdog: Some(60),
+            }
+        );
+        assert_eq!(parse("").0, Config::default());
+        assert_eq!(parse("server=\nmark=\nwatchdog=0\n"), (Config::default(), Vec::new()));
     }
 
     #[test]
-    fn a_line_that_is_not_taken_is_named() {
-        let (config, problems) = parse("mark=maybe\n\nmarks=init\ninit\n");
+    fn no_listed_key_is_unknown() {
+        for key in KEYS {
+            assert_eq!(Config::default().set(key, ""), Ok(()), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_not_right_is_named_and_sets_nothing() {
+        let (config, problems) = parse("mark=maybe\n\nmarks=init\ninit\nwatchdog=-1\nmaintenance_window=2-4\n");
         assert_eq!(config, Config::default());
+        let named: Vec<_> = problems.iter().map(|(line, problem)| (*line, problem.to_string())).collect();
         assert_eq!(
-            problems,
+            named,
             [
-                (1, Problem::BadValue("mark", "maybe")),
-                (3, Problem::UnknownKey("marks")),
-                (4, Problem::NoValue("init"))
+                (1, "mark cannot be 'maybe'".into()),
+                (3, "unknown key marks".into()),
+                (4, "'init' is not key=value".into()),
+                (5, "watchdog cannot be '-1'".into()),
+                (6, "maintenance_window cannot be '2-4'".into()),
             ]
         );
+        assert!(problems[1].1.is_warning() && !problems[0].1.is_warning());
     }
 }

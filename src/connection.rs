@@ -168,19 +168,18 @@ impl Connection {
         let stream = Stream::Plain(tcp);
         let buffer = vec![0; HEAD_MAX].into_boxed_slice();
         let mut connection = Connection { stream, buffer, start: 0, end: 0 };
-        if location.scheme() == Scheme::Https {
-            if let Some(proxy) = target.proxy {
-                connection.tunnel(location, proxy)?;
-            }
-            #[cfg(feature = "tls")]
-            {
-                let Stream::Plain(tcp) = connection.stream else { return Err(Error::NoTls) };
-                let stream = tls::Stream::open(tcp, location.host(), target.ca).map_err(|error| match error {
-                    tls::Error::Io(error) => broken(error),
-                    error => Error::Tls(error),
-                })?;
-                connection.stream = Stream::Tls(Box::new(stream));
-            }
+        let https = location.scheme() == Scheme::Https;
+        if let Some(proxy) = target.proxy.filter(|_| https) {
+            connection.tunnel(location, proxy)?;
+        }
+        #[cfg(feature = "tls")]
+        if https {
+            let Stream::Plain(tcp) = connection.stream else { return Err(Error::NoTls) };
+            let stream = tls::Stream::open(tcp, location.host(), target.ca).map_err(|error| match error {
+                tls::Error::Io(error) => broken(error),
+                error => Error::Tls(error),
+            })?;
+            connection.stream = Stream::Tls(Box::new(stream));
         }
         Ok(connection)
     }

@@ -23,7 +23,8 @@ impl Device {
     /// # Errors
     /// The kernel's.
     pub fn open(folder: impl AsFd, path: impl Arg, flags: OFlags) -> Result<Device, Errno> {
-        openat(folder, path, flags | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH).map(|fd| Device { fd, position: 0 })
+        openat(folder, path, flags | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH)
+            .map(|fd| Device { fd, position: 0 })
     }
 
     fn advance(&mut self, moved: Result<usize, Errno>) -> Result<usize, IoError> {

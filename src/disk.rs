@@ -26,7 +26,7 @@ pub type Path = heapless::String<128>;
 pub struct Wanted<'a> {
     /// This disk (or image file) and no other: `--disk`, or `ksolo.disk=`.
     pub disk: Option<&'a str>,
-    /// If several disks fit, the one with this partition: the booted slot's GPT partition GUID.
+    /// If several disks fit, the one disk with this partition: the booted slot's GPT partition GUID.
     pub partuuid: Option<&'a str>,
 }
 
@@ -105,6 +105,7 @@ pub fn find(sys_block: &str, dev: &str, wanted: Wanted<'_>) -> Result<Disk, Fail
     let mut buffer = [core::mem::MaybeUninit::uninit(); 2048];
     let mut entries = RawDir::new(&list, &mut buffer);
     let mut found: Option<Disk> = None;
+    let mut found_booted = false;
     let mut rival: Option<Path> = None;
     let mut damaged: Option<Failure> = None;
 
@@ -121,9 +122,15 @@ pub fn find(sys_block: &str, dev: &str, wanted: Wanted<'_>) -> Result<Disk, Fail
         }
         match examine(&path) {
             Ok(disk) if !disk.has_ours() => {}
-            Ok(disk) if wanted.partuuid.is_some_and(|guid| disk.has_guid(guid)) => return Ok(disk),
-            Ok(disk) if found.is_none() => found = Some(disk),
-            Ok(disk) => rival = Some(disk.path),
+            Ok(disk) => {
+                // The same image on two disks gives them the same GUIDs too: the booted slot's is no reason to stop.
+                let booted = wanted.partuuid.is_some_and(|guid| disk.has_guid(guid));
+                if found.is_none() || booted && !found_booted {
+                    (found, found_booted, rival) = (Some(disk), booted, None);
+                } else if booted == found_booted {
+                    rival = Some(disk.path);
+                }
+            }
             // A disk without a medium, without a table or that only root may read is none of ours.
             Err(gpt::Error::NoSignature | gpt::Error::Io(_) | gpt::Error::Short) => {}
             Err(error) => {

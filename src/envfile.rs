@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{FlockOperation, OFlags, fsync, ftruncate, flock};
+use rustix::fs::{FlockOperation, OFlags, flock, fsync, ftruncate};
 use rustix::io::Errno;
 
 use crate::device::Device;
@@ -44,6 +44,12 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// Before anything is read. It is filled in place: two kilobytes are not worth moving about.
+    #[inline(always)]
+    pub const fn nothing() -> Loaded {
+        Loaded { first: Found::nothing(Flaw::Missing), second: Found::nothing(Flaw::Missing) }
+    }
+
     /// The block to go by and where it came from; `None` if neither file is an env block.
     pub fn chosen(&self) -> Option<(EnvBlock<&[u8]>, Source)> {
         envstore::choose(&self.first, &self.second)
@@ -76,14 +82,13 @@ impl EnvFiles {
     /// [`Exit::Busy`] if another run holds it for longer than five seconds.
     pub fn lock(folder: OwnedFd, first: &str, access: Access) -> Result<EnvFiles, Failure> {
         let name = |text: &str| {
-            Name::try_from(text).map_err(|_| {
-                Failure::new(Exit::Usage, format_args!("env block: {text}: the file name is too long"))
-            })
+            Name::try_from(text)
+                .map_err(|_| Failure::new(Exit::Usage, format_args!("env block: {text}: the file name is too long")))
         };
         let (first, mut second) = (name(first)?, name(first)?);
-        second.push_str(".bak").map_err(|_| {
-            Failure::new(Exit::Usage, format_args!("env block: {first}: the file name is too long"))
-        })?;
+        second
+            .push_str(".bak")
+            .map_err(|_| Failure::new(Exit::Usage, format_args!("env block: {first}: the file name is too long")))?;
         let how = match access {
             Access::Read => FlockOperation::NonBlockingLockShared,
             Access::Write => FlockOperation::NonBlockingLockExclusive,
@@ -97,18 +102,16 @@ impl EnvFiles {
                 ));
             }
             std::thread::sleep(PAUSE);
-            waited += PAUSE;
+            waited = waited.saturating_add(PAUSE);
         }
         let (first, second) = (Copy::open(&folder, first, access), Copy::open(&folder, second, access));
         Ok(EnvFiles { folder, first, second })
     }
 
     /// Reads both copies.
-    pub fn load(&mut self) -> Loaded {
-        let mut loaded = Loaded { first: Found::nothing(Flaw::Missing), second: Found::nothing(Flaw::Missing) };
+    pub fn load(&mut self, loaded: &mut Loaded) {
         self.first.read(&mut loaded.first);
         self.second.read(&mut loaded.second);
-        loaded
     }
 
     /// Makes both copies hold `new`, the first before the second; what holds it already is not written. A second copy
@@ -132,7 +135,8 @@ impl EnvFiles {
     /// # Errors
     /// [`Exit::Io`].
     pub fn create(&mut self) -> Result<(), Failure> {
-        let mut loaded = self.load();
+        let mut loaded = Loaded::nothing();
+        self.load(&mut loaded);
         self.store(&mut loaded, &EnvBlock::blank(), true)
     }
 }

@@ -228,7 +228,10 @@ mod tests {
 
         let check = |first: &Found, second: &Found, want: Option<(&EnvBlock<Bytes>, Source)>| {
             let got = choose(first, second);
-            assert_eq!(got.map(|(block, source)| (block.rebuilt(), source)), want.map(|(block, source)| (block.clone(), source)));
+            assert_eq!(
+                got.map(|(block, source)| (block.rebuilt(), source)),
+                want.map(|(block, source)| (block.clone(), source))
+            );
         };
         check(&found(&a), &found(&b), Some((&a, Source::First)));
         for bad in [&nameless, &corrupt, &Found::nothing(Flaw::Missing)] {

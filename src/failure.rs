@@ -1,6 +1,7 @@
 //! Exit codes, and an error as a person meets it: step, path, reason, and what to do.
 
-use core::fmt::{self, Write as _};
+use core::fmt;
+use std::boxed::Box;
 
 /// How the program ends. The numbers are stable: `/init` and operators' scripts go by them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub enum Exit {
     Refused = 7,
     /// Another run holds the lock.
     Busy = 8,
+    /// The signature of an update is missing or wrong.
+    Untrusted = 9,
     /// From `init`: go on, but something that should be there is not.
     GoOnDegraded = 10,
     /// From `init`: this trial is given up, reboot.
@@ -36,7 +39,7 @@ impl Exit {
     /// Every code with its meaning, for `--help`.
     pub const TABLE: &'static [(Exit, &'static str)] = &[
         (Exit::Done, "done; from init: go on"),
-        (Exit::No, "the answer is no: not set, or the probe did not pass"),
+        (Exit::No, "the answer is no: not set, no update, or the probe did not pass"),
         (Exit::Usage, "the command line cannot be understood"),
         (Exit::NoDisk, "no disk carries the KubeSolo OS partitions"),
         (Exit::AmbiguousDisk, "more than one disk does; choose with --disk"),
@@ -44,30 +47,25 @@ impl Exit {
         (Exit::Io, "reading or writing failed"),
         (Exit::Refused, "a rule forbids it; nothing was changed"),
         (Exit::Busy, "another run holds the lock"),
+        (Exit::Untrusted, "the signature of an update is missing or wrong"),
         (Exit::GoOnDegraded, "from init: go on, degraded"),
         (Exit::Reboot, "from init: give this trial up, reboot"),
         (Exit::Emergency, "from init: a person asked for the emergency shell"),
     ];
 }
 
-/// Text of an error: bounded, so that an error needs no heap.
-pub type Text = heapless::String<400>;
-
-/// An error with the exit code it leads to.
+/// An error with the exit code it leads to. Making one takes memory from the heap: nothing that goes well does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// How the program ends if nobody handles this.
     pub exit: Exit,
-    text: Text,
+    text: Box<str>,
 }
 
 impl Failure {
-    /// An error that reads `step: path: reason; what to do`. A text that is too long is cut.
+    /// An error that reads `step: path: reason; what to do`.
     pub fn new(exit: Exit, text: fmt::Arguments<'_>) -> Failure {
-        let mut bounded = Bounded(Text::new());
-        match bounded.write_fmt(text) {
-            Ok(()) | Err(fmt::Error) => Failure { exit, text: bounded.0 },
-        }
+        Failure { exit, text: std::fmt::format(text).into_boxed_str() }
     }
 }
 
@@ -78,18 +76,6 @@ impl fmt::Display for Failure {
 }
 
 impl core::error::Error for Failure {}
-
-/// Takes as many characters as fit.
-struct Bounded(Text);
-
-impl fmt::Write for Bounded {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for character in text.chars() {
-            self.0.push(character).map_err(|_| fmt::Error)?;
-        }
-        Ok(())
-    }
-}
 
 /// The system's own words for an error number.
 pub struct Reason(pub rustix::io::Errno);
@@ -103,20 +89,11 @@ impl fmt::Display for Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::string::ToString;
-
-    #[test]
-    fn a_long_text_is_cut_and_not_lost() {
-        let long = "x".repeat(1000);
-        let failure = Failure::new(Exit::Io, format_args!("write: {long}"));
-        assert!(failure.to_string().starts_with("write: xxx"));
-        assert_eq!(failure.to_string().len(), 400);
-    }
 
     #[test]
     fn every_exit_code_is_documented_once() {
         let mut codes: std::vec::Vec<u8> = Exit::TABLE.iter().map(|(exit, _)| *exit as u8).collect();
         codes.dedup();
-        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 20, 30]);
+        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 30]);
     }
 }

@@ -209,6 +209,7 @@ impl<'a> Client<'a> {
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "one at a time, and a box would cost more")]
 enum Answer {
     Body(Body),
     StartOver,
@@ -378,6 +379,6 @@ pub fn limit_memory(bytes: u64) -> Option<MemoryLimit> {
 
 impl Drop for MemoryLimit {
     fn drop(&mut self) {
-        setrlimit(Resource::As, self.0.clone()).unwrap_or_default();
+        setrlimit(Resource::As, self.0).unwrap_or_default();
     }
 }

@@ -165,12 +165,7 @@ pub fn read<S: Read + Seek>(disk: &mut S) -> Result<Table, Error<S::Error>> {
     Err(damage)
 }
 
-fn read_table<S: Read + Seek>(
-    disk: &mut S,
-    size: u64,
-    sector_size: u64,
-    at: Lba,
-) -> Result<Table, Error<S::Error>> {
+fn read_table<S: Read + Seek>(disk: &mut S, size: u64, sector_size: u64, at: Lba) -> Result<Table, Error<S::Error>> {
     let header = read_header(disk, sector_size, at)?;
     let entries_at = header.entries.bytes(sector_size).ok_or(Error::OutOfBounds(header.entries))?;
     let entries_len = u64::from(header.entry_count).saturating_mul(header.entry_size as u64);

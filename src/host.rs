@@ -2,6 +2,8 @@
 //! data folder are meant, and what the kernel command line said.
 
 use core::cell::OnceCell;
+use std::string::String;
+use std::vec::Vec;
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, CWD, OFlags, statat};
@@ -44,6 +46,16 @@ pub struct Flags<'a> {
     pub dev: Option<&'a str>,
     /// `--conf`: this file instead of `/etc/kubesolo/update.conf`.
     pub conf: Option<&'a str>,
+    /// `--state`: this file instead of the data partition's `update/state.json`.
+    pub state: Option<&'a str>,
+    /// `--target`: this folder instead of the target slot's filesystem.
+    pub target: Option<&'a str>,
+    /// `--force`: where a rule can be overruled, it is.
+    pub force: bool,
+    /// `--allow-downgrade`: a version that is not newer is taken too.
+    pub allow_downgrade: bool,
+    /// Keys of `update.conf` given as flags, `--maintenance-window` for `maintenance_window`, with their values.
+    pub settings: Vec<(&'a str, &'a str)>,
 }
 
 /// The machine; looks at its command line and for its disk when asked.
@@ -73,6 +85,14 @@ impl<'a> Host<'a> {
     /// The flags the program was called with.
     pub fn flags(&self) -> &'a Flags<'a> {
         self.flags
+    }
+
+    /// Where `state.json` is.
+    pub fn state_path(&self) -> String {
+        match self.flags.state {
+            Some(path) => path.into(),
+            None => std::format!("{}/update/state.json", self.flags.data.unwrap_or(DATA_FOLDER)),
+        }
     }
 
     /// The disk to work on.
@@ -144,15 +164,17 @@ impl<'a> Host<'a> {
         mount::detached(&self.disk()?.partition(slot.partition())?, Kind::Ext4, Access::Read)
     }
 
-    /// Whether the slot holds a kernel and an initramfs; a slot that cannot be looked into does not.
+    /// Whether the slot holds a kernel and an initramfs: the one that runs does, one that cannot be looked into does not.
     pub fn has_files(&self, slot: Slot) -> bool {
-        self.slot_files(slot).is_ok_and(|files| {
-            SLOT_FILES.iter().all(|name| statat(&files, *name, AtFlags::empty()).is_ok_and(|stat| stat.st_size > 0))
-        })
+        let there =
+            |name: &&str, files: &OwnedFd| statat(files, *name, AtFlags::empty()).is_ok_and(|stat| stat.st_size > 0);
+        self.cmdline().booted() == Ok(Some(slot))
+            || self.slot_files(slot).is_ok_and(|files| SLOT_FILES.iter().all(|name| there(name, &files)))
     }
 }
 
 fn open_env_folder(base: impl rustix::fd::AsFd, path: &str) -> Result<OwnedFd, Failure> {
-    open_folder(base, path)
-        .map_err(|errno| Failure::new(Exit::Io, format_args!("open folder of the env block: {path}: {}", Reason(errno))))
+    open_folder(base, path).map_err(|errno| {
+        Failure::new(Exit::Io, format_args!("open folder of the env block: {path}: {}", Reason(errno)))
+    })
 }

@@ -319,6 +319,35 @@ impl fmt::Display for Error {
 
 impl core::error::Error for Error {}
 
+/// Bytes that should be UTF-8, as a JSON string in its quotes; what is none is replaced.
+pub struct Quoted<'a>(pub &'a [u8]);
+
+impl<'a> Quoted<'a> {
+    /// A text as a JSON string.
+    pub const fn text(text: &'a str) -> Quoted<'a> {
+        Quoted(text.as_bytes())
+    }
+}
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_char('"')?;
+        for part in self.0.utf8_chunks() {
+            for character in part.valid().chars() {
+                match character {
+                    '"' | '\\' => write!(f, "\\{character}")?,
+                    '\0'..' ' => write!(f, "\\u{:04x}", u32::from(character))?,
+                    _ => f.write_char(character)?,
+                }
+            }
+            if !part.invalid().is_empty() {
+                f.write_char(char::REPLACEMENT_CHARACTER)?;
+            }
+        }
+        f.write_char('"')
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,7 +10,9 @@
 extern crate std;
 
 pub mod boot;
+pub mod clock;
 pub mod cmdline;
+pub mod config;
 pub mod digest;
 pub mod dns;
 pub mod envblk;
@@ -29,14 +31,13 @@ pub mod slot;
 pub mod storage;
 pub mod units;
 pub mod version;
+pub mod window;
 
-#[cfg(feature = "std")]
+#[cfg(feature = "update")]
 pub mod body;
 #[cfg(feature = "std")]
 pub mod cli;
-#[cfg(feature = "std")]
-pub mod config;
-#[cfg(feature = "std")]
+#[cfg(feature = "update")]
 pub mod connection;
 #[cfg(feature = "std")]
 pub mod console;
@@ -48,21 +49,33 @@ pub mod disk;
 pub mod envfile;
 #[cfg(feature = "std")]
 pub mod failure;
-#[cfg(feature = "std")]
+#[cfg(feature = "update")]
 pub mod fetch;
 #[cfg(feature = "std")]
 pub mod host;
+#[cfg(feature = "update")]
+pub mod kubectl;
 #[cfg(feature = "std")]
 pub mod mount;
+#[cfg(feature = "update")]
+pub mod offer;
 #[cfg(feature = "std")]
 pub mod probe;
-#[cfg(feature = "std")]
+#[cfg(feature = "update")]
+pub mod progress;
+#[cfg(feature = "update")]
 pub mod proxy;
-#[cfg(feature = "std")]
+#[cfg(feature = "update")]
 pub mod resolve;
 #[cfg(feature = "std")]
+pub mod settings;
+#[cfg(feature = "update")]
+pub mod state;
+#[cfg(feature = "update")]
+pub mod target;
+#[cfg(feature = "update")]
 pub mod tcp;
-#[cfg(all(feature = "std", feature = "tls"))]
+#[cfg(feature = "tls")]
 pub mod tls;
 #[cfg(feature = "std")]
 pub mod verb;

@@ -1,5 +1,5 @@
 //! The program: verb → function, and the only place that exits.
-#![cfg_attr(not(test), no_main)]
+#![no_main]
 
 mod process;
 mod restart;
@@ -12,6 +12,7 @@ use kubesolo_boot::cli::{Call, Verb, help};
 use kubesolo_boot::console::{Notes, Output};
 use kubesolo_boot::failure::{Exit, Failure};
 use kubesolo_boot::host::Host;
+use kubesolo_boot::json::Quoted;
 use kubesolo_boot::slot::Slot;
 use kubesolo_boot::verb;
 use kubesolo_boot::verb::status::Status;
@@ -44,7 +45,11 @@ fn init(call: &Call<'_>) -> Result<Exit, Failure> {
     let ended = process::within(INIT_DEADLINE, || verb::init::run(&host, &notes) as u8);
     Ok(match ended {
         process::Ended::With(code) => {
-            return Ok(Exit::TABLE.iter().map(|(exit, _)| *exit).find(|exit| *exit as u8 == code).unwrap_or(Exit::GoOnDegraded));
+            return Ok(Exit::TABLE
+                .iter()
+                .map(|(exit, _)| *exit)
+                .find(|exit| *exit as u8 == code)
+                .unwrap_or(Exit::GoOnDegraded));
         }
         process::Ended::TooLate => verb::init::too_late(&host, &notes, INIT_DEADLINE),
         process::Ended::Crashed => {
@@ -58,19 +63,21 @@ fn run_verb(call: &Call<'_>, verb: Verb<'_>, notes: &Notes) -> Result<Exit, Fail
     let mut out = Output::to(rustix::stdio::stdout());
     let host = Host::new(&call.flags);
     match verb {
+        #[cfg(feature = "update")]
+        Verb::Check(_) | Verb::Apply(_) | Verb::Activate => return run_update(call, verb, &host, notes, out),
         Verb::Status => {
             let status = Status::read(&host)?;
-            let printed = if call.json { status.print_json(&mut out) } else { status.print(&mut out) };
+            let printed = if call.json { status.print_json(&host, &mut out) } else { status.print(&host, &mut out) };
             printed.unwrap_or_default();
         }
         Verb::SlotShow => show_slots(&verb::slot::show(&host)?, call.json, &mut out),
         Verb::SlotSet(slot, state) => show_slots(&verb::slot::set(&host, slot, state)?, call.json, &mut out),
         Verb::Commit => {
-            let state = verb::boot_state::commit(&host)?;
+            let state = verb::boot_state::commit(&host, notes)?;
             say(&mut out, format_args!("Slot {} is good and stays.", state.active));
         }
         Verb::Rollback => {
-            let state = verb::boot_state::rollback(&host)?;
+            let state = verb::boot_state::rollback(&host, notes)?;
             say(&mut out, format_args!("Slot {} boots next.", state.active));
         }
         Verb::EnvList if call.json => verb::env::list_json(&host, &mut out)?,
@@ -90,6 +97,44 @@ fn run_verb(call: &Call<'_>, verb: Verb<'_>, notes: &Notes) -> Result<Exit, Fail
         restart::now(host.cmdline().mode == Some("emergency"))?;
     }
     Ok(Exit::Done)
+}
+
+#[cfg(feature = "update")]
+fn run_update(
+    call: &Call<'_>,
+    verb: Verb<'_>,
+    host: &Host<'_>,
+    notes: &Notes,
+    mut out: Output<'_>,
+) -> Result<Exit, Failure> {
+    let mut buffer = [0; kubesolo_boot::settings::LEN_MAX];
+    let settings = kubesolo_boot::settings::Settings::read(&call.flags, &mut buffer)?;
+    let config = settings.strict(&call.flags, &|warning| notes.say(warning))?;
+    let style = kubesolo_boot::progress::Style::pick(call.json);
+    let mut exit = Exit::Done;
+    match verb {
+        Verb::Check(source) => exit = verb::check::run(host, notes, &config, source, call.json, &mut out)?,
+        Verb::Apply(source) => {
+            let applied = verb::apply::run(host, notes, &config, source, style)?;
+            let (slot, version) = (applied.slot, &applied.version);
+            if call.json {
+                say(&mut out, format_args!("{{\"event\":\"staged\",\"slot\":\"{slot}\",\"version\":\"{version}\"}}"));
+            } else {
+                let already = if applied.already { "already " } else { "" };
+                say(&mut out, format_args!("Version {version} is {already}installed in slot {slot}."));
+                say(&mut out, format_args!("Next: kubesolo-boot activate --reboot"));
+            }
+        }
+        _ => {
+            let state = verb::activate::run(host, notes, style)?;
+            say(&mut out, format_args!("Slot {} boots next, on trial.", state.active));
+        }
+    }
+    finish(out)?;
+    if call.reboot {
+        restart::now(false)?;
+    }
+    Ok(exit)
 }
 
 fn print(text: &str) -> Result<Exit, Failure> {
@@ -131,9 +176,7 @@ fn probe(host: &Host<'_>, json: bool, mut out: Output<'_>) -> Result<Exit, Failu
         Ok(_) => (true, Exit::Done, String::new()),
         Err(failure) => (false, failure.exit, failure.to_string()),
     };
-    out.bytes(format!("{{\"disk_writable\":{writable},\"reason\":").as_bytes());
-    verb::env::json_string(&mut out, reason.as_bytes());
-    out.bytes(b"}\n");
+    say(&mut out, format_args!("{{\"disk_writable\":{writable},\"reason\":{}}}", Quoted::text(&reason)));
     finish(out)?;
     Ok(exit)
 }

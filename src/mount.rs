@@ -3,12 +3,14 @@
 //! A detached mount (`fsopen`, `fsmount`; Linux 5.2) needs no mount point, is reached through its file descriptor
 //! alone, and is gone when that is closed, also when the process dies.
 
+use std::boxed::Box;
+
 use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, stat};
 use rustix::io::{Errno, read};
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, fsconfig_create, fsconfig_set_flag,
-    fsconfig_set_string, fsmount, fsopen, move_mount,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string,
+    fsmount, fsopen, move_mount,
 };
 
 use crate::failure::{Exit, Failure, Reason};
@@ -58,17 +60,14 @@ pub fn detached(device: &str, kind: Kind, access: Access) -> Result<OwnedFd, Fai
             _ => "",
         };
         let colon = if said.is_empty() { "" } else { ": " };
-        Failure::new(
-            Exit::Io,
-            format_args!("mount {device} ({}): {}{colon}{said}{advice}", kind.name(), Reason(errno)),
-        )
+        Failure::new(Exit::Io, format_args!("mount {device} ({}): {}{colon}{said}{advice}", kind.name(), Reason(errno)))
     })
 }
 
-type Said = heapless::String<160>;
+type Said = Box<str>;
 
 fn try_detached(device: &str, kind: Kind, access: Access) -> Result<OwnedFd, (Errno, Said)> {
-    let plain = |errno| (errno, Said::new());
+    let plain = |errno| (errno, Said::default());
     let context = fsopen(kind.name(), FsOpenFlags::FSOPEN_CLOEXEC).map_err(plain)?;
     let configure = || {
         fsconfig_set_string(&context, "source", device)?;
@@ -91,12 +90,12 @@ fn try_detached(device: &str, kind: Kind, access: Access) -> Result<OwnedFd, (Er
 
 /// The filesystem's last message about a failed mount: lines `e <text>`, one a read.
 fn last_words(context: &OwnedFd) -> Said {
-    let mut said = Said::new();
+    let mut said = Said::default();
     let mut line = [0; 160];
     while let Ok(len @ 1..) = read(context, &mut line) {
         let text = line.get(2..len).and_then(|text| core::str::from_utf8(text).ok());
         if let Some(text) = text {
-            said = Said::try_from(text.trim_ascii_end()).unwrap_or_default();
+            said = text.trim_ascii_end().into();
         }
     }
     said
@@ -108,7 +107,8 @@ fn last_words(context: &OwnedFd) -> Said {
 /// # Errors
 /// [`Exit::Io`].
 pub fn at(device: &str, folder: &str) -> Result<(), Failure> {
-    let failed = |step: &str, errno| Failure::new(Exit::Io, format_args!("{step} {device} {folder}: {}", Reason(errno)));
+    let failed =
+        |step: &str, errno| Failure::new(Exit::Io, format_args!("{step} {device} {folder}: {}", Reason(errno)));
     if let (Ok(there), Ok(partition)) = (stat(folder), stat(device))
         && there.st_dev == partition.st_rdev
     {
@@ -117,16 +117,17 @@ pub fn at(device: &str, folder: &str) -> Result<(), Failure> {
     let context = fsopen(Kind::Ext4.name(), FsOpenFlags::FSOPEN_CLOEXEC).map_err(|errno| failed("mount", errno))?;
     fsconfig_set_string(&context, "source", device)
         .and_then(|()| fsconfig_create(&context))
-        .and_then(|()| {
-            fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_NOATIME)
-        })
+        .and_then(|()| fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_NOATIME))
         .and_then(|mount| move_mount(mount, "", CWD, folder, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH))
         .map_err(|errno| {
             let said = last_words(&context);
             let colon = if said.is_empty() { "" } else { ": " };
             Failure::new(
                 Exit::Io,
-                format_args!("mount {device} at {folder}: {}{colon}{said}; check it with e2fsck -f {device}", Reason(errno)),
+                format_args!(
+                    "mount {device} at {folder}: {}{colon}{said}; check it with e2fsck -f {device}",
+                    Reason(errno)
+                ),
             )
         })
 }

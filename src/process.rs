@@ -26,7 +26,6 @@ unsafe extern "C" {
 }
 
 /// C's `main`.
-#[cfg(not(test))]
 #[unsafe(no_mangle)]
 extern "C" fn main(count: i32, words: *const *const c_char) -> i32 {
     let word = |index: usize| {
@@ -58,7 +57,9 @@ pub fn within(deadline: Duration, work: impl FnOnce() -> u8) -> Ended {
         return Ended::TooLate;
     }
     match waitpid(Some(child), WaitOptions::empty()) {
-        Ok(Some((_, status))) => status.exit_status().and_then(|code| u8::try_from(code).ok()).map_or(Ended::Crashed, Ended::With),
+        Ok(Some((_, status))) => {
+            status.exit_status().and_then(|code| u8::try_from(code).ok()).map_or(Ended::Crashed, Ended::With)
+        }
         _ => Ended::Crashed,
     }
 }

@@ -101,8 +101,8 @@ fn base64(bytes: &[u8]) -> String {
     let mut text = String::new();
     for group in bytes.chunks(3) {
         let bits = group.iter().chain(&[0; 2]).take(3).fold(0_usize, |bits, byte| bits << 8 | usize::from(*byte));
-        for digit in 0..4 {
-            let value = bits >> (18 - 6 * digit) & 63;
+        for (digit, shift) in [18, 12, 6, 0].into_iter().enumerate() {
+            let value = bits.checked_shr(shift).unwrap_or_default() & 63;
             let shown = digit <= group.len();
             text.push(DIGITS.get(value).filter(|_| shown).map_or('=', |digit| char::from(*digit)));
         }

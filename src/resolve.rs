@@ -313,7 +313,7 @@ mod tests {
             let path = |name| self.0.join(name).to_str().unwrap().to_string();
             let (hosts, resolv_conf) = (path("hosts"), path("resolv.conf"));
             let resolver = Resolver { hosts: &hosts, resolv_conf: &resolv_conf, port };
-            let deadline = Instant::now() + Duration::from_millis(300);
+            let deadline = Instant::now().checked_add(Duration::from_millis(300)).unwrap();
             let addresses = resolver.resolve(host, deadline);
             addresses.map(|addresses| addresses.iter().map(|address| address.to_string()).collect())
         }

@@ -1,4 +1,13 @@
 //! Against a real web server: nginx on the loopback, as this test's own child process. `skipped` where it is missing.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::let_underscore_must_use,
+    reason = "a test that panics has failed"
+)]
 
 use std::fmt::Write as _;
 use std::io::Write as _;

@@ -1,1 +1,20 @@
-//! Drives QEMU for the stories in `tests/`.
+//! Drives QEMU for the stories in `tests/`: one file knows one thing.
+//!
+//! A story gets a [`rig::Rig`]: its own copy of the disk image, and a machine that it powers on and cuts off as it likes.
+//! Nothing here sleeps or polls: every wait is for a marker on the serial line, with a deadline.
+
+pub mod envblock;
+pub mod failure;
+pub mod firmware;
+pub mod follow;
+pub mod grub;
+pub mod host;
+pub mod image;
+pub mod initrd;
+pub mod machine;
+pub mod newc;
+pub mod paths;
+pub mod rig;
+pub mod serial;
+pub mod shell;
+pub mod stub;

@@ -1,41 +1,51 @@
 //! `commit` and `rollback`: one transition of the boot state, written or refused.
 
 use crate::boot::{BootState, Refused};
+use crate::console::Notes;
 use crate::envblk::{EnvBlock, ONE_SECTOR};
+use crate::envfile::Loaded;
 use crate::envstore::{Bytes, fits_one_sector};
 use crate::failure::{Exit, Failure};
 use crate::host::Host;
 use crate::mount::Access;
 use crate::slot::Slot;
 
+use super::record;
+
 /// Marks the booted slot good.
 ///
 /// # Errors
 /// [`Exit::Refused`] if it is not the active one; those of [`change`].
-pub fn commit(host: &Host<'_>) -> Result<BootState, Failure> {
-    change(host, &|state, booted| {
+pub fn commit(host: &Host<'_>, notes: &Notes) -> Result<BootState, Failure> {
+    let state = change(host, &|state, booted| {
         state.commit(booted).map_err(|refused| {
             Failure::new(
                 Exit::Refused,
-                format_args!("commit: {refused}; to keep the slot that runs: kubesolo-boot rollback, then boot it again"),
+                format_args!(
+                    "commit: {refused}; to keep the slot that runs: kubesolo-boot rollback, then boot it again"
+                ),
             )
         })
-    })
+    })?;
+    record::committed(host, notes);
+    Ok(state)
 }
 
 /// Makes the slot that is not booted the one to boot next.
 ///
 /// # Errors
 /// [`Exit::Refused`] if that slot is not good; those of [`change`].
-pub fn rollback(host: &Host<'_>) -> Result<BootState, Failure> {
-    change(host, &|state, booted| {
+pub fn rollback(host: &Host<'_>, notes: &Notes) -> Result<BootState, Failure> {
+    let state = change(host, &|state, booted| {
         state.rollback(booted).map_err(|refused: Refused| {
             Failure::new(
                 Exit::Refused,
                 format_args!("rollback: {refused}; if you know better: kubesolo-boot slot set {} good", !booted),
             )
         })
-    })
+    })?;
+    record::rolled_back(host, notes);
+    Ok(state)
 }
 
 /// A new state for the old one and the booted slot.
@@ -48,7 +58,8 @@ pub type Transition<'a> = dyn Fn(BootState, Slot) -> Result<BootState, Failure> 
 /// That of `transition`; [`Exit::NoBlock`], [`Exit::Io`], [`Exit::Busy`], and those of finding the disk.
 pub fn change(host: &Host<'_>, transition: &Transition<'_>) -> Result<BootState, Failure> {
     let mut files = host.env_files(Access::Write)?;
-    let mut loaded = files.load();
+    let mut loaded = Loaded::nothing();
+    files.load(&mut loaded);
     let state = host.reading(&loaded)?.state;
     let new = transition(state, host.booted(state.active)?)?;
     let mut block = loaded.block()?.sound();

@@ -4,9 +4,11 @@ use core::fmt::Write;
 
 use crate::console::Output;
 use crate::envblk::EnvBlock;
+use crate::envfile::Loaded;
 use crate::envstore::{Bytes, fits_one_sector};
 use crate::failure::{Exit, Failure};
 use crate::host::Host;
+use crate::json::Quoted;
 use crate::mount::Access;
 
 use super::boot_state::too_big;
@@ -16,7 +18,8 @@ use super::boot_state::too_big;
 /// # Errors
 /// [`Exit::NoBlock`]; those of finding the disk.
 pub fn list(host: &Host<'_>, out: &mut Output<'_>) -> Result<(), Failure> {
-    let loaded = host.env_files(Access::Read)?.load();
+    let mut loaded = Loaded::nothing();
+    host.env_files(Access::Read)?.load(&mut loaded);
     let block = loaded.block()?;
     for var in block.variables() {
         out.bytes(var.name);
@@ -32,15 +35,14 @@ pub fn list(host: &Host<'_>, out: &mut Output<'_>) -> Result<(), Failure> {
 /// # Errors
 /// As [`list`].
 pub fn list_json(host: &Host<'_>, out: &mut Output<'_>) -> Result<(), Failure> {
-    let loaded = host.env_files(Access::Read)?.load();
+    let mut loaded = Loaded::nothing();
+    host.env_files(Access::Read)?.load(&mut loaded);
     let mut separator = "{";
     let block = loaded.block()?;
     for var in block.variables() {
         let value: heapless::Vec<u8, 1024> = var.value.bytes().take(1024).collect();
-        out.bytes(separator.as_bytes());
-        json_string(out, var.name);
-        out.bytes(b":");
-        json_string(out, &value);
+        // An output keeps its own error and never fails here.
+        write!(out, "{separator}{}:{}", Quoted(var.name), Quoted(&value)).unwrap_or_default();
         separator = ",";
     }
     out.bytes(if separator == "{" { b"{}\n" } else { b"}\n" });
@@ -52,7 +54,8 @@ pub fn list_json(host: &Host<'_>, out: &mut Output<'_>) -> Result<(), Failure> {
 /// # Errors
 /// [`Exit::No`] if it is not set; as [`list`].
 pub fn get(host: &Host<'_>, name: &str, out: &mut Output<'_>) -> Result<(), Failure> {
-    let loaded = host.env_files(Access::Read)?.load();
+    let mut loaded = Loaded::nothing();
+    host.env_files(Access::Read)?.load(&mut loaded);
     let block = loaded.block()?;
     let value = block
         .get(name)
@@ -69,9 +72,9 @@ pub fn get(host: &Host<'_>, name: &str, out: &mut Output<'_>) -> Result<(), Fail
 pub fn set(host: &Host<'_>, pairs: &[&str], warn: &dyn Fn(Failure)) -> Result<(), Failure> {
     change(host, warn, &|block| {
         for pair in pairs {
-            let (name, value) = pair.split_once('=').ok_or_else(|| {
-                Failure::new(Exit::Usage, format_args!("env set: {pair}: not NAME=VALUE"))
-            })?;
+            let (name, value) = pair
+                .split_once('=')
+                .ok_or_else(|| Failure::new(Exit::Usage, format_args!("env set: {pair}: not NAME=VALUE")))?;
             block
                 .set(name.as_bytes(), value.as_bytes())
                 .map_err(|error| Failure::new(Exit::Refused, format_args!("env set: {name}: {error}")))?;
@@ -105,31 +108,12 @@ fn change(
     edit: &dyn Fn(&mut EnvBlock<Bytes>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut files = host.env_files(Access::Write)?;
-    let mut loaded = files.load();
+    let mut loaded = Loaded::nothing();
+    files.load(&mut loaded);
     let mut block = loaded.block()?.sound();
     edit(&mut block)?;
     if !fits_one_sector(&block) {
         warn(too_big(&block));
     }
     files.store(&mut loaded, &block, false)
-}
-
-/// A JSON string (RFC 8259 §7) of bytes that should be UTF-8.
-pub fn json_string(out: &mut Output<'_>, bytes: &[u8]) {
-    out.bytes(b"\"");
-    for part in bytes.utf8_chunks() {
-        for character in part.valid().chars() {
-            let written = match character {
-                '"' | '\\' => write!(out, "\\{character}"),
-                '\0'..' ' => write!(out, "\\u{:04x}", u32::from(character)),
-                _ => write!(out, "{character}"),
-            };
-            // An output keeps its own error and never fails here.
-            written.unwrap_or_default();
-        }
-        if !part.invalid().is_empty() {
-            out.bytes("\u{fffd}".as_bytes());
-        }
-    }
-    out.bytes(b"\"");
 }

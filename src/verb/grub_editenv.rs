@@ -3,14 +3,14 @@
 //!
 //! Unlike grub-editenv it writes in place and syncs, so that a power cut leaves no empty file.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::string::String;
 use std::vec::Vec;
 use std::{format, vec};
 
 use embedded_io::{Read, Seek, SeekFrom, Write};
-use rustix::fs::{CWD, OFlags};
+use rustix::fs::{CWD, FileType, OFlags, fstat};
 use rustix::io::Errno;
 
 use crate::console::Output;
@@ -51,21 +51,20 @@ fn run_words(called: &str, words: &[&OsStr], out: &mut Output<'_>) -> Result<(),
     while let Some(word) = words.next() {
         match word.as_bytes() {
             b"--" => operands.extend(words.by_ref()),
-            b"-v" | b"--verbose" => {}
-            b"-V" | b"--version" => {
-                out.bytes(format!("{called} (kubesolo-boot) {}\n", env!("CARGO_PKG_VERSION")).as_bytes());
-                return Ok(());
-            }
-            b"-?" | b"--help" | b"--usage" => {
-                out.bytes(help(base).as_bytes());
-                return Ok(());
-            }
-            [b'-', b'-', ..] => {
-                return Err(bad_option(called, base, &format!("unrecognized option '{}'", word.display())));
+            [b'-', b'-', option @ ..] => {
+                let option = long_option(option, word).map_err(|problem| bad_option(called, base, &problem))?;
+                if answers(option.as_bytes(), called, out) {
+                    return Ok(());
+                }
             }
             [b'-', letters @ ..] if !letters.is_empty() => {
-                if let Some(letter) = letters.iter().find(|letter| !b"vV?".contains(letter)) {
-                    return Err(bad_option(called, base, &format!("invalid option -- '{}'", char::from(*letter))));
+                for letter in letters {
+                    if !b"vV?".contains(letter) {
+                        return Err(bad_option(called, base, &format!("invalid option -- '{}'", char::from(*letter))));
+                    }
+                    if answers(&[*letter], called, out) {
+                        return Ok(());
+                    }
                 }
             }
             _ => operands.push(word),
@@ -90,12 +89,42 @@ fn run_words(called: &str, words: &[&OsStr], out: &mut Output<'_>) -> Result<(),
     result.map_err(|message| Stop(format!("{called}: error: {message}.\n"), 1))
 }
 
+/// Prints what `--help` and the like ask for; `false` for the other options, which do nothing.
+fn answers(option: &[u8], called: &str, out: &mut Output<'_>) -> bool {
+    match option {
+        b"V" | b"version" => {
+            out.bytes(format!("{called} (kubesolo-boot) {}\n", env!("CARGO_PKG_VERSION")).as_bytes());
+        }
+        b"?" | b"help" | b"usage" => out.bytes(help(called.rsplit('/').next().unwrap_or(called)).as_bytes()),
+        _ => return false,
+    }
+    true
+}
+
+/// The long option meant by `text`, which may be cut as long as it is clear (getopt_long(3)).
+fn long_option(text: &[u8], word: &OsStr) -> Result<&'static str, String> {
+    const OPTIONS: [&str; 4] = ["help", "usage", "verbose", "version"];
+    let name = text.split(|byte| *byte == b'=').next().unwrap_or_default();
+    let mut fitting = OPTIONS.into_iter().filter(|option| option.as_bytes().starts_with(name));
+    match (fitting.next(), fitting.next()) {
+        (None, _) => Err(format!("unrecognized option '{}'", word.display())),
+        (Some(one), Some(other)) => {
+            Err(format!("option '{}' is ambiguous; possibilities: '--{one}' '--{other}'", word.display()))
+        }
+        (Some(option), None) if name.len() < text.len() => {
+            Err(format!("option '--{option}' doesn't allow an argument"))
+        }
+        (Some(option), None) => Ok(option),
+    }
+}
+
 fn set(block: &mut EnvBlock<Vec<u8>>, word: &OsStr) -> Result<(), String> {
     let bytes = word.as_bytes();
     let (name, value) = bytes
         .iter()
         .position(|byte| *byte == b'=')
-        .and_then(|at| Some((bytes.get(..at)?, bytes.get(at + 1..)?)))
+        .and_then(|at| bytes.split_at_checked(at))
+        .and_then(|(name, rest)| Some((name, rest.strip_prefix(b"=")?)))
         .ok_or_else(|| format!("invalid parameter {}", word.display()))?;
     block.set(name, value).map_err(|error| message(error).into())
 }
@@ -137,10 +166,21 @@ fn list(block: &EnvBlock<Vec<u8>>, out: &mut Output<'_>) {
     }
 }
 
+/// The tool writes a temporary file of this name first, and says so when it cannot.
+fn new_name(file: &OsStr) -> OsString {
+    let mut shown = file.to_os_string();
+    shown.push(".new");
+    shown
+}
+
 fn cannot_open(file: &OsStr, errno: Errno) -> String {
+    cannot("open", file, errno)
+}
+
+fn cannot(step: &str, file: &OsStr, errno: Errno) -> String {
     let words = format!("{}", Reason(errno));
     let words = words.split('(').next().unwrap_or_default().trim_ascii_end();
-    format!("cannot open `{}': {words}", file.display())
+    format!("cannot {step} `{}': {words}", file.display())
 }
 
 /// Reads the whole file; one that is not there is made first.
@@ -150,10 +190,18 @@ fn load(file: &OsStr) -> Result<EnvBlock<Vec<u8>>, String> {
             create(file)?;
             Device::open(CWD, file, OFlags::RDONLY)
         }
+        // Here the tool makes a new file in place of the one that it cannot open; its words are enough.
+        Err(errno) => return Err(cannot_open(&new_name(file), errno)),
         opened => opened,
     }
     .map_err(|errno| cannot_open(file, errno))?;
-    let len = device.seek(SeekFrom::End(0)).map_err(|error| cannot_open(file, error.0))?;
+    // A regular file is as long as it says, and those in /proc say 0: such is C's fseek.
+    let stat = fstat(device.fd()).map_err(|errno| cannot("seek", file, errno))?;
+    let len = if FileType::from_raw_mode(stat.st_mode).is_file() {
+        stat.st_size.unsigned_abs()
+    } else {
+        device.seek(SeekFrom::End(0)).map_err(|error| cannot("seek", file, error.0))?
+    };
     let len = usize::try_from(len).ok().filter(|len| *len <= LEN_MAX).ok_or("out of memory")?;
     let mut bytes = vec![0; len];
     device.seek(SeekFrom::Start(0)).map_err(|error| cannot_open(file, error.0))?;
@@ -161,17 +209,19 @@ fn load(file: &OsStr) -> Result<EnvBlock<Vec<u8>>, String> {
     EnvBlock::parse(bytes).map_err(|error| message(error).into())
 }
 
-fn edit(file: &OsStr, change: &dyn Fn(&mut EnvBlock<Vec<u8>>) -> Result<(), String>) -> Result<(), String> {
+/// A change of a block in memory; it fails with the tool's message.
+type Change<'a> = dyn Fn(&mut EnvBlock<Vec<u8>>) -> Result<(), String> + 'a;
+
+fn edit(file: &OsStr, change: &Change<'_>) -> Result<(), String> {
     let mut block = load(file)?;
     change(&mut block)?;
     store(file, OFlags::WRONLY, block.bytes())
 }
 
 fn create(file: &OsStr) -> Result<(), String> {
-    // The tool writes a temporary file of this name first and says so when it cannot.
-    let mut shown = file.to_os_string();
-    shown.push(".new");
-    let device = Device::open(CWD, file, OFlags::WRONLY | OFlags::CREATE).map_err(|errno| cannot_open(&shown, errno))?;
+    let shown = new_name(file);
+    let device =
+        Device::open(CWD, file, OFlags::WRONLY | OFlags::CREATE).map_err(|errno| cannot_open(&shown, errno))?;
     write(device, EnvBlock::blank().bytes()).map_err(|error| cannot_open(&shown, error.0))
 }
 

@@ -5,13 +5,9 @@
 
 use core::time::Duration;
 
-use rustix::fs::{CWD, OFlags};
-use rustix::io::Errno;
-
 use crate::boot::BootState;
-use crate::config::{Config, Mark};
+use crate::config::Mark;
 use crate::console::Notes;
-use crate::device::Device;
 use crate::disk;
 use crate::envblk::EnvBlock;
 use crate::envfile::{EnvFiles, Loaded};
@@ -20,8 +16,10 @@ use crate::failure::{Exit, Failure};
 use crate::host::{DATA_FOLDER, Host};
 use crate::mount::{self, Access};
 use crate::probe;
+use crate::settings::{self, Settings};
 use crate::slot::{Slot, SlotState};
-use crate::storage::read_at;
+
+use super::record;
 
 /// Longest wait for the disk to turn up: USB and NVMe devices come late.
 const DISK_PATIENCE: Duration = Duration::from_secs(10);
@@ -64,6 +62,11 @@ pub fn run(host: &Host<'_>, notes: &Notes) -> Exit {
             }
         }
         (Err(failure), Ok(())) => go_on_degraded(notes, &failure),
+        // Neither block nor data: a system without a driver for its disk, and on trial that is the trial's fault.
+        (Err(failure), Err(_)) if host.cmdline().is_trial() => {
+            notes.say(format_args!("init: reboot: {failure}"));
+            Exit::Reboot
+        }
         (Err(failure), Err(also)) => {
             notes.say(format_args!("init: {also}"));
             go_on_degraded(notes, &failure)
@@ -102,7 +105,7 @@ fn wait_for_disk(host: &Host<'_>) {
     let mut waited = Duration::ZERO;
     while waited < DISK_PATIENCE && host.disk().is_err_and(|failure| failure.exit == Exit::NoDisk) {
         std::thread::sleep(PAUSE);
-        waited += PAUSE;
+        waited = waited.saturating_add(PAUSE);
     }
 }
 
@@ -110,13 +113,18 @@ fn wait_for_disk(host: &Host<'_>) {
 fn read_record(host: &Host<'_>, notes: &Notes) -> Result<Record, Failure> {
     let told = host.booted_if_known()?;
     let mut files = host.env_files(Access::Write)?;
-    let mut loaded = files.load();
+    let mut loaded = Loaded::nothing();
+    files.load(&mut loaded);
     let (mut block, mut state) = read_state(host, notes, &loaded, told);
     let booted = told.unwrap_or(state.active);
 
     if matches!(loaded.chosen(), None | Some((_, Source::Remains))) {
         // The block does not say which slot is active; the one that runs is.
         state.active = booted;
+        if block.get(booted.variable()).is_none() {
+            // Nor that it was ever good.
+            state = state.with_slot(booted, SlotState::Trial);
+        }
     }
     state.write_to(&mut block).map_err(|_| too_big(&block))?;
     if loaded.first.flaw().is_some() || loaded.second.flaw().is_some() {
@@ -131,23 +139,16 @@ fn read_record(host: &Host<'_>, notes: &Notes) -> Result<Record, Failure> {
         notes.say(format_args!("init: GRUB gave slot {given_up} up and went back to slot {}", state.active));
     }
     if booted != state.active {
-        notes.say(format_args!(
-            "init: slot {booted} runs, slot {} is active: this boot marks nothing",
-            state.active
-        ));
+        notes.say(format_args!("init: slot {booted} runs, slot {} is active: this boot marks nothing", state.active));
     }
     Ok(Record { files, loaded, block, state, booted })
 }
 
-fn read_state(
-    host: &Host<'_>,
-    notes: &Notes,
-    loaded: &Loaded,
-    told: Option<Slot>,
-) -> (EnvBlock<Bytes>, BootState) {
+fn read_state(host: &Host<'_>, notes: &Notes, loaded: &Loaded, told: Option<Slot>) -> (EnvBlock<Bytes>, BootState) {
     let Some((block, _)) = loaded.chosen() else {
         let booted = told.unwrap_or(Slot::A);
-        notes.say(format_args!("init: both copies of the env block are lost; slot {booted} is on trial until a commit"));
+        notes
+            .say(format_args!("init: both copies of the env block are lost; slot {booted} is on trial until a commit"));
         return (EnvBlock::blank(), BootState::lost(booted, |slot| host.has_files(slot)));
     };
     let reading = BootState::read_safely(&block, |slot| host.has_files(slot));
@@ -169,15 +170,36 @@ fn prepare_data(host: &Host<'_>) -> Result<(), Failure> {
     probe::disk_writable(folder)
 }
 
-/// Marks the boot, if it is `init` that marks it.
+/// Marks the boot, if it is `init` that marks it, and takes GRUB's word about a slot it gave up out of the block once
+/// that is recorded elsewhere: a power cut between the two records it twice.
 fn mark(host: &Host<'_>, notes: &Notes, record: &mut Record) -> Result<BootState, Failure> {
-    let init_decides = read_config(host, notes).mark == Mark::Init;
-    let Some(marked) = record.state.after_init(record.booted, init_decides) else {
-        return store(record).map(|()| record.state);
-    };
-    marked.write_to(&mut record.block).map_err(|_| too_big(&record.block))?;
+    let before = record.state;
+    if let Some(slot) = before.rollback_from
+        && record::given_up(host, notes, slot)
+    {
+        record.state.rollback_from = None;
+    }
+    record.state = record.state.after_init(record.booted, init_decides(host, notes)).unwrap_or(record.state);
+    if record.state != before {
+        record.state.write_to(&mut record.block).map_err(|_| too_big(&record.block))?;
+    }
     store(record)?;
-    Ok(marked)
+    if before.slot(record.booted) == SlotState::Trial && record.state.slot(record.booted) == SlotState::Good {
+        record::committed(host, notes);
+    }
+    Ok(record.state)
+}
+
+/// What `update.conf` says about it; whatever is wrong there is said and stops nothing.
+fn init_decides(host: &Host<'_>, notes: &Notes) -> bool {
+    let mut buffer = [0; settings::LEN_MAX];
+    match Settings::read(host.flags(), &mut buffer) {
+        Ok(settings) => settings.lenient(&|problem| notes.say(format_args!("init: {problem}"))).mark == Mark::Init,
+        Err(failure) => {
+            notes.say(format_args!("init: {failure}; using the defaults"));
+            false
+        }
+    }
 }
 
 /// Writes the block where a copy does not hold it. GRUB counts in the first copy only; the second follows here.
@@ -194,26 +216,4 @@ fn write(files: &mut EnvFiles, loaded: &mut Loaded, block: &EnvBlock<Bytes>) -> 
 
 fn too_big(block: &EnvBlock<Bytes>) -> Failure {
     super::boot_state::too_big(block)
-}
-
-fn read_config(host: &Host<'_>, notes: &Notes) -> Config {
-    let path = host.flags().conf.unwrap_or("/etc/kubesolo/update.conf");
-    let mut bytes = [0; 4096];
-    let read = Device::open(CWD, path, OFlags::RDONLY)
-        .and_then(|mut file| read_at(&mut file, 0, &mut bytes).map_err(|error| error.0));
-    let len = match read {
-        Ok(len) => len,
-        Err(Errno::NOENT) => return Config::default(),
-        Err(errno) => {
-            notes.say(format_args!("init: read {path}: {}; using the defaults", crate::failure::Reason(errno)));
-            return Config::default();
-        }
-    };
-    match core::str::from_utf8(bytes.get(..len).unwrap_or_default()) {
-        Ok(text) => Config::parse(text, |line, problem| notes.say(format_args!("init: {path}:{line}: {problem}"))),
-        Err(_) => {
-            notes.say(format_args!("init: read {path}: not text; using the defaults"));
-            Config::default()
-        }
-    }
 }

@@ -1,6 +1,7 @@
 //! `slot`: the slots' states, seen and put right by hand.
 
 use crate::boot::BootState;
+use crate::envfile::Loaded;
 use crate::failure::{Exit, Failure};
 use crate::host::Host;
 use crate::mount::Access;
@@ -13,7 +14,8 @@ use super::boot_state::change;
 /// # Errors
 /// [`Exit::NoBlock`]; those of finding the disk.
 pub fn show(host: &Host<'_>) -> Result<BootState, Failure> {
-    let loaded = host.env_files(Access::Read)?.load();
+    let mut loaded = Loaded::nothing();
+    host.env_files(Access::Read)?.load(&mut loaded);
     Ok(host.reading(&loaded)?.state)
 }
 
@@ -22,9 +24,8 @@ pub fn show(host: &Host<'_>) -> Result<BootState, Failure> {
 /// # Errors
 /// [`Exit::Usage`] for a word that is no slot or no state; those of [`change`].
 pub fn set(host: &Host<'_>, slot: &str, state: &str) -> Result<BootState, Failure> {
-    let slot = Slot::parse(slot).ok_or_else(|| {
-        Failure::new(Exit::Usage, format_args!("slot set: {slot}: not a slot, there are A and B"))
-    })?;
+    let slot = Slot::parse(slot)
+        .ok_or_else(|| Failure::new(Exit::Usage, format_args!("slot set: {slot}: not a slot, there are A and B")))?;
     let state = SlotState::parse(state).ok_or_else(|| {
         Failure::new(Exit::Usage, format_args!("slot set: {state}: not a state, there are empty staged trial good bad"))
     })?;

@@ -8,17 +8,19 @@ use crate::boot::{BootState, Doubt};
 use crate::console::Output;
 use crate::device::Device;
 use crate::disk::Path;
+use crate::envfile::Loaded;
 use crate::envstore::{Found, Source};
 use crate::failure::Failure;
 use crate::host::Host;
+use crate::json::Quoted;
 use crate::mount::Access;
 use crate::slot::{Slot, SlotState};
 use crate::storage::read_at;
 
-use super::env::json_string;
+use super::record;
 
 /// First line of a slot's `version` file.
-type Version = heapless::String<32>;
+pub type Version = heapless::String<32>;
 
 /// Everything `status` shows.
 pub struct Status {
@@ -38,7 +40,8 @@ impl Status {
     /// # Errors
     /// [`crate::failure::Exit::NoBlock`]; those of finding the disk.
     pub fn read(host: &Host<'_>) -> Result<Status, Failure> {
-        let loaded = host.env_files(Access::Read)?.load();
+        let mut loaded = Loaded::nothing();
+        host.env_files(Access::Read)?.load(&mut loaded);
         let reading = host.reading(&loaded)?;
         let source = loaded.chosen().map_or(Source::Remains, |(_, source)| source);
         Ok(Status {
@@ -67,7 +70,7 @@ impl Status {
     }
 
     /// For a terminal or a log.
-    pub fn print(&self, out: &mut impl Write) -> fmt::Result {
+    pub fn print(&self, host: &Host<'_>, out: &mut impl Write) -> fmt::Result {
         let state = &self.state;
         match self.booted {
             Some(slot) => write!(out, "Running slot {slot} ({})", state.slot(slot))?,
@@ -99,6 +102,7 @@ impl Status {
             state.counter,
             if state.success { "" } else { "not " }
         )?;
+        record::print(host, out)?;
         for (name, copy) in ["grubenv", "grubenv.bak"].iter().zip(&self.copies) {
             match copy.flaw() {
                 None => writeln!(out, "Env block   {name}: good")?,
@@ -140,7 +144,7 @@ impl Status {
     }
 
     /// For a script; the schema is in the README.
-    pub fn print_json(&self, out: &mut Output<'_>) -> fmt::Result {
+    pub fn print_json(&self, host: &Host<'_>, out: &mut Output<'_>) -> fmt::Result {
         let state = &self.state;
         write!(out, "{{\"booted\":")?;
         json_slot(out, self.booted)?;
@@ -166,6 +170,7 @@ impl Status {
                 Some(flaw) => write!(out, "{flaw}\"")?,
             }
         }
+        record::print_json(host, out)?;
         write!(out, ",\"doubts\":[")?;
         for (number, doubt) in self.doubts.iter().enumerate() {
             write!(out, "{}\"{doubt}\"", if number == 0 { "" } else { "," })?;
@@ -181,15 +186,14 @@ fn json_slot(out: &mut Output<'_>, slot: Option<Slot>) -> fmt::Result {
 fn json_text(out: &mut Output<'_>, text: Option<&str>) -> fmt::Result {
     match text {
         Some(text) => {
-            json_string(out, text.as_bytes());
-            Ok(())
+            write!(out, "{}", Quoted::text(text))
         }
         None => out.write_str("null"),
     }
 }
 
-/// A slot that cannot be looked into, or says nothing, has no version.
-fn read_version(host: &Host<'_>, slot: Slot) -> Option<Version> {
+/// What the slot's `version` file says. A slot that cannot be looked into, or says nothing, has no version.
+pub fn read_version(host: &Host<'_>, slot: Slot) -> Option<Version> {
     let files = host.slot_files(slot).ok()?;
     let mut file = Device::open(files, "version", OFlags::RDONLY | OFlags::NOFOLLOW).ok()?;
     let mut bytes = [0; 32];

@@ -1,0 +1,69 @@
+//! Knows what a person sees of GRUB: the menu and its entries; and the waits of grub.cfg, for tests that are about other things.
+
+use std::time::Duration;
+
+use crate::ensure_eq;
+use crate::failure::Result;
+use crate::firmware::Firmware;
+use crate::follow::GRUB_STARTS;
+use crate::image::Image;
+use crate::machine::Machine;
+use crate::rig::GRUB;
+
+/// Where grub.cfg stands on the ESP.
+pub const CFG: &str = "boot/grub/grub.cfg";
+
+/// The waits of grub.cfg, and the same without waiting.
+const WAITS: [(&str, &str); 2] =
+    [("sleep --interruptible 2;", "sleep --interruptible 0;"), ("sleep 10\n", "sleep 0\n")];
+
+/// An entry of the menu, by its place.
+#[derive(Clone, Copy, Debug)]
+pub enum Entry {
+    /// As without the menu.
+    Automatic,
+    /// Slot A, once.
+    SlotA,
+    /// Slot B, once.
+    SlotB,
+    /// The active slot, with more messages.
+    Debug,
+    /// The active slot's initramfs, no further.
+    Emergency,
+}
+
+impl Machine {
+    /// Opens the menu during the count-down, and chooses.
+    ///
+    /// # Errors
+    /// When the count-down or the menu does not show in time.
+    pub fn choose(&mut self, entry: Entry, firmware: Firmware) -> Result {
+        const MENU: &str = "Emergency shell";
+        self.wait_for(GRUB_STARTS, GRUB)?;
+        match firmware {
+            Firmware::Bios => self.type_keys(b"\x1b")?,
+            // OVMF waits two seconds for what may follow an ESC on the serial line; a keyboard has no such doubt.
+            Firmware::Uefi => self.press("esc")?,
+        }
+        self.wait_for(MENU, Duration::from_secs(10))?;
+        for _ in 0..entry as u8 {
+            self.type_keys(b"\x0e")?; // Ctrl-N: down
+        }
+        self.type_keys(b"\r")
+    }
+}
+
+impl Image {
+    /// Takes the waits out of this image's grub.cfg, and changes nothing else in it.
+    ///
+    /// # Errors
+    /// When grub.cfg does not have each wait once.
+    pub fn skip_grub_waits(&self) -> Result {
+        let mut text = String::from_utf8_lossy(&self.esp_read(CFG)?).into_owned();
+        for (wait, none) in WAITS {
+            ensure_eq!(text.matches(wait).count(), 1, "times that grub.cfg has {wait:?}");
+            text = text.replace(wait, none);
+        }
+        self.esp_write(CFG, text.as_bytes())
+    }
+}

@@ -1,0 +1,219 @@
+//! Knows a story's own copy of the disk image: where its partitions are, and how to read and change their files from outside.
+//!
+//! The table is read with sgdisk, the ESP with mtools, the slots with debugfs: none of it is the code under test, and none
+//! of it needs root. A machine may be running; it then sees changes only after its next start.
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use kubesolo_boot::slot::Slot;
+
+use crate::failure::{Failure, Result, Step};
+use crate::host;
+
+const SECTOR: u64 = 512;
+
+/// The four partitions, by their number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// KSOLOEFI.
+    Esp = 1,
+    /// KSOLOA.
+    SlotA,
+    /// KSOLOB.
+    SlotB,
+    /// KSOLODATA.
+    State,
+}
+
+impl From<Slot> for Part {
+    fn from(slot: Slot) -> Self {
+        match slot {
+            Slot::A => Self::SlotA,
+            Slot::B => Self::SlotB,
+        }
+    }
+}
+
+/// Where a partition is.
+#[derive(Clone, Debug, Default)]
+pub struct Extent {
+    /// Its first byte.
+    pub start: u64,
+    /// Its length in bytes.
+    pub len: u64,
+    /// Its GUID in lower case.
+    pub guid: String,
+}
+
+/// A raw disk image that nobody else uses.
+pub struct Image {
+    path: PathBuf,
+    extents: Vec<Extent>,
+}
+
+impl Image {
+    /// Copies the original, holes as holes.
+    ///
+    /// # Errors
+    /// When it cannot be read, or has not the four partitions.
+    pub fn copy(original: &Path, to: PathBuf) -> Result<Self> {
+        let paths = [original.as_os_str(), to.as_os_str()];
+        host::run("cp", [&["--sparse=always".as_ref(), "--reflink=auto".as_ref()], &paths[..]].concat())?;
+        let extents = extents(&to)?;
+        Ok(Self { path: to, extents })
+    }
+
+    /// The image's file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the partition is.
+    pub fn extent(&self, part: Part) -> &Extent {
+        &self.extents[part as usize - 1]
+    }
+
+    /// Writes zeros over the first `len` bytes of a partition: no filesystem is found there any more.
+    ///
+    /// # Errors
+    /// When the image cannot be written.
+    pub fn wipe(&self, part: Part, len: usize) -> Result {
+        let at = self.extent(part).start;
+        let file = OpenOptions::new().write(true).open(&self.path);
+        file.and_then(|f| f.write_all_at(&vec![0; len], at)).step(|| format!("wipe {part:?}"))
+    }
+
+    /// Reads a file on the ESP; `path` is from its top, without a leading slash.
+    ///
+    /// # Errors
+    /// When mtools cannot, for instance as there is no such file.
+    pub fn esp_read(&self, path: &str) -> Result<Vec<u8>> {
+        Ok(host::run("mcopy", ["-n", "-i", &self.esp(), &format!("::{path}"), "-"])?.stdout)
+    }
+
+    /// Writes a file on the ESP, in place of the one that is there.
+    ///
+    /// # Errors
+    /// When mtools cannot.
+    pub fn esp_write(&self, path: &str, content: &[u8]) -> Result {
+        let file = self.beside("esp-file");
+        fs::write(&file, content).step(|| format!("write {}", file.display()))?;
+        host::run("mcopy", ["-o", "-i", &self.esp(), &file.to_string_lossy(), &format!("::{path}")])?;
+        Ok(())
+    }
+
+    /// Deletes a file on the ESP.
+    ///
+    /// # Errors
+    /// When mtools cannot.
+    pub fn esp_delete(&self, path: &str) -> Result {
+        host::run("mdel", ["-i", &self.esp(), &format!("::{path}")])?;
+        Ok(())
+    }
+
+    /// Makes the directory entry of a file on the ESP claim this length; its FAT chain stays as it is.
+    ///
+    /// # Errors
+    /// When no such entry is found.
+    pub fn esp_claim_length(&self, path: &str, len: u32) -> Result {
+        const LENGTH_AT: usize = 28;
+        let short = short_name(path);
+        let Extent { start, len: esp_len, .. } = *self.extent(Part::Esp);
+        let mut esp = vec![0; esp_len as usize];
+        let file = OpenOptions::new().read(true).write(true).open(&self.path).step(|| "open the image".into())?;
+        file.read_exact_at(&mut esp, start).step(|| "read the ESP".into())?;
+        let entry = esp.chunks(32).position(|entry| entry.starts_with(&short));
+        let entry = entry.ok_or_else(|| Failure::new(format!("{path}: no directory entry")))?;
+        let at = start + (entry * 32 + LENGTH_AT) as u64;
+        file.write_all_at(&len.to_le_bytes(), at).step(|| "write the ESP".into())
+    }
+
+    /// Reads a file in the top folder of an ext4 partition.
+    ///
+    /// # Errors
+    /// When debugfs cannot.
+    pub fn ext4_read(&self, part: Part, name: &str) -> Result<Vec<u8>> {
+        let file = self.beside("ext4-file");
+        self.debugfs(part, &[&format!("dump {name} {}", file.display())])?;
+        fs::read(&file).step(|| format!("read {}", file.display()))
+    }
+
+    /// Writes a file in the top folder of an ext4 partition, in place of one that may be there.
+    ///
+    /// # Errors
+    /// When debugfs cannot.
+    pub fn ext4_write(&self, part: Part, name: &str, content: &[u8]) -> Result {
+        let file = self.beside("ext4-file");
+        fs::write(&file, content).step(|| format!("write {}", file.display()))?;
+        drop(self.ext4_delete(part, name)); // It need not be there.
+        self.debugfs(part, &[&format!("write {} {name}", file.display())])
+    }
+
+    /// Deletes a file in the top folder of an ext4 partition.
+    ///
+    /// # Errors
+    /// When debugfs cannot, for instance as there is no such file.
+    pub fn ext4_delete(&self, part: Part, name: &str) -> Result {
+        self.debugfs(part, &[&format!("rm {name}")])
+    }
+
+    /// Lets debugfs work on an ext4 partition, writing.
+    ///
+    /// # Errors
+    /// When one of the requests fails.
+    pub fn debugfs(&self, part: Part, requests: &[&str]) -> Result {
+        let script = self.beside("debugfs-requests");
+        fs::write(&script, requests.join("\n")).step(|| format!("write {}", script.display()))?;
+        let device = format!("{}?offset={}", self.path.display(), self.extent(part).start);
+        let answer = host::run("debugfs", ["-w", "-f", &script.to_string_lossy(), &device])?;
+        // Its exit code is 0 whatever happens; beside errors it says only its own version on standard error.
+        let errors: Vec<_> = answer.stderr.lines().filter(|l| !l.starts_with("debugfs 1.")).collect();
+        if errors.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::new(format!("debugfs {part:?} {requests:?}: {}", errors.join("; "))))
+    }
+
+    /// A path for a short-lived file of this image's own.
+    pub fn beside(&self, name: &str) -> PathBuf {
+        self.path.with_file_name(name)
+    }
+
+    /// mtools' name for the ESP.
+    fn esp(&self) -> String {
+        format!("{}@@{}", self.path.display(), self.extent(Part::Esp).start)
+    }
+}
+
+/// The eleven bytes that a FAT directory has for a name that needs no more.
+fn short_name(path: &str) -> [u8; 11] {
+    let file = path.rsplit('/').next().unwrap_or(path).to_uppercase();
+    let (stem, extension) = file.split_once('.').unwrap_or((&file, ""));
+    let mut short = [b' '; 11];
+    short.iter_mut().zip(stem.bytes()).for_each(|(to, from)| *to = from);
+    short[8..].iter_mut().zip(extension.bytes()).for_each(|(to, from)| *to = from);
+    short
+}
+
+/// The partition table as sgdisk prints it.
+fn extents(path: &Path) -> Result<Vec<Extent>> {
+    let name = path.to_string_lossy();
+    let answer = host::run("sgdisk", ["-i", "1", "-i", "2", "-i", "3", "-i", "4", &name])?;
+    let text = String::from_utf8_lossy(&answer.stdout).into_owned();
+    let field = |label: &str| -> Vec<String> {
+        let lines = text.lines().filter_map(|line| line.trim().strip_prefix(label));
+        lines.filter_map(|rest| rest.split_whitespace().next().map(str::to_lowercase)).collect()
+    };
+    let (firsts, lasts, guids) = (field("First sector:"), field("Last sector:"), field("Partition unique GUID:"));
+    if [firsts.len(), lasts.len(), guids.len()] != [4; 3] {
+        return Err(Failure::new(format!("sgdisk {name}: not four partitions: {}", text.trim())));
+    }
+    let sector = |text: &String| text.parse::<u64>().step(|| format!("sgdisk {name}: sector {text}"));
+    let found = firsts.iter().zip(&lasts).zip(guids).map(|((first, last), guid)| {
+        let (first, last) = (sector(first)?, sector(last)?);
+        Ok(Extent { start: first * SECTOR, len: (last + 1 - first) * SECTOR, guid })
+    });
+    found.collect()
+}

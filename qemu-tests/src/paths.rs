@@ -1,0 +1,37 @@
+//! Knows where things stand in the workspace: the image under test, work files, kept logs.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use crate::failure::{Failure, Result};
+
+/// The workspace's top folder.
+pub fn workspace() -> PathBuf {
+    let member = Path::new(env!("CARGO_MANIFEST_DIR"));
+    member.parent().unwrap_or(member).to_path_buf()
+}
+
+/// The image that stories copy: `KSOLO_IMAGE`, else `dist/kubesolo-test.img`.
+///
+/// # Errors
+/// When it is not there, with the command that makes it.
+pub fn image() -> Result<PathBuf> {
+    let path = match env::var_os("KSOLO_IMAGE") {
+        Some(path) => workspace().join(path),
+        None => workspace().join("dist/kubesolo-test.img"),
+    };
+    if path.is_file() {
+        return Ok(path);
+    }
+    Err(Failure::new(format!("no image at {}: run `make image-test`", path.display())))
+}
+
+/// Where a story's disk copy and its other short-lived files stand.
+pub fn work() -> PathBuf {
+    workspace().join("build/qemu-tests")
+}
+
+/// Where the serial log of a failed story is kept.
+pub fn logs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("logs")
+}

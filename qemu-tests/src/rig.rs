@@ -1,0 +1,102 @@
+//! Knows what one story works with: its own disk, its firmware, the transcript of all it boots.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::failure::{Result, Step};
+use crate::firmware::Firmware;
+use crate::image::{Image, Part};
+use crate::machine::{Machine, Parts};
+use crate::paths;
+use crate::serial::Transcript;
+
+/// Longest wait for GRUB's line after power-on. Generous: two stories share two cores, and under OVMF a busy machine
+/// makes GRUB's second up to four seconds long.
+pub const GRUB: Duration = Duration::from_secs(60);
+/// Longest wait from GRUB's line to a running system, or to whatever else ends a boot.
+pub const BOOT: Duration = Duration::from_secs(90);
+/// Longest wait for a command at a prompt.
+pub const COMMAND: Duration = Duration::from_secs(30);
+
+/// A story's bench.
+pub struct Rig {
+    /// Its own copy of the disk.
+    pub image: Image,
+    /// What its machines start with.
+    pub firmware: Firmware,
+    work: PathBuf,
+    transcript: Transcript,
+    drive: Option<String>,
+}
+
+impl Rig {
+    /// Lays out a fresh copy of the image under test.
+    ///
+    /// # Errors
+    /// When there is no image.
+    pub fn new(name: &str, firmware: Firmware, transcript: &Transcript) -> Result<Self> {
+        let work = paths::work().join(format!("{name}-{firmware}"));
+        drop(fs::remove_dir_all(&work)); // Left by a run that was killed, or not there.
+        fs::create_dir_all(&work).step(|| format!("create {}", work.display()))?;
+        let image = Image::copy(&paths::image()?, work.join("disk.img"))?;
+        Ok(Self { image, firmware, work, transcript: transcript.clone(), drive: None })
+    }
+
+    /// Switches the power on.
+    ///
+    /// # Errors
+    /// When QEMU does not start.
+    pub fn power_on(&self) -> Result<Machine> {
+        self.transcript.note("power on");
+        let healthy = format!("format=raw,cache=unsafe,file={}", self.image.path().display());
+        let parts = Parts {
+            firmware: self.firmware,
+            drive: self.drive.as_deref().unwrap_or(&healthy),
+            memory: 256,
+            work: &self.work,
+            reset_ends_it: false,
+            more: &[],
+        };
+        Machine::power_on(&parts, &self.transcript)
+    }
+
+    /// From now on the disk answers every write to this partition with an I/O error.
+    ///
+    /// # Errors
+    /// When the rules cannot be written.
+    pub fn fail_writes(&mut self, part: Part) -> Result {
+        let rules = self.work.join("blkdebug.conf");
+        fs::write(&rules, blkdebug_rules(self.image.extent(part).start, self.image.extent(part).len))
+            .step(|| format!("write {}", rules.display()))?;
+        self.drive = Some(format!(
+            "format=raw,cache=unsafe,file.driver=blkdebug,file.config={},file.image.driver=file,file.image.filename={}",
+            rules.display(),
+            self.image.path().display()
+        ));
+        Ok(())
+    }
+
+    /// The folder of this story's short-lived files.
+    pub fn work(&self) -> &Path {
+        &self.work
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        if std::env::var_os("KSOLO_KEEP").is_none() {
+            // What stays behind is overwritten by the next run.
+            drop(fs::remove_dir_all(&self.work));
+        }
+    }
+}
+
+/// A rule fails each write that touches its one sector; a filesystem writes whole blocks of 1 KiB or more.
+fn blkdebug_rules(start: u64, len: u64) -> String {
+    let sectors = (start / 512..(start + len) / 512).step_by(2);
+    let rule = |sector| {
+        format!("[inject-error]\nevent = \"none\"\niotype = \"write\"\nerrno = \"5\"\nsector = \"{sector}\"\n")
+    };
+    sectors.map(rule).collect()
+}

@@ -1,0 +1,285 @@
+//! `state.json`: what the update is doing and what became of the last one. For people and scripts; what boots next
+//! stands in the env block alone, and a lost `state.json` loses no box.
+//!
+//! Written by temporary file, fsync, rename, fsync of the folder: a power cut leaves the old file or the new one.
+
+use core::fmt;
+use std::format;
+use std::string::String;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use embedded_io::Write as _;
+use rustix::fd::OwnedFd;
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, fsync, mkdirat, renameat};
+use rustix::io::Errno;
+
+use crate::clock::Moment;
+use crate::device::Device;
+use crate::disk::open_folder;
+use crate::failure::{Exit, Failure, Reason};
+use crate::json::{self, Quoted, Value};
+use crate::storage::{Storage, read_at};
+
+/// Longest file that is read, in bytes.
+const LEN_MAX: usize = 4096;
+
+/// How far an update has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// No update is under way, and none has been.
+    #[default]
+    Idle,
+    /// Looking for one.
+    Checking,
+    /// Writing the target slot.
+    Downloading,
+    /// The target slot is whole and verified.
+    Staged,
+    /// The target slot boots next, or runs on trial.
+    Activated,
+    /// Its health is being checked.
+    Verifying,
+    /// It was committed.
+    Success,
+    /// It was given up.
+    RolledBack,
+    /// The update was broken off; the running system is as it was.
+    Failed,
+}
+
+impl Phase {
+    const ALL: [Phase; 9] = [
+        Phase::Idle,
+        Phase::Checking,
+        Phase::Downloading,
+        Phase::Staged,
+        Phase::Activated,
+        Phase::Verifying,
+        Phase::Success,
+        Phase::RolledBack,
+        Phase::Failed,
+    ];
+
+    /// The word in the file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Phase::Idle => "idle",
+            Phase::Checking => "checking",
+            Phase::Downloading => "downloading",
+            Phase::Staged => "staged",
+            Phase::Activated => "activated",
+            Phase::Verifying => "verifying",
+            Phase::Success => "success",
+            Phase::RolledBack => "rolled_back",
+            Phase::Failed => "failed",
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The whole file. A text that is not known is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// How far the update has come.
+    pub phase: Phase,
+    /// Version that ran when it began.
+    pub from_version: String,
+    /// Version it leads to.
+    pub to_version: String,
+    /// When it began, RFC 3339.
+    pub started_at: String,
+    /// When the file was last written.
+    pub updated_at: String,
+    /// How often an update was begun since the last one that went well.
+    pub attempt_count: u32,
+    /// Health checks that failed in a row.
+    pub health_check_failures: u32,
+    /// Why it failed or was rolled back.
+    pub last_error: String,
+}
+
+impl State {
+    /// Reads the text of the file; fields that it does not know are passed over.
+    ///
+    /// # Errors
+    /// Text that is no JSON object, or has a field of the wrong kind.
+    pub fn parse(text: &str) -> Result<State, json::Error> {
+        let mut state = State::default();
+        json::members(text, |name, value| {
+            let place = match (name.raw(), value) {
+                ("phase", Value::Text(word)) => {
+                    let known = Phase::ALL.into_iter().find(|phase| word.is(phase.name()));
+                    state.phase = known.ok_or(json::Error { at: 0 })?;
+                    return Ok(());
+                }
+                ("attempt_count", Value::Number(number)) => {
+                    state.attempt_count = number.parse().map_err(|_| json::Error { at: 0 })?;
+                    return Ok(());
+                }
+                ("health_check_failures", Value::Number(number)) => {
+                    state.health_check_failures = number.parse().map_err(|_| json::Error { at: 0 })?;
+                    return Ok(());
+                }
+                ("from_version", Value::Text(_)) => &mut state.from_version,
+                ("to_version", Value::Text(_)) => &mut state.to_version,
+                ("started_at", Value::Text(_)) => &mut state.started_at,
+                ("updated_at", Value::Text(_)) => &mut state.updated_at,
+                ("last_error", Value::Text(_)) => &mut state.last_error,
+                _ => return Ok(()),
+            };
+            if let Value::Text(text) = value {
+                *place = text.chars().collect();
+            }
+            Ok(())
+        })?;
+        Ok(state)
+    }
+}
+
+/// The file's text.
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |text| Quoted::text(text);
+        write!(
+            f,
+            "{{\"phase\":\"{}\",\"from_version\":{},\"to_version\":{},\"started_at\":{},\"updated_at\":{},\
+             \"attempt_count\":{},\"health_check_failures\":{},\"last_error\":{}}}",
+            self.phase,
+            text(&self.from_version),
+            text(&self.to_version),
+            text(&self.started_at),
+            text(&self.updated_at),
+            self.attempt_count,
+            self.health_check_failures,
+            text(&self.last_error),
+        )
+    }
+}
+
+/// What the clock says now.
+pub fn now() -> Moment {
+    Moment(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+}
+
+/// The file in its folder, locked: no second run changes it or the target slot meanwhile.
+pub struct Journal {
+    folder: OwnedFd,
+    path: String,
+    name: String,
+    /// What the file holds, or will at the next [`Journal::store`].
+    pub state: State,
+}
+
+impl Journal {
+    /// Makes the folder if need be, takes its lock, and reads the file. One that does not parse is set aside as
+    /// `NAME.broken`, which `note` is told.
+    ///
+    /// # Errors
+    /// [`Exit::Busy`] if another run holds the lock; [`Exit::Io`] if the folder cannot be made or read.
+    pub fn open(path: &str, note: &dyn Fn(fmt::Arguments<'_>)) -> Result<Journal, Failure> {
+        let (parent, name) = path.rsplit_once('/').unwrap_or((".", path));
+        let parent = if parent.is_empty() { "/" } else { parent };
+        let failed = |step: &str, errno| {
+            Failure::new(Exit::Io, format_args!("{step} {parent}: {}; is the data partition mounted?", Reason(errno)))
+        };
+        match mkdirat(CWD, parent, Mode::RWXU | Mode::RGRP | Mode::XGRP | Mode::ROTH | Mode::XOTH) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(failed("make folder", errno)),
+        }
+        let folder = open_folder(CWD, parent).map_err(|errno| failed("open folder", errno))?;
+        flock(&folder, FlockOperation::NonBlockingLockExclusive).map_err(|errno| match errno {
+            Errno::WOULDBLOCK => Failure::new(
+                Exit::Busy,
+                format_args!("lock {parent}: another kubesolo-boot is at work; wait until it is done"),
+            ),
+            errno => failed("lock", errno),
+        })?;
+        let state = match read(&folder, name) {
+            Ok(None) => State::default(),
+            Ok(Some(text)) => State::parse(&text).unwrap_or_else(|error| {
+                let aside = renameat(&folder, name, &folder, format!("{name}.broken"));
+                note(format_args!("{path}: {error}; {}", if aside.is_ok() { "set aside" } else { "not used" }));
+                State::default()
+            }),
+            Err(errno) => {
+                note(format_args!("read {path}: {}; going on without", Reason(errno)));
+                State::default()
+            }
+        };
+        Ok(Journal { folder, path: String::from(path), name: String::from(name), state })
+    }
+
+    /// Writes the state with this phase. Durable on return; a power cut leaves the old file or the new one.
+    ///
+    /// # Errors
+    /// [`Exit::Io`].
+    pub fn store(&mut self, phase: Phase) -> Result<(), Failure> {
+        self.state.phase = phase;
+        self.state.updated_at = format!("{}", now());
+        let temporary = format!("{}.new", self.name);
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW;
+        let write = || -> Result<(), Errno> {
+            let mut file = Device::open(&self.folder, temporary.as_str(), flags)?;
+            file.write_all(format!("{}\n", self.state).as_bytes()).map_err(|error| error.0)?;
+            file.sync().map_err(|error| error.0)?;
+            renameat(&self.folder, temporary.as_str(), &self.folder, self.name.as_str())?;
+            fsync(&self.folder)
+        };
+        write().map_err(|errno| Failure::new(Exit::Io, format_args!("write {}: {}", self.path, Reason(errno))))
+    }
+}
+
+/// The state in that file, for a reader that takes no lock; `None` if there is none, or none that parses.
+pub fn peek(path: &str) -> Option<State> {
+    let (parent, name) = path.rsplit_once('/')?;
+    State::parse(&read(&open_folder(CWD, parent).ok()?, name).ok()??).ok()
+}
+
+fn read(folder: &OwnedFd, name: &str) -> Result<Option<String>, Errno> {
+    let mut bytes = std::vec![0; LEN_MAX];
+    let mut file = match Device::open(folder, name, OFlags::RDONLY | OFlags::NOFOLLOW) {
+        Err(Errno::NOENT) => return Ok(None),
+        file => file?,
+    };
+    let len = read_at(&mut file, 0, &mut bytes).map_err(|error| error.0)?;
+    bytes.truncate(len);
+    // What is not text does not parse either.
+    Ok(Some(String::from_utf8(bytes).unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+
+    #[test]
+    fn the_file_is_read_back_as_it_was_written() {
+        for phase in Phase::ALL {
+            let state = State {
+                phase,
+                from_version: "1.0.0".into(),
+                to_version: "1.1.0".into(),
+                started_at: "2026-11-23T15:30:00Z".into(),
+                updated_at: String::new(),
+                attempt_count: 2,
+                health_check_failures: u32::MAX,
+                last_error: "a \"quoted\" \\ path\nand \u{1}".into(),
+            };
+            assert_eq!(State::parse(&state.to_string()).unwrap(), state);
+        }
+    }
+
+    #[test]
+    fn fields_of_others_are_passed_over_and_nonsense_is_an_error() {
+        let state = State::parse("{\"phase\":\"staged\",\"new\":{\"a\":[1]},\"to_version\":\"2.0.0\"}").unwrap();
+        assert_eq!((state.phase, state.to_version.as_str()), (Phase::Staged, "2.0.0"));
+        for text in ["", "[]", "{\"phase\":\"on fire\"}", "{\"attempt_count\":-1}", "{\"phase\":\"idle\"} x"] {
+            assert!(State::parse(text).is_err(), "{text}");
+        }
+    }
+}

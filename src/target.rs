@@ -1,0 +1,236 @@
+//! The target slot's filesystem: files that grow under a temporary name, are made durable, and read back.
+//!
+//! A file is downloaded as `NAME.HASH.part`, HASH being the first 16 digits of the SHA-256 it will have: a part of
+//! another image is never taken for this one's. Its length is the journal of a broken download: ext4 in its default
+//! mode (`data=ordered`) makes a length durable only after the bytes below it, and the whole is hashed in the end.
+
+use std::format;
+use std::string::String;
+use std::vec::Vec;
+
+use rustix::fd::OwnedFd;
+use rustix::fs::{
+    AtFlags, OFlags, XattrFlags, fgetxattr, fsetxattr, fstatvfs, fsync, ftruncate, renameat, statat, unlinkat,
+};
+use rustix::io::Errno;
+
+use crate::device::Device;
+use crate::digest::{Hash, Sha256};
+use crate::failure::{Exit, Failure, Reason};
+use crate::storage::{Storage, read_at};
+
+/// A writable slot.
+pub struct Target {
+    root: OwnedFd,
+    name: &'static str,
+}
+
+/// Bytes hashed or copied at a time.
+pub const CHUNK: usize = 64 * 1024;
+/// Longest small file, in bytes: a `latest.json`.
+const TEXT_MAX: usize = 64 * 1024;
+/// Where a part remembers which version of the server's file it is a piece of.
+const VALIDATOR: &str = "user.kubesolo.validator";
+
+impl Target {
+    /// Takes over the root of a slot's filesystem that is mounted for writing; `name` is the partition's.
+    pub fn new(root: OwnedFd, name: &'static str) -> Target {
+        Target { root, name }
+    }
+
+    /// Bytes that can still be written.
+    ///
+    /// # Errors
+    /// [`Exit::Io`].
+    pub fn free(&self) -> Result<u64, Failure> {
+        let stat = fstatvfs(&self.root).map_err(|errno| self.failed("ask for the free space of", "", errno))?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    /// How much of the file with this hash has been downloaded already, in bytes.
+    pub fn part_len(&self, name: &str, hash: &Hash) -> u64 {
+        let stat = statat(&self.root, part_name(name, hash), AtFlags::SYMLINK_NOFOLLOW);
+        stat.map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or_default())
+    }
+
+    /// Opens the part of that file, or begins it.
+    ///
+    /// # Errors
+    /// [`Exit::Io`].
+    pub fn part(&self, name: &'static str, hash: &Hash) -> Result<Part<'_>, Failure> {
+        let temporary = part_name(name, hash);
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW;
+        let device = Device::open(&self.root, temporary.as_str(), flags)
+            .map_err(|errno| self.failed("create", &temporary, errno))?;
+        Ok(Part { target: self, name, temporary, device })
+    }
+
+    /// Removes every file but those that `keep` wants: parts of other images, what a broken update left.
+    ///
+    /// # Errors
+    /// [`Exit::Io`].
+    pub fn remove_parts(&self, keep: &[String]) -> Result<(), Failure> {
+        let mut buffer = Vec::with_capacity(4096);
+        let folder = crate::disk::open_folder(&self.root, ".").map_err(|errno| self.failed("list", "", errno))?;
+        let mut entries = rustix::fs::RawDir::new(folder, buffer.spare_capacity_mut());
+        while let Some(entry) = entries.next() {
+            let entry = entry.map_err(|errno| self.failed("list", "", errno))?;
+            let Ok(name) = entry.file_name().to_str() else { continue };
+            if name.ends_with(".part") && !keep.iter().any(|kept| kept == name) {
+                unlinkat(&self.root, name, AtFlags::empty()).map_err(|errno| self.failed("remove", name, errno))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a small file hold `text`: a new file, synced, in the place of the old one. Durable after
+    /// [`Target::sync_names`]; a power cut leaves the old text or the new.
+    ///
+    /// # Errors
+    /// [`Exit::Io`].
+    pub fn write_text(&self, name: &'static str, text: &[u8]) -> Result<(), Failure> {
+        use embedded_io::Write;
+
+        let temporary = format!("{name}.part");
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW;
+        let mut device = Device::open(&self.root, temporary.as_str(), flags)
+            .map_err(|errno| self.failed("create", &temporary, errno))?;
+        device
+            .write_all(text)
+            .and_then(|()| device.sync())
+            .map_err(|error| self.failed("write", &temporary, error.0))?;
+        self.rename(&temporary, name)
+    }
+
+    /// What a small file holds; `None` if there is none, or it cannot be read.
+    pub fn read_text(&self, name: &str) -> Option<Vec<u8>> {
+        let mut text = std::vec![0; TEXT_MAX];
+        let mut device = Device::open(&self.root, name, OFlags::RDONLY | OFlags::NOFOLLOW).ok()?;
+        let len = read_at(&mut device, 0, &mut text).ok()?;
+        text.truncate(len);
+        Some(text)
+    }
+
+    /// Makes the names of the files durable.
+    ///
+    /// # Errors
+    /// [`Exit::Io`].
+    pub fn sync_names(&self) -> Result<(), Failure> {
+        fsync(&self.root).map_err(|errno| self.failed("sync", "", errno))
+    }
+
+    /// Hashes a file as the medium has it, past the page cache; gives its hash and length.
+    ///
+    /// # Errors
+    /// [`Exit::Io`], also for a file that is not there.
+    pub fn hash(&self, name: &str, tell: &mut dyn FnMut(u64)) -> Result<(Hash, u64), Failure> {
+        let failed = |errno| self.failed("read back", name, errno);
+        let mut device = Device::open(&self.root, name, OFlags::RDONLY | OFlags::NOFOLLOW).map_err(failed)?;
+        device.drop_cache().map_err(|error| failed(error.0))?;
+        let mut hash = Sha256::new();
+        let len = hash_all(&mut device, &mut hash, tell).map_err(failed)?;
+        Ok((hash.finish(), len))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<(), Failure> {
+        renameat(&self.root, from, &self.root, to).map_err(|errno| self.failed("rename to", to, errno))
+    }
+
+    fn failed(&self, step: &str, file: &str, errno: Errno) -> Failure {
+        let advice = match errno {
+            Errno::NOSPC => "; the slot is too small for this image",
+            Errno::ROFS => "; its filesystem is damaged: check it with e2fsck -f",
+            Errno::IO => "; the disk is failing",
+            _ => "",
+        };
+        Failure::new(Exit::Io, format_args!("{step} {}/{file}: {}{advice}", self.name, Reason(errno)))
+    }
+}
+
+/// The temporary name of a file that will have this hash.
+pub fn part_name(name: &str, hash: &Hash) -> String {
+    let mut text = format!("{name}.{hash}");
+    text.truncate(name.len().saturating_add(17));
+    text.push_str(".part");
+    text
+}
+
+/// A file that is being downloaded.
+pub struct Part<'a> {
+    target: &'a Target,
+    name: &'static str,
+    temporary: String,
+    device: Device,
+}
+
+impl Part<'_> {
+    /// Hashes what is there already, and goes to its end; gives its length.
+    ///
+    /// # Errors
+    /// [`Exit::Io`].
+    pub fn resume(&mut self, hash: &mut Sha256) -> Result<u64, Failure> {
+        hash_all(&mut self.device, hash, &mut |_| ()).map_err(|errno| self.failed("read", errno))
+    }
+
+    /// Drops what is there, to begin anew.
+    ///
+    /// # Errors
+    /// [`Exit::Io`].
+    pub fn restart(&mut self) -> Result<(), Failure> {
+        use embedded_io::Seek;
+
+        ftruncate(self.device.fd(), 0).map_err(|errno| self.failed("empty", errno))?;
+        self.device.rewind().map_err(|error| self.failed("empty", error.0))
+    }
+
+    /// Which version of the server's file this is a piece of, if that was remembered.
+    pub fn validator(&self) -> Option<String> {
+        let mut bytes = [0; 256];
+        let len = fgetxattr(self.device.fd(), VALIDATOR, &mut bytes[..]).ok()?;
+        Some(String::from(core::str::from_utf8(bytes.get(..len)?).ok()?))
+    }
+
+    /// Remembers the version. A filesystem that cannot only costs a download from the start.
+    pub fn set_validator(&self, validator: &str) {
+        fsetxattr(self.device.fd(), VALIDATOR, validator.as_bytes(), XattrFlags::empty()).unwrap_or_default();
+    }
+
+    /// Appends bytes. Not synced.
+    ///
+    /// # Errors
+    /// [`Exit::Io`].
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        use embedded_io::Write;
+
+        self.device.write_all(bytes).map_err(|error| self.failed("write", error.0))
+    }
+
+    /// Makes the whole part durable and gives it its final name, which [`Target::sync_names`] makes durable.
+    ///
+    /// # Errors
+    /// [`Exit::Io`].
+    pub fn finish(self) -> Result<(), Failure> {
+        fsync(self.device.fd()).map_err(|errno| self.failed("sync", errno))?;
+        self.target.rename(&self.temporary, self.name)
+    }
+
+    fn failed(&self, step: &str, errno: Errno) -> Failure {
+        self.target.failed(step, &self.temporary, errno)
+    }
+}
+
+/// Feeds the file's bytes into `hash`; gives their number.
+fn hash_all(device: &mut Device, hash: &mut Sha256, tell: &mut dyn FnMut(u64)) -> Result<u64, Errno> {
+    let mut chunk = std::vec![0; CHUNK];
+    let mut at: u64 = 0;
+    loop {
+        let len = read_at(device, at, &mut chunk).map_err(|error| error.0)?;
+        if len == 0 {
+            break;
+        }
+        hash.update(chunk.get(..len).unwrap_or_default());
+        at = at.saturating_add(len as u64);
+        tell(at);
+    }
+    Ok(at)
+}

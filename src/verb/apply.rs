@@ -1,0 +1,372 @@
+//! `apply`: an update from the server, or a folder, into the slot that does not run.
+//!
+//! Everything that can be refused is refused before the first byte changes. Then the target slot is recorded as
+//! `empty`, the files are written under temporary names, synced, read back from the medium and verified, and only then
+//! is the slot recorded as `staged`. A power cut anywhere leaves the running slot good and active; the next `apply`
+//! takes up the download where it broke off.
+
+use core::fmt;
+use std::format;
+use std::string::String;
+use std::time::{Duration, Instant};
+
+use embedded_io::Read;
+
+use crate::config::Config;
+use crate::console::Notes;
+use crate::digest::Sha256;
+use crate::failure::{Exit, Failure};
+use crate::fetch::{self, Client, Resume};
+use crate::host::Host;
+use crate::kubectl;
+use crate::location::Location;
+use crate::manifest::{Image, Manifest};
+use crate::mount::{self, Access, Kind};
+use crate::offer::Offer;
+use crate::progress::{Progress, Size, Style};
+use crate::retry::Retry;
+use crate::slot::{Slot, SlotState};
+use crate::state::{self, Journal, Phase};
+use crate::target::{CHUNK, Part, Target, part_name};
+
+use super::boot_state::change;
+use super::check;
+
+/// All tries of one file begin within this time.
+const TRIES_WITHIN: Duration = Duration::from_secs(15 * 60);
+
+/// The kernel and the initramfs: name in the slot, image in the manifest.
+pub type Files<'a> = [(&'static str, Image<'a>); 2];
+
+/// What `apply` came to: the slot holds this version, staged.
+pub struct Applied {
+    /// The slot.
+    pub slot: Slot,
+    /// The version.
+    pub version: String,
+    /// Whether it did so before.
+    pub already: bool,
+}
+
+/// Installs the update that `source` (else the configured server) offers.
+///
+/// # Errors
+/// [`Exit::Refused`] with the reason, nothing changed; [`Exit::Untrusted`]; [`Exit::Busy`]; [`Exit::Io`] if the
+/// download or the disk failed: the target slot is `empty` then, and what was downloaded is kept for the next try.
+pub fn run(
+    host: &Host<'_>,
+    notes: &Notes,
+    config: &Config<'_>,
+    source: Option<&str>,
+    style: Style,
+) -> Result<Applied, Failure> {
+    let mut journal = Journal::open(&host.state_path(), &|line| notes.say(line))?;
+    in_window(config, host.flags().force)?;
+    let slot = target_slot(host)?;
+    not_held_back(host)?;
+    let client = Client::new(config.ca.unwrap_or_default());
+    let offer = check::ask(&client, config, source, notes)?;
+    let manifest = offer.manifest()?;
+    let running = check::running_version(host);
+    check::gate(host, config, running)
+        .check(&manifest)
+        .map_err(|refusal| Failure::new(Exit::Refused, format_args!("apply: {refusal}")))?;
+    let target = open_target(host, slot)?;
+    let files = files_of(&manifest);
+    let version = format!("{}", manifest.version);
+    if is_staged_already(host, slot, &target, &manifest)? {
+        return Ok(Applied { slot, version, already: true });
+    }
+    let places = places(&offer, &manifest)?;
+    let sizes = sizes(&client, &files, &places)?;
+    has_room(&target, &files, &sizes)?;
+
+    journal.state.from_version = running.map(|running| format!("{running}")).unwrap_or_default();
+    journal.state.started_at = format!("{}", state::now());
+    journal.state.attempt_count = match journal.state.to_version == version {
+        true => journal.state.attempt_count.saturating_add(1),
+        false => 1,
+    };
+    journal.state.to_version = version.clone();
+    journal.state.health_check_failures = 0;
+    journal.state.last_error.clear();
+    journal.store(Phase::Downloading)?;
+    let install = Install { host, slot, target: &target, files, places, sizes, client: &client, style };
+    let installed = install.run(&version, offer.document());
+    if let Err(failure) = &installed {
+        journal.state.last_error = format!("{failure}");
+    }
+    journal.store(if installed.is_ok() { Phase::Staged } else { Phase::Failed })?;
+    installed.map(|()| Applied { slot, version, already: false })
+}
+
+/// The kernel and the initramfs that a manifest describes.
+pub fn files_of<'a>(manifest: &Manifest<'a>) -> Files<'a> {
+    [("vmlinuz", manifest.vmlinuz), ("kubesolo-os.gz", manifest.initramfs)]
+}
+
+/// All that is settled before the first byte changes.
+struct Install<'a> {
+    host: &'a Host<'a>,
+    slot: Slot,
+    target: &'a Target,
+    files: Files<'a>,
+    places: [Location; 2],
+    sizes: [u64; 2],
+    client: &'a Client<'a>,
+    style: Style,
+}
+
+impl Install<'_> {
+    fn run(&self, version: &str, document: &[u8]) -> Result<(), Failure> {
+        // From here on nobody may boot the slot; from `stage` on, all of it is on the medium and verified.
+        change(self.host, &|state, _| Ok(state.invalidate(self.slot)))?;
+        self.target.remove_parts(&self.files.map(|(name, image)| part_name(name, &image.sha256)))?;
+        for (((name, image), place), size) in self.files.iter().zip(&self.places).zip(self.sizes) {
+            self.download(name, image, place, size)?;
+        }
+        self.target.write_text("version", format!("{version}\n").as_bytes())?;
+        self.target.write_text("slot.json", document)?;
+        self.target.sync_names()?;
+        verify(self.target, &self.files, self.style)?;
+        change(self.host, &|state, _| Ok(state.stage(self.slot)))?;
+        Ok(())
+    }
+
+    /// Brings one file into the slot, whole and under its name. What a failure leaves is kept for the next try, unless
+    /// it is known to be wrong.
+    fn download(&self, name: &'static str, image: &Image<'_>, place: &Location, size: u64) -> Result<(), Failure> {
+        let mut part = self.target.part(name, &image.sha256)?;
+        let mut hash = Sha256::new();
+        let mut done = part.resume(&mut hash)?;
+        let mut progress = Progress::begin(self.style, name, done, size);
+        let began = Instant::now();
+        let mut retry = Retry::new(TRIES_WITHIN, std::process::id());
+        while done < size {
+            let before = done;
+            let Err(error) = self.transfer(&mut part, &mut hash, &mut done, size, place, &mut progress) else { break };
+            let pause = match error {
+                Broken::Disk(failure) => return Err(failure),
+                Broken::Fetch(error) if !error.transient => return Err(error.into()),
+                Broken::Fetch(error) => match retry.after_failure(began.elapsed(), done > before) {
+                    None => return Err(error.into()),
+                    Some(pause) => {
+                        progress.note(format_args!("{error}; trying again in {} s", pause.as_secs().max(1)));
+                        pause
+                    }
+                },
+            };
+            std::thread::sleep(pause);
+        }
+        progress.end();
+        let got = hash.finish();
+        if done != size || got != image.sha256 {
+            part.restart()?;
+            return Err(Failure::new(
+                Exit::Io,
+                format_args!(
+                    "fetch {place}: {done} bytes with SHA-256 {got}, but {size} with {} were promised; the server's \
+                     files do not fit its latest.json",
+                    image.sha256
+                ),
+            ));
+        }
+        part.finish()
+    }
+
+    /// One connection's worth of the file.
+    fn transfer(
+        &self,
+        part: &mut Part<'_>,
+        hash: &mut Sha256,
+        done: &mut u64,
+        size: u64,
+        place: &Location,
+        progress: &mut Progress<'_>,
+    ) -> Result<(), Broken> {
+        let validator = part.validator();
+        let resume = validator.as_deref().map(|validator| Resume { offset: *done, validator });
+        let mut body = self.client.open(place, resume)?;
+        if body.offset() != *done {
+            part.restart()?;
+            (*hash, *done) = (Sha256::new(), 0);
+        }
+        if let Some(validator) = body.validator() {
+            part.set_validator(validator);
+        }
+        let mut chunk = std::vec![0; CHUNK];
+        loop {
+            let count = body.read(&mut chunk)?;
+            let bytes = chunk.get(..count).unwrap_or_default();
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            *done = done.saturating_add(count as u64);
+            if *done > size {
+                part.restart()?;
+                return Err(Broken::Disk(Failure::new(
+                    Exit::Io,
+                    format_args!("fetch {place}: longer than the {size} bytes promised; nothing of it is used"),
+                )));
+            }
+            part.append(bytes)?;
+            hash.update(bytes);
+            progress.at(*done);
+        }
+    }
+}
+
+/// Why a transfer ended early.
+enum Broken {
+    /// The network or the server: trying again may help.
+    Fetch(fetch::Error),
+    /// This box, or the file itself: it will not.
+    Disk(Failure),
+}
+
+impl From<fetch::Error> for Broken {
+    fn from(error: fetch::Error) -> Self {
+        Broken::Fetch(error)
+    }
+}
+
+impl From<Failure> for Broken {
+    fn from(failure: Failure) -> Self {
+        Broken::Disk(failure)
+    }
+}
+
+/// Compares the files on the medium with the manifest.
+///
+/// # Errors
+/// [`Exit::Io`].
+pub fn verify(target: &Target, files: &Files<'_>, style: Style) -> Result<(), Failure> {
+    for (name, image) in files {
+        let what = format!("verify {name}");
+        let mut progress = Progress::begin(style, &what, 0, image.size.unwrap_or_default());
+        let (hash, len) = target.hash(name, &mut |done| progress.at(done))?;
+        progress.end();
+        if hash != image.sha256 {
+            return Err(Failure::new(
+                Exit::Io,
+                format_args!(
+                    "verify {name}: the disk gives back {len} bytes with SHA-256 {hash}, not {}; it may be failing",
+                    image.sha256
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn in_window(config: &Config<'_>, force: bool) -> Result<(), Failure> {
+    match config.maintenance_window {
+        Some(window) if !force && !window.holds(state::now()) => Err(Failure::new(
+            Exit::Refused,
+            format_args!("apply: it is {}, outside the maintenance window {window}; wait, or --force", state::now()),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The slot to write: not the one that runs, which must be the active one, and good: something to go back to.
+fn target_slot(host: &Host<'_>) -> Result<Slot, Failure> {
+    let refused = |reason: fmt::Arguments<'_>| Failure::new(Exit::Refused, format_args!("apply: {reason}"));
+    let state = super::slot::show(host)?;
+    let Some(booted) = host.booted_if_known()? else {
+        return Err(refused(format_args!(
+            "the kernel command line does not say which slot runs (ksolo.slot=); boot through this box's GRUB"
+        )));
+    };
+    if state.active != booted {
+        return Err(refused(format_args!(
+            "slot {booted} runs, but slot {} boots next; reboot first, or kubesolo-boot rollback",
+            state.active
+        )));
+    }
+    match state.slot(booted) {
+        SlotState::Good => Ok(!booted),
+        standing => Err(refused(format_args!(
+            "the running slot {booted} is {standing}, not good: there would be nothing to go back to; wait for its \
+             health check, or kubesolo-boot commit"
+        ))),
+    }
+}
+
+fn not_held_back(host: &Host<'_>) -> Result<(), Failure> {
+    if host.flags().force || kubectl::updates_blocked(kubectl::KUBECONFIG) != Some(true) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Refused,
+        format_args!("apply: the node is labelled updates.kubesolo.io/block=true; remove the label, or --force"),
+    ))
+}
+
+/// Mounts the slot for writing.
+///
+/// # Errors
+/// Those of finding and mounting it.
+pub fn open_target(host: &Host<'_>, slot: Slot) -> Result<Target, Failure> {
+    let root = match host.flags().target {
+        Some(folder) => crate::disk::open_folder(rustix::fs::CWD, folder).map_err(|errno| {
+            Failure::new(Exit::Io, format_args!("open {folder}: {}", crate::failure::Reason(errno)))
+        })?,
+        None => mount::detached(&host.disk()?.partition(slot.partition())?, Kind::Ext4, Access::Write)?,
+    };
+    Ok(Target::new(root, slot.partition()))
+}
+
+/// Where the two files are, as the manifest's own place has it.
+fn places(offer: &Offer, manifest: &Manifest<'_>) -> Result<[Location; 2], Failure> {
+    let failed = |error: &dyn fmt::Display| Failure::new(Exit::Io, format_args!("read {}: {error}", offer.at));
+    let (vmlinuz, initramfs) = manifest.urls().map_err(|error| failed(&error))?;
+    let join =
+        |text: crate::json::Text<'_>| offer.at.join(&text.chars().collect::<String>()).map_err(|error| failed(&error));
+    Ok([join(vmlinuz)?, join(initramfs)?])
+}
+
+/// Whether the slot was staged with exactly these files before.
+fn is_staged_already(host: &Host<'_>, slot: Slot, target: &Target, manifest: &Manifest<'_>) -> Result<bool, Failure> {
+    if super::slot::show(host)?.slot(slot) != SlotState::Staged {
+        return Ok(false);
+    }
+    let Some(document) = target.read_text("slot.json") else { return Ok(false) };
+    Ok(Manifest::parse(&document).is_ok_and(|staged| {
+        staged.vmlinuz.sha256 == manifest.vmlinuz.sha256 && staged.initramfs.sha256 == manifest.initramfs.sha256
+    }))
+}
+
+/// The files' sizes in bytes, as the manifest has them, or else the server.
+fn sizes(client: &Client<'_>, files: &Files<'_>, places: &[Location; 2]) -> Result<[u64; 2], Failure> {
+    let mut sizes = [0; 2];
+    for ((size, (_, image)), place) in sizes.iter_mut().zip(files).zip(places) {
+        let told = match image.size {
+            Some(told) => Some(told),
+            None => client.open(place, None)?.total(),
+        };
+        *size = told.ok_or_else(|| {
+            Failure::new(
+                Exit::Refused,
+                format_args!("apply: neither latest.json nor the server says how long {place} is (Content-Length)"),
+            )
+        })?;
+    }
+    Ok(sizes)
+}
+
+/// Both files, and a tenth more for what a filesystem needs. What has been downloaded already needs no room.
+fn has_room(target: &Target, files: &Files<'_>, sizes: &[u64; 2]) -> Result<(), Failure> {
+    let mut wanted: u64 = 0;
+    for ((name, image), size) in files.iter().zip(sizes) {
+        wanted = wanted.saturating_add(size.saturating_sub(target.part_len(name, &image.sha256)));
+    }
+    let (needed, free) = (wanted.saturating_add(wanted / 10), target.free()?);
+    if free >= needed {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Refused,
+        format_args!("apply: the target slot has {} free, {} are needed", Size(free), Size(needed)),
+    ))
+}

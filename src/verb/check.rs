@@ -1,0 +1,131 @@
+//! `check`: is there an update for this box? Changes nothing.
+
+use core::fmt::{self, Write};
+
+use crate::config::Config;
+use crate::console::{Notes, Output};
+use crate::failure::{Exit, Failure};
+use crate::fetch::Client;
+use crate::host::Host;
+use crate::json::Quoted;
+use crate::location::Location;
+use crate::manifest::{ARCHITECTURE, Gate, Manifest, Refusal};
+use crate::offer::Offer;
+use crate::version::Version;
+
+use super::status::read_version;
+
+/// Asks the server, or the place given, and prints the answer.
+///
+/// # Errors
+/// [`Exit::Io`], [`Exit::Untrusted`]; an update that is refused is no error here, but an exit code.
+pub fn run(
+    host: &Host<'_>,
+    notes: &Notes,
+    config: &Config<'_>,
+    source: Option<&str>,
+    json: bool,
+    out: &mut Output<'_>,
+) -> Result<Exit, Failure> {
+    let offer = ask(&Client::new(config.ca.unwrap_or_default()), config, source, notes)?;
+    let manifest = offer.manifest()?;
+    let running = running_version(host);
+    let (exit, word, reason) = match gate(host, config, running).check(&manifest) {
+        Ok(()) => (Exit::Done, "available", None),
+        Err(refusal @ Refusal::UpToDate(_)) => (Exit::No, "up_to_date", Some(refusal)),
+        Err(refusal) => (Exit::Refused, "refused", Some(refusal)),
+    };
+    let printed = if json {
+        print_json(out, word, &offer, &manifest, running, reason.as_ref())
+    } else {
+        print(out, &manifest, running, reason.as_ref())
+    };
+    // An output keeps its own error until it is finished.
+    printed.unwrap_or_default();
+    Ok(exit)
+}
+
+/// Fetches the offer and says loudly if nobody vouches for it.
+///
+/// # Errors
+/// [`Exit::Usage`] if no server is configured; those of [`Offer::fetch`].
+pub fn ask(client: &Client<'_>, config: &Config<'_>, source: Option<&str>, notes: &Notes) -> Result<Offer, Failure> {
+    let text = source.or(config.server).ok_or_else(|| {
+        Failure::new(
+            Exit::Usage,
+            format_args!("no update server: give a URL or path, --server, or server= in update.conf"),
+        )
+    })?;
+    let at = Location::manifest_of(text)
+        .map_err(|error| Failure::new(Exit::Usage, format_args!("update server {text}: {error}")))?;
+    let offer = Offer::fetch(client, at, config.pubkey)?;
+    if !offer.signed {
+        notes.say(format_args!(
+            "WARNING: no public key is configured (pubkey=): anybody who can change {} decides what this box runs",
+            offer.at
+        ));
+    }
+    Ok(offer)
+}
+
+/// The gates of this box.
+pub fn gate<'a>(host: &Host<'a>, config: &Config<'a>, running: Option<Version>) -> Gate<'a> {
+    Gate { channel: config.channel, architecture: ARCHITECTURE, running, allow_downgrade: host.flags().allow_downgrade }
+}
+
+/// The version of the slot that runs.
+pub fn running_version(host: &Host<'_>) -> Option<Version> {
+    let booted = host.booted_if_known().ok()??;
+    read_version(host, booted).and_then(|text| Version::parse(&text).ok())
+}
+
+fn print(
+    out: &mut Output<'_>,
+    manifest: &Manifest<'_>,
+    running: Option<Version>,
+    reason: Option<&Refusal<'_>>,
+) -> fmt::Result {
+    match reason {
+        None => write!(out, "Version {} is available", manifest.version)?,
+        Some(refusal @ Refusal::UpToDate(_)) => return writeln!(out, "{refusal}"),
+        Some(refusal) => return writeln!(out, "Version {} is not for this box: {refusal}", manifest.version),
+    }
+    match running {
+        Some(running) => writeln!(out, "; version {running} runs.")?,
+        None => writeln!(out, ".")?,
+    }
+    if let Some(date) = manifest.release_date {
+        writeln!(out, "Released {date}")?;
+    }
+    if let Some(notes) = manifest.release_notes {
+        writeln!(out, "\n{notes}\n")?;
+    }
+    writeln!(out, "To install it: kubesolo-boot apply, then kubesolo-boot activate --reboot")
+}
+
+fn print_json(
+    out: &mut Output<'_>,
+    word: &str,
+    offer: &Offer,
+    manifest: &Manifest<'_>,
+    running: Option<Version>,
+    reason: Option<&Refusal<'_>>,
+) -> fmt::Result {
+    write!(out, "{{\"result\":\"{word}\",\"version\":\"{}\",\"running\":", manifest.version)?;
+    match running {
+        Some(running) => write!(out, "\"{running}\"")?,
+        None => write!(out, "null")?,
+    }
+    write!(out, ",\"signed\":{},\"reason\":", offer.signed)?;
+    match reason {
+        Some(refusal) => write!(out, "{}", Quoted::text(&std::format!("{refusal}")))?,
+        None => write!(out, "null")?,
+    }
+    for (name, text) in [("release_date", manifest.release_date), ("release_notes", manifest.release_notes)] {
+        match text {
+            Some(text) => write!(out, ",\"{name}\":\"{}\"", text.raw())?,
+            None => write!(out, ",\"{name}\":null")?,
+        }
+    }
+    writeln!(out, "}}")
+}

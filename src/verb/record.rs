@@ -1,0 +1,81 @@
+//! What became of an update, written into `state.json` and shown by `status`.
+
+use core::fmt::{self, Write};
+use std::format;
+use std::string::String;
+
+use crate::console::Notes;
+use crate::host::Host;
+use crate::slot::Slot;
+use crate::state::{Journal, Phase, State, peek};
+
+/// The running slot was committed.
+pub fn committed(host: &Host<'_>, notes: &Notes) {
+    ended(host, notes, Phase::Success, "");
+}
+
+/// A person went back to the other slot.
+pub fn rolled_back(host: &Host<'_>, notes: &Notes) {
+    ended(host, notes, Phase::RolledBack, "rolled back by hand");
+}
+
+/// Records how an update ended, if one was on trial. What boots next is settled by then, so that a data partition that
+/// cannot be written, as in the emergency shell, is worth no more than a note.
+fn ended(host: &Host<'_>, notes: &Notes, phase: Phase, last_error: &str) {
+    let stored = Journal::open(&host.state_path(), &|line| notes.say(line)).and_then(|mut journal| {
+        if !matches!(journal.state.phase, Phase::Activated | Phase::Verifying) {
+            return Ok(());
+        }
+        journal.state.last_error = last_error.into();
+        if phase == Phase::Success {
+            journal.state.attempt_count = 0;
+            journal.state.health_check_failures = 0;
+        }
+        journal.store(phase)
+    });
+    if let Err(failure) = stored {
+        notes.say(format_args!("warning: not recorded in state.json: {failure}"));
+    }
+}
+
+/// GRUB gave that slot up. Gives whether that is recorded now, so that the env block need not say it any longer.
+pub fn given_up(host: &Host<'_>, notes: &Notes, slot: Slot) -> bool {
+    let recorded = Journal::open(&host.state_path(), &|line| notes.say(line)).and_then(|mut journal| {
+        let version = if journal.state.to_version.is_empty() { "unknown" } else { &journal.state.to_version };
+        journal.state.last_error = format!(
+            "slot {slot} (version {version}) was given up by GRUB: no boot of it was committed, or it did not load"
+        );
+        journal.store(Phase::RolledBack)
+    });
+    if let Err(failure) = &recorded {
+        notes.say(format_args!("init: the rollback is not recorded: {failure}"));
+    }
+    recorded.is_ok()
+}
+
+/// The lines of `status` about the last update.
+pub fn print(host: &Host<'_>, out: &mut impl Write) -> fmt::Result {
+    let Some(State { phase, from_version, to_version, updated_at, attempt_count, last_error, .. }) =
+        peek(&host.state_path())
+    else {
+        return Ok(());
+    };
+    let known = |text: String| if text.is_empty() { "?".into() } else { text };
+    write!(out, "Update      {phase}: {} to {}, {}", known(from_version), known(to_version), known(updated_at))?;
+    if attempt_count > 1 {
+        write!(out, ", attempt {attempt_count}")?;
+    }
+    writeln!(out)?;
+    if !last_error.is_empty() {
+        writeln!(out, "Last error  {last_error}")?;
+    }
+    Ok(())
+}
+
+/// The member `update` of `status --json`: `state.json` as it is, or `null`.
+pub fn print_json(host: &Host<'_>, out: &mut impl Write) -> fmt::Result {
+    match peek(&host.state_path()) {
+        Some(state) => write!(out, ",\"update\":{state}"),
+        None => write!(out, ",\"update\":null"),
+    }
+}

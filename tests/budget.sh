@@ -1,0 +1,135 @@
+#!/bin/bash
+# Is the program as small and as quick as issue 2 asks? Next to grub-editenv, measured in the same run.
+set -u
+export LC_ALL=C.UTF-8 PATH="$PATH:/usr/sbin:/sbin"
+
+case ${1:-} in
+    '') ;;
+    -h | --help)
+        echo 'usage: tests/budget.sh'
+        echo 'Measures dist/kubesolo-boot on files in a temporary folder. BINARY=FILE: measure this one.'
+        echo 'Needs readelf, strace and valgrind; for the ratios grub-editenv.'
+        exit ;;
+    *) echo "tests/budget.sh: unknown argument '$1', see tests/budget.sh --help" >&2; exit 2 ;;
+esac
+
+cd "$(dirname "$0")/.." || exit 1
+binary=$(realpath "${BINARY:-dist/kubesolo-boot}")
+test -x "$binary" || { echo "tests/budget.sh: $binary: not there; make dist/kubesolo-boot" >&2; exit 1; }
+for tool in readelf strace valgrind; do
+    command -v "$tool" >/dev/null || { echo "tests/budget.sh: $tool is not installed" >&2; exit 1; }
+done
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+failures=0
+
+# judge NAME VALUE LIMIT [REMARK]: at most LIMIT.
+judge() {
+    local word='ok     '
+    if [ -z "$2" ] || [ "$2" -gt "$3" ]; then word='FAILED '; failures=$((failures + 1)); fi
+    printf '%s %-44s %9s  (at most %s)%s\n' "$word" "$1" "${2:-none}" "$3" "${4:+  $4}"
+}
+# check NAME COMMAND...
+check() {
+    local name=$1
+    shift
+    if "$@"; then echo "ok      $name"; else echo "FAILED  $name"; failures=$((failures + 1)); fi
+}
+# ratio OTHERS OURS
+ratio() { awk -v others="$1" -v ours="$2" 'BEGIN { printf "grub-editenv: %d, %.1f times as many", others, others / ours }'; }
+
+# One process each: calls it makes, and instructions of its own; children count.
+calls() { strace -f -c -o calls "$@" >/dev/null 2>&1; awk '/ total$/ { print $4 }' calls; }
+instructions() {
+    rm -f callgrind.*
+    valgrind -q --tool=callgrind --callgrind-out-file=callgrind.%p "$@" >/dev/null 2>&1
+    cat callgrind.* | awk '/^totals:/ { sum += $2 } END { print sum }'
+}
+# Most memory that any one process of the command held, in KiB. wait4 would say what the process held before exec, too;
+# so each process is held for a moment where it exits, and asked.
+peak() {
+    strace -f -qq -o /dev/zero -e trace=exit_group -e inject=exit_group:delay_enter=2000000 "$@" >/dev/null 2>&1 &
+    local tracer=$! most=0 process now
+    while kill -0 "$tracer" 2>/dev/null; do
+        for process in /proc/[0-9]*; do
+            [ "$(readlink "$process/exe")" = "$binary" ] || continue
+            now=$(awk '/^VmHWM:/ { print $2 }' "$process/status" 2>/dev/null)
+            if [ "${now:-0}" -gt "$most" ]; then most=$now; fi
+        done
+    done
+    wait "$tracer"
+    # Not caught in time is not measured, and that must not pass.
+    [ "$most" = 0 ] || echo "$most"
+}
+
+# prepare: a machine made of files, slot A booted and counted by GRUB.
+prepare() {
+    rm -rf grubenv grubenv.bak data cmdline conf
+    mkdir -p data
+    echo 'BOOT_IMAGE=/vmlinuz console=ttyS0 ksolo.slot=A ksolo.state=good ksolo.counter=2 ksolo.via=auto' >cmdline
+    echo '# mark=init' >conf
+    "$binary" env create --grubenv grubenv
+    "$binary" env set active_slot=A boot_counter=2 boot_success=0 slot_A=good slot_B=staged --grubenv grubenv
+    case ${1:-two} in one) rm grubenv.bak ;; esac
+}
+env_set() { "$@" "$binary" env set slot_B=good --grubenv grubenv; }
+init() { "$@" "$binary" init --grubenv grubenv --cmdline cmdline --data data --conf conf; }
+
+echo "The file: $binary"
+judge 'size in bytes' "$(stat -c %s "$binary")" 131072
+check 'no interpreter, no dynamic section: static' \
+    awk '/INTERP|DYNAMIC/ { found = 1 } END { exit found }' <(readelf -lW "$binary")
+check 'stripped' awk '/ \.(symtab|debug)/ { found = 1 } END { exit found }' <(readelf -SW "$binary")
+
+echo
+echo 'env set of one variable'
+others_calls= others_instructions=
+if command -v grub-editenv >/dev/null; then
+    prepare one
+    cp grubenv others
+    others_calls=$(calls grub-editenv others set slot_B=good)
+    others_instructions=$(instructions grub-editenv others set slot_B=staged)
+else
+    echo 'skipped: the ratios; grub-editenv is not installed'
+fi
+for copies in one two; do
+    prepare "$copies"
+    count=$(env_set calls)
+    judge "system calls, $copies cop$([ "$copies" = one ] && echo y || echo ies)" "$count" 30 \
+        "${others_calls:+$(ratio "$others_calls" "$count")}"
+    prepare "$copies"
+    count=$(env_set instructions)
+    # A second copy is what grub-editenv does not have; the limit is for what both do.
+    if [ "$copies" = one ]; then
+        judge 'user instructions, one copy' "$count" 25000 "${others_instructions:+$(ratio "$others_instructions" "$count")}"
+    else
+        printf '        %-44s %9s\n' 'user instructions, two copies' "$count"
+    fi
+done
+
+prepare
+env_set strace -f -qq -o trace -e trace=openat,open,pwrite64,write,ftruncate,truncate,rename,renameat,renameat2,fsync,fdatasync,unlink,unlinkat
+order() { awk '
+    /O_TRUNC|truncate|rename|unlink/ { print "not in place: " $0; bad = 1 }
+    /pwrite64/ { if ($0 !~ /, 512, 0\) = 512$/ || dirty) { print "not one sector: " $0; bad = 1 } dirty = 1; writes++ }
+    /fdatasync|fsync/ { dirty = 0 }
+    END { exit bad || dirty || writes != 2 }' trace; }
+check 'one sector of each copy, in place, synced before the next' order
+cp grubenv before
+"$binary" env set boot_counter=1 --grubenv grubenv
+check 'not a byte behind the first 512 changes' cmp -s -i 512 grubenv before
+
+echo
+echo 'init on prepared files'
+prepare
+judge 'user instructions, with a boot to mark' "$(init instructions)" 125000
+judge 'user instructions, with nothing to write' "$(init instructions)" 125000
+prepare
+printf '        %-44s %9s\n' 'system calls' "$(init calls)"
+prepare
+judge 'peak RSS in KiB' "$(init peak)" 512
+
+echo
+if [ "$failures" -gt 0 ]; then echo "$failures failed"; exit 1; fi
+echo 'all within budget'

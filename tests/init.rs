@@ -1,0 +1,360 @@
+//! The boot stage on files: the word for `/init`, the mark, and the repair of the env block.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a test that panics has failed"
+)]
+
+mod scene;
+
+use std::fs;
+use std::path::Path;
+
+use kubesolo_boot::boot::BootState;
+use kubesolo_boot::envblk::EnvBlock;
+use kubesolo_boot::slot::Slot::{A, B};
+use kubesolo_boot::slot::SlotState::{Bad, Empty, Good, Staged, Trial};
+use scene::machine::{Machine, block_of, block_with, damages, state};
+use scene::{BINARY, Ran, run};
+
+const GO_ON: i32 = 0;
+const DEGRADED: i32 = 10;
+const REBOOT: i32 = 20;
+const EMERGENCY: i32 = 30;
+
+/// Runs `init`, which must end so and say so.
+fn init(machine: &Machine, exit: i32, said: &str) -> Ran {
+    let ran = machine.run("init");
+    assert_eq!(ran.exit, exit, "{}", ran.stderr);
+    assert!(ran.stderr.contains(said), "{} does not say {said}", ran.stderr);
+    assert!(ran.stderr.lines().all(|line| line.starts_with("kubesolo-boot: init: ")), "{}", ran.stderr);
+    assert!(ran.stdout.is_empty());
+    ran
+}
+
+fn counted(a: kubesolo_boot::slot::SlotState, b: kubesolo_boot::slot::SlotState) -> BootState {
+    state(A, 2, false, a, b)
+}
+
+#[test]
+fn a_boot_of_a_good_slot_is_marked() {
+    for other in [Empty, Staged, Trial, Good, Bad] {
+        let machine = Machine::with_state(counted(Good, other));
+        init(&machine, GO_ON, "init: go on (slot A, good)");
+        assert_eq!(machine.state(), state(A, 3, true, Good, other));
+        let before = fs::metadata(machine.folder.path("esp/grubenv")).unwrap().modified().unwrap();
+        init(&machine, GO_ON, "go on");
+        assert_eq!(
+            fs::metadata(machine.folder.path("esp/grubenv")).unwrap().modified().unwrap(),
+            before,
+            "nothing to write"
+        );
+    }
+    assert_eq!(fs::read_dir(Machine::with_state(counted(Good, Empty)).folder.path("data")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_trial_is_left_to_healthcheck_unless_init_decides() {
+    let trial = state(B, 2, false, Good, Trial);
+    for conf in ["", "mark=healthcheck\n", "# mark=init\n", "mark=perhaps\n", "marks=init\n"] {
+        let machine = Machine::with_state(trial).booted(B);
+        machine.folder.write("conf", conf);
+        init(&machine, GO_ON, "init: go on (slot B, trial)");
+        assert_eq!(machine.state(), trial, "{conf:?}");
+    }
+    for conf in ["mark=init", "server=http://x/\r\n\r\n mark = init \r\n"] {
+        let machine = Machine::with_state(trial).booted(B);
+        machine.folder.write("conf", conf);
+        init(&machine, GO_ON, "init: go on (slot B, good)");
+        assert_eq!(machine.state(), state(B, 3, true, Good, Good), "{conf:?}");
+    }
+}
+
+#[test]
+fn a_line_of_the_configuration_that_is_not_taken_is_named_and_stops_nothing() {
+    let machine = Machine::with_state(counted(Good, Empty));
+    for (conf, want) in [
+        (&b"mark=perhaps\n"[..], "conf:1: mark cannot be 'perhaps'"),
+        (b"\n\nmark\n", "conf:3: 'mark' is not key=value"),
+        (b"color=red\n", "conf:1: unknown key color"),
+        (b"mark=init\xff\n", "not text"),
+    ] {
+        machine.folder.write("conf", conf);
+        init(&machine, GO_ON, want);
+    }
+    machine.folder.write("conf", vec![b'#'; 100_000]);
+    init(&machine, GO_ON, "go on");
+    fs::remove_file(machine.folder.path("conf")).unwrap();
+    init(&machine, GO_ON, "go on");
+    fs::create_dir(machine.folder.path("conf")).unwrap();
+    init(&machine, GO_ON, "conf: Is a directory");
+}
+
+#[test]
+fn a_slot_that_is_not_fit_is_never_marked() {
+    for unfit in [Empty, Staged, Bad] {
+        for conf in ["", "mark=init"] {
+            let now = counted(unfit, Good);
+            let machine = Machine::with_state(now);
+            machine.folder.write("conf", conf);
+            machine.run("init");
+            assert_eq!(machine.state(), now, "{unfit}");
+        }
+    }
+}
+
+#[test]
+fn a_boot_chosen_by_hand_marks_nothing() {
+    for conf in ["", "mark=init"] {
+        for now in [state(B, 2, false, Good, Trial), state(B, 0, false, Good, Good), state(B, 3, true, Bad, Good)] {
+            let machine = Machine::with_state(now);
+            machine.cmdline("ksolo.slot=A ksolo.via=menu");
+            machine.folder.write("conf", conf);
+            init(&machine, GO_ON, "init: slot A runs, slot B is active: this boot marks nothing");
+            assert_eq!(machine.state(), now);
+        }
+    }
+}
+
+#[test]
+fn without_data_a_trial_is_given_up_and_a_good_slot_goes_on() {
+    let without_data = |now: BootState, booted| {
+        let machine = Machine::with_state(now).booted(booted);
+        fs::remove_dir(machine.folder.path("data")).unwrap();
+        machine.folder.write("conf", "mark=init");
+        machine
+    };
+    let trial = state(B, 2, false, Good, Trial);
+    let machine = without_data(trial, B);
+    init(&machine, REBOOT, "init: reboot: probe: open folder of ");
+    assert_eq!(machine.state(), trial, "GRUB counts, not init");
+
+    // Where there is nothing good to go back to, a box that runs is better than one that reboots.
+    for other in [Empty, Staged, Trial, Bad] {
+        let trial = state(B, 2, false, other, Trial);
+        let machine = without_data(trial, B);
+        init(&machine, DEGRADED, "init: go on, degraded: probe: ");
+        assert_eq!(machine.state(), trial);
+    }
+    let machine = without_data(counted(Good, Good), A);
+    init(&machine, DEGRADED, "init: go on, degraded: probe: ");
+    assert_eq!(machine.state(), counted(Good, Good), "not marked");
+    // A trial that does not run is none to give up.
+    let machine = without_data(trial, A);
+    init(&machine, DEGRADED, "init: go on, degraded: probe: ");
+
+    // A file in the folder's place.
+    let machine = without_data(trial, B);
+    machine.folder.write("data", "");
+    init(&machine, REBOOT, "Not a directory");
+}
+
+#[test]
+fn the_emergency_shell_is_given_whatever_is_broken() {
+    for machine in [
+        Machine::with_state(state(B, 2, false, Good, Trial)),
+        Machine::with_copies(None, None),
+        Machine::with_copies(Some(&[0; 1024]), Some(b"")),
+    ] {
+        machine.cmdline("ksolo.slot=C ksolo.mode=emergency");
+        let before = machine.copies();
+        init(&machine, EMERGENCY, "init: emergency shell asked for");
+        assert_eq!(machine.copies(), before);
+    }
+}
+
+#[test]
+fn a_damaged_copy_is_repaired_from_the_other() {
+    let now = BootState { rollback_from: Some(B), ..counted(Good, Bad) };
+    let block = block_of(now);
+    for (name, _, damaged) in damages(&block) {
+        for (hurt, copies) in [
+            ("grubenv", (damaged.as_deref(), Some(block.bytes()))),
+            ("grubenv.bak", (Some(block.bytes()), damaged.as_deref())),
+        ] {
+            let machine = Machine::with_copies(copies.0, copies.1);
+            let ran = init(&machine, GO_ON, &format!("init: {hurt}: "));
+            assert!(ran.stderr.contains("GRUB gave slot B up and went back to slot A"), "{name}: {}", ran.stderr);
+            let repaired = machine.state();
+            assert_eq!((repaired.active, repaired.a, repaired.b), (A, Good, Bad), "{name}: {}", ran.stderr);
+            assert_eq!((repaired.counter, repaired.success), (3, true), "{name}: it is marked as well");
+        }
+    }
+}
+
+#[test]
+fn two_damaged_copies_are_repaired_from_what_is_left() {
+    let now = counted(Good, Staged);
+    let block = block_of(now);
+    let damages = damages(&block);
+    for (row, (name, readable, first)) in damages.iter().enumerate() {
+        for (column, (other, other_readable, second)) in damages.iter().enumerate() {
+            // Every damage twice over, and some thirty pairs of two.
+            if row != column && (row + 3 * column) % 8 != 0 {
+                continue;
+            }
+            let machine = Machine::with_copies(first.as_deref(), second.as_deref());
+            let ran = machine.run("init");
+            assert_eq!(ran.exit, GO_ON, "{name}, {other}: {}", ran.stderr);
+            let repaired = machine.state();
+            if *readable || *other_readable {
+                assert_eq!(repaired, state(A, 3, true, Good, Staged), "{name}, {other}: {}", ran.stderr);
+            } else {
+                // Nothing is known of either slot: the one that runs is on trial, and there is nothing to fall back to.
+                assert_eq!((repaired.active, repaired.counter), (A, 3), "{name}, {other}: {}", ran.stderr);
+                assert_ne!(repaired.a, Good, "{name}, {other}");
+                assert_ne!(repaired.b, Good, "{name}, {other}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_lost_block_makes_the_running_slot_a_trial() {
+    for booted in [A, B] {
+        let machine = Machine::with_copies(None, Some(b"")).booted(booted);
+        init(
+            &machine,
+            GO_ON,
+            &format!("both copies of the env block are lost; slot {booted} is on trial until a commit"),
+        );
+        let want = BootState::lost(booted, |_| false);
+        assert_eq!(machine.state(), want);
+        assert_eq!(machine.run("commit").exit, 0);
+        assert_eq!(machine.state().slot(booted), Good);
+    }
+    let machine = Machine::with_copies(None, None);
+    machine.folder.write("conf", "mark=init");
+    init(&machine, GO_ON, "init: go on (slot A, good)");
+    assert_eq!(machine.state(), state(A, 3, true, Good, Empty));
+}
+
+/// What `env create` leaves: whole copies that say nothing. No slot is good for that.
+#[test]
+fn a_blank_block_vouches_for_no_slot() {
+    let machine = Machine::with_block(&EnvBlock::blank()).booted(B);
+    init(&machine, GO_ON, "init: go on (slot B, trial)");
+    assert_eq!(machine.state(), state(B, 3, false, Empty, Trial));
+    assert_eq!(machine.run("commit").exit, 0);
+    assert_eq!(machine.state(), state(B, 3, true, Empty, Good));
+}
+
+#[test]
+fn variables_of_others_survive_a_repair() {
+    let mut block = block_with(&[("saved_entry", "a\\b\nc")]);
+    counted(Good, Empty).write_to(&mut block).unwrap();
+    for (name, readable, damaged) in damages(&block) {
+        if readable {
+            let machine = Machine::with_copies(damaged.as_deref(), None);
+            init(&machine, GO_ON, "go on");
+            let repaired = EnvBlock::parse(machine.copies()[0].clone().unwrap()).unwrap();
+            assert!(repaired.get("saved_entry").unwrap().is("a\\b\nc"), "{name}");
+        }
+    }
+}
+
+#[test]
+fn grub_counted_in_the_first_copy_and_the_second_follows() {
+    let old = block_of(state(B, 3, false, Good, Trial));
+    let counted = block_of(state(B, 2, false, Good, Trial));
+    let machine = Machine::with_copies(Some(counted.bytes()), Some(old.bytes())).booted(B);
+    init(&machine, GO_ON, "init: go on (slot B, trial)");
+    assert_eq!(machine.state(), state(B, 2, false, Good, Trial));
+
+    // Also when the data partition is gone.
+    let machine = Machine::with_copies(Some(counted.bytes()), Some(old.bytes())).booted(B);
+    fs::remove_dir(machine.folder.path("data")).unwrap();
+    init(&machine, REBOOT, "reboot");
+    assert_eq!(machine.state(), state(B, 2, false, Good, Trial));
+}
+
+/// An existing box: three variables. Which slots are populated is asked of the disk; here there is none to ask.
+#[test]
+fn the_block_of_an_older_system_gets_the_missing_variables() {
+    let block = block_with(&[("active_slot", "A"), ("boot_counter", "2"), ("boot_success", "0")]);
+    let machine = Machine::with_block(&block);
+    let status = machine.run("status");
+    assert!(status.out().contains("Doubt       slot_A is missing, taken as good"), "{}", status.out());
+    init(&machine, GO_ON, "init: env block: slot_A is missing, taken as good");
+    // The slot that runs is there. One that cannot be looked into is not fallen back to.
+    assert_eq!(machine.state(), state(A, 3, true, Good, Empty));
+}
+
+#[test]
+fn an_unknown_slot_goes_on_degraded_and_writes_nothing() {
+    for copies in [(None, None), (Some(block_of(counted(Good, Empty)).bytes().to_vec()), None)] {
+        let machine = Machine::with_copies(copies.0.as_deref(), copies.1);
+        machine.cmdline("ksolo.slot=C");
+        let before = machine.copies();
+        init(&machine, DEGRADED, "init: go on, degraded: kernel command line: ksolo.slot=C: not a slot");
+        assert_eq!(machine.copies(), before);
+    }
+}
+
+#[test]
+fn impossible_values_are_named_and_mended() {
+    let block = block_with(&[
+        ("active_slot", "A"),
+        ("boot_counter", "7"),
+        ("boot_success", "yes"),
+        ("slot_A", "good"),
+        ("slot_B", "great"),
+    ]);
+    let machine = Machine::with_block(&block);
+    let ran = init(&machine, GO_ON, "init: env block: slot_B is impossible, taken as bad");
+    for name in ["boot_counter", "boot_success"] {
+        assert!(ran.stderr.contains(&format!("env block: {name} is ")), "{}", ran.stderr);
+    }
+    assert_eq!(machine.state(), state(A, 3, true, Good, Bad));
+}
+
+#[test]
+fn a_block_with_line_ends_of_windows_is_mended() {
+    let text = String::from_utf8(block_of(counted(Good, Good)).bytes().to_vec()).unwrap();
+    let mut bytes = text.replace('\n', "\r\n").replacen("\r\n", "\n", 1).into_bytes();
+    bytes.truncate(1024);
+    let machine = Machine::with_copies(Some(&bytes), Some(&bytes));
+    // Each value ends in a carriage return, so none is one; the slot that runs stays the active one.
+    init(&machine, GO_ON, "init: grubenv: names no active slot; writing it anew");
+    assert_eq!(machine.state(), state(A, 3, false, Bad, Bad));
+    assert_eq!(machine.run("commit").exit, 0);
+    assert_eq!(machine.state(), state(A, 3, true, Good, Bad));
+}
+
+#[test]
+fn a_block_that_is_too_big_for_one_sector_is_not_written_and_the_box_goes_on() {
+    let mut block = block_of(counted(Good, Good));
+    block.set(b"note", "x".repeat(400).as_bytes()).unwrap();
+    let machine = Machine::with_block(&block);
+    let before = machine.copies();
+    init(&machine, DEGRADED, "more than one sector of 512");
+    assert_eq!(machine.copies(), before);
+}
+
+#[test]
+fn without_a_disk_a_good_slot_goes_on_after_ten_seconds() {
+    let machine = Machine::with_state(counted(Good, Good));
+    without_a_disk(&machine, DEGRADED);
+}
+
+#[test]
+fn without_a_disk_a_trial_is_given_up_after_ten_seconds() {
+    let machine = Machine::with_state(counted(Trial, Good));
+    machine.cmdline("ksolo.slot=A ksolo.state=trial");
+    without_a_disk(&machine, REBOOT);
+}
+
+/// All flags but --grubenv: the ESP has to be found, and there is no disk.
+fn without_a_disk(machine: &Machine, exit: i32) {
+    let flags = machine.flags();
+    let began = std::time::Instant::now();
+    let data = machine.folder.path("no/such/folder");
+    let more = ["--data", data.to_str().unwrap()];
+    let words = std::iter::once("init").chain(flags[2..].iter().map(String::as_str)).chain(more);
+    let ran = run(BINARY, words, Path::new("/"));
+    assert_eq!(ran.exit, exit, "{}", ran.stderr);
+    assert!(ran.stderr.contains("find disk: none of the disks"), "{}", ran.stderr);
+    assert!((9..20).contains(&began.elapsed().as_secs()));
+}

@@ -1,0 +1,537 @@
+//! The power may go at any moment of writing the two copies of the env block: after it, `choose` gives the old boot
+//! state or the new one, and the same write again completes.
+//!
+//! The medium here is a strict one: a sector of 512 bytes is written whole or not at all, and of what was not synced any
+//! part, in any order, may have reached it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a test that panics has failed"
+)]
+
+use embedded_io::{ErrorKind, ErrorType, Read, Seek, SeekFrom, Write};
+use kubesolo_boot::boot::BootState;
+use kubesolo_boot::envblk::{EnvBlock, ONE_SECTOR, SIZE};
+use kubesolo_boot::envstore::{self, Bytes, Found, Source, choose, replace};
+use kubesolo_boot::slot::{Slot, SlotState};
+use kubesolo_boot::storage::Storage;
+
+const SECTOR: usize = 512;
+
+/// The power is gone, or the medium refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Cut;
+
+impl std::fmt::Display for Cut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("cut")
+    }
+}
+
+impl std::error::Error for Cut {}
+
+impl embedded_io::Error for Cut {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Other
+    }
+}
+
+/// What waits to be made durable.
+#[derive(Clone, Debug)]
+enum Pending {
+    Sector(usize, Vec<u8>),
+    Len(usize),
+}
+
+/// A file in memory, with what is on the medium, what is in the cache above it, and how many steps are left until the
+/// power goes.
+#[derive(Clone, Debug)]
+struct Medium {
+    cached: Vec<u8>,
+    durable: Vec<u8>,
+    pending: Vec<Pending>,
+    position: usize,
+    steps_left: usize,
+    sectors_written: usize,
+    syncs: usize,
+    cache_dropped: bool,
+}
+
+impl Medium {
+    fn holding(content: &[u8]) -> Medium {
+        Medium {
+            cached: content.to_vec(),
+            durable: content.to_vec(),
+            pending: Vec::new(),
+            position: 0,
+            steps_left: usize::MAX,
+            sectors_written: 0,
+            syncs: 0,
+            cache_dropped: true,
+        }
+    }
+
+    fn cut_after(&self, steps: usize) -> Medium {
+        Medium { steps_left: steps, ..self.clone() }
+    }
+
+    fn step(&mut self) -> Result<(), Cut> {
+        self.steps_left = self.steps_left.checked_sub(1).ok_or(Cut)?;
+        Ok(())
+    }
+
+    fn truncate(&mut self, len: usize) -> Result<(), Cut> {
+        self.step()?;
+        self.cached.resize(len, 0);
+        self.pending.push(Pending::Len(len));
+        Ok(())
+    }
+
+    /// Every content that the medium may have after a cut now: each part of what is pending may have arrived.
+    fn after_cut(&self) -> Vec<Vec<u8>> {
+        assert!(self.pending.len() < 12, "too much is pending to try it all: {}", self.pending.len());
+        (0..1_u32 << self.pending.len())
+            .map(|arrived| {
+                let mut content = self.durable.clone();
+                for (number, pending) in self.pending.iter().enumerate() {
+                    if arrived >> number & 1 == 1 {
+                        apply(&mut content, pending);
+                    }
+                }
+                content
+            })
+            .collect()
+    }
+}
+
+fn apply(content: &mut Vec<u8>, pending: &Pending) {
+    match pending {
+        Pending::Sector(sector, bytes) => {
+            let (start, end) = (sector * SECTOR, sector * SECTOR + bytes.len());
+            if content.len() < end {
+                content.resize(end, 0);
+            }
+            content[start..end].copy_from_slice(bytes);
+        }
+        Pending::Len(len) => content.resize(*len, 0),
+    }
+}
+
+impl ErrorType for Medium {
+    type Error = Cut;
+}
+
+impl Read for Medium {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Cut> {
+        let from = if self.cache_dropped { &self.durable } else { &self.cached };
+        let rest = from.get(self.position..).unwrap_or_default();
+        let count = rest.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&rest[..count]);
+        self.position += count;
+        Ok(count)
+    }
+}
+
+impl Write for Medium {
+    /// One step for each sector that it touches: a cut may tear it there.
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Cut> {
+        self.cache_dropped = false;
+        let mut left = bytes;
+        while !left.is_empty() {
+            self.step()?;
+            let sector = self.position / SECTOR;
+            let count = left.len().min((sector + 1) * SECTOR - self.position);
+            let end = self.position + count;
+            if self.cached.len() < end {
+                self.cached.resize(end, 0);
+            }
+            self.cached[self.position..end].copy_from_slice(&left[..count]);
+            let whole = self.cached.len().min((sector + 1) * SECTOR);
+            self.pending.push(Pending::Sector(sector, self.cached[sector * SECTOR..whole].to_vec()));
+            self.sectors_written += 1;
+            self.position = end;
+            left = &left[count..];
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> Result<(), Cut> {
+        Ok(())
+    }
+}
+
+impl Seek for Medium {
+    fn seek(&mut self, to: SeekFrom) -> Result<u64, Cut> {
+        self.position = match to {
+            SeekFrom::Start(at) => at as usize,
+            SeekFrom::End(by) => self.cached.len().checked_add_signed(by as isize).ok_or(Cut)?,
+            SeekFrom::Current(by) => self.position.checked_add_signed(by as isize).ok_or(Cut)?,
+        };
+        Ok(self.position as u64)
+    }
+}
+
+impl Storage for Medium {
+    fn sync(&mut self) -> Result<(), Cut> {
+        self.step()?;
+        self.durable = self.cached.clone();
+        self.pending.clear();
+        self.syncs += 1;
+        Ok(())
+    }
+
+    fn drop_cache(&mut self) -> Result<(), Cut> {
+        self.cache_dropped = self.pending.is_empty();
+        Ok(())
+    }
+}
+
+/// How one copy is written: as the program does, or wrongly.
+type Way = fn(&mut Medium, &mut Found, &EnvBlock<Bytes>) -> Result<(), envstore::Error<Cut>>;
+
+/// The two copies, first and second.
+type Copies = [Medium; 2];
+
+/// The order of `EnvFiles::store`: the first copy, then the second, each only if it differs; the length at the end.
+fn store(copies: &mut Copies, order: [usize; 2], way: Way, new: &EnvBlock<Bytes>) -> Result<(), envstore::Error<Cut>> {
+    for which in order {
+        let copy = &mut copies[which];
+        let mut found = Found::with(&copy.cached);
+        if found.holds(new) {
+            continue;
+        }
+        let whole = found.whole().is_some();
+        way(copy, &mut found, new)?;
+        if !whole {
+            copy.truncate(SIZE)?;
+            copy.sync()?;
+        }
+    }
+    Ok(())
+}
+
+/// The state that the box goes by, and whether it found a copy that names a slot.
+fn state_of(first: &[u8], second: &[u8]) -> Option<BootState> {
+    let (first, second) = (Found::with(first), Found::with(second));
+    let (block, source) = choose(&first, &second)?;
+    if source == Source::Remains {
+        return None;
+    }
+    let reading = BootState::read_safely(&block, |_| false);
+    reading.doubts.is_empty().then_some(reading.state)
+}
+
+fn block(state: BootState, extra: &[(&str, &str)]) -> EnvBlock<Bytes> {
+    let mut block = EnvBlock::blank();
+    state.write_to(&mut block).unwrap();
+    for (name, value) in extra {
+        block.set(name.as_bytes(), value.as_bytes()).unwrap();
+    }
+    block
+}
+
+fn bytes(block: &EnvBlock<Bytes>) -> &Bytes {
+    block.bytes().first_chunk().unwrap()
+}
+
+/// What a run of all cuts of one write found.
+#[derive(Debug, Default)]
+struct Replayed {
+    stops: usize,
+    outcomes: usize,
+    wrong: Vec<String>,
+}
+
+/// Cuts the write of `new` over `old` (what the copies hold) at every step, and looks at everything that the medium may
+/// then hold.
+fn replay(old: [&[u8]; 2], new: &EnvBlock<Bytes>, order: [usize; 2], way: Way) -> Replayed {
+    let start = old.map(Medium::holding);
+    let (before, after) = (state_of(old[0], old[1]), state_of(new.bytes(), new.bytes()));
+    assert!(before.is_some() && after.is_some());
+
+    let mut uncut = start.clone();
+    store(&mut uncut, order, way, new).unwrap();
+    let steps: usize = uncut.iter().map(|copy| usize::MAX - copy.steps_left).sum();
+    let mut replayed = Replayed::default();
+    for stop in 0..=steps {
+        // The steps of the copy that is written first, then those of the other.
+        let used_by_first = (usize::MAX - uncut[order[0]].steps_left).min(stop);
+        let mut copies = start.clone();
+        copies[order[0]] = copies[order[0]].cut_after(used_by_first);
+        copies[order[1]] = copies[order[1]].cut_after(stop - used_by_first);
+        let ended = store(&mut copies, order, way, new);
+        assert_eq!(ended.is_ok(), stop == steps, "stop {stop} of {steps}");
+        replayed.stops += 1;
+        for first in copies[0].after_cut() {
+            for second in copies[1].after_cut() {
+                replayed.outcomes += 1;
+                let now = state_of(&first, &second);
+                if now != before && now != after {
+                    replayed.wrong.push(format!("stop {stop} of {steps}: {now:?}, neither {before:?} nor {after:?}"));
+                    continue;
+                }
+                // The box comes back and does it again.
+                let mut again = [Medium::holding(&first), Medium::holding(&second)];
+                store(&mut again, [0, 1], replace, new).unwrap();
+                assert!(again.iter().all(|copy| copy.durable == new.bytes() && copy.pending.is_empty()));
+            }
+        }
+    }
+    replayed
+}
+
+/// A sample in which every value of every variable turns up.
+fn states() -> Vec<BootState> {
+    let mut states = Vec::new();
+    for active in Slot::BOTH {
+        for (a, b) in SlotState::ALL.into_iter().flat_map(|a| SlotState::ALL.map(|b| (a, b))) {
+            let counter = (states.len() % 4) as u8;
+            let rollback_from = [None, None, Some(!active)][states.len() % 3];
+            states.push(BootState { active, counter, success: counter == 3, a, b, rollback_from });
+        }
+    }
+    states
+}
+
+const IN_ORDER: [usize; 2] = [0, 1];
+
+#[test]
+fn an_uncut_write_changes_one_sector_of_each_copy() {
+    for (old, new) in states().into_iter().zip(states().into_iter().skip(1)) {
+        let (old, new) = (block(old, &[]), block(new, &[]));
+        let mut copies = [Medium::holding(old.bytes()), Medium::holding(old.bytes())];
+        store(&mut copies, IN_ORDER, replace, &new).unwrap();
+        for copy in &copies {
+            assert_eq!((copy.sectors_written, copy.syncs), (1, 1));
+            assert_eq!(copy.durable, new.bytes());
+            assert_ne!(copy.durable, old.bytes());
+            assert_eq!(copy.durable[ONE_SECTOR..], old.bytes()[ONE_SECTOR..]);
+        }
+        let written = copies.clone().map(|copy| copy.sectors_written);
+        store(&mut copies, IN_ORDER, replace, &new).unwrap();
+        assert_eq!(copies.map(|copy| copy.sectors_written), written, "a second run has nothing to write");
+    }
+}
+
+#[test]
+fn a_cut_leaves_the_old_state_or_the_new_one() {
+    let states = states();
+    let (mut pairs, mut stops, mut outcomes) = (0, 0, 0);
+    // A step of 7 through 50 states meets them all.
+    for (number, old) in states.iter().enumerate() {
+        for new in states.iter().skip(number % 7).step_by(7).filter(|new| *new != old) {
+            // GRUB counts in the first copy only, so the second is often an older one.
+            let older = states[(number + 3) % states.len()];
+            let (old, new, older) = (block(*old, &[]), block(*new, &[]), block(older, &[]));
+            for second in [&old, &older] {
+                let replayed = replay([old.bytes(), second.bytes()], &new, IN_ORDER, replace);
+                assert!(replayed.wrong.is_empty(), "{:?}", replayed.wrong);
+                assert!(replayed.stops >= 3, "{replayed:?}");
+                pairs += 1;
+                stops += replayed.stops;
+                outcomes += replayed.outcomes;
+            }
+        }
+    }
+    println!("{pairs} pairs of states, {stops} stops, {outcomes} outcomes");
+    assert!(pairs > 600);
+}
+
+#[test]
+fn a_cut_of_a_repair_leaves_the_old_state_or_the_new_one() {
+    let old_state = BootState::fresh(SlotState::Staged);
+    let new_state = old_state.activate(Slot::B).unwrap();
+    let (old, new) = (block(old_state, &[]), block(new_state, &[]));
+    let old_block = old;
+    let old = bytes(&old_block);
+    let mut nul = *old;
+    nul.iter_mut().rev().take_while(|byte| **byte == b'#').for_each(|byte| *byte = 0);
+    let mut long = old.to_vec();
+    long.resize(2048, b'#');
+    let mut corrupt = *old;
+    corrupt[0] = b'?';
+    let mut other_tail = *old;
+    other_tail[ONE_SECTOR..].fill(b'\n');
+    let mut twice = *bytes(&block(old_state, &[("slot_?", "bad")]));
+    let at = twice.windows(6).position(|window| window == b"slot_?").unwrap();
+    twice[at + 5] = b'A';
+    let damaged: &[(&str, &[u8])] = &[
+        ("a name twice", &twice),
+        ("missing or empty", &[]),
+        ("header only", &old[..25]),
+        ("short, behind the variables", &old[..600]),
+        ("short, within the padding of the first sector", &old[..300]),
+        ("long", &long),
+        ("padded with NUL", &nul),
+        ("corrupt", &corrupt),
+        ("no block at all", &[0; SIZE]),
+        ("another tail", &other_tail),
+    ];
+    let whole = ("whole", &old[..]);
+    for (first_name, first) in damaged.iter().chain([&whole]) {
+        for (second_name, second) in damaged.iter().chain([&whole]) {
+            if state_of(first, second).is_none() {
+                continue;
+            }
+            // The repair alone, and together with a change.
+            for new in [&old_block, &new] {
+                let replayed = replay([first, second], new, IN_ORDER, replace);
+                assert!(replayed.wrong.is_empty(), "{first_name}, {second_name}: {:#?}", replayed.wrong);
+            }
+        }
+    }
+}
+
+#[test]
+fn variables_of_others_behind_the_first_sector_are_torn_at_worst_themselves() {
+    let states = states();
+    let filler = "x".repeat(300);
+    for (count, extra) in
+        [vec![("a", &filler[..]), ("b", &filler[..100])], vec![("a", &filler[..]), ("b", &filler[..])]]
+            .iter()
+            .enumerate()
+    {
+        for pair in states.windows(2) {
+            let (old, new) = (block(pair[0], &[]), block(pair[1], extra));
+            let replayed = replay([old.bytes(), old.bytes()], &new, IN_ORDER, replace);
+            assert!(replayed.wrong.is_empty(), "{count}: {:#?}", replayed.wrong);
+        }
+    }
+}
+
+/// Whether what was written is durable at the end, and whether a cut shows a wrong state.
+struct Caught {
+    durable: bool,
+    wrong: bool,
+}
+
+/// Each of these is wrong, and each is caught in one way at least.
+const WRONG_WAYS: &[(&str, [usize; 2], Way, Caught)] = &[
+    ("truncate both, sync neither", IN_ORDER, truncate_unsynced, Caught { durable: false, wrong: true }),
+    ("one sector, never synced", IN_ORDER, write_unsynced, Caught { durable: false, wrong: false }),
+    ("a part of the sector at a time", IN_ORDER, in_parts, Caught { durable: true, wrong: true }),
+    ("the active slot first, the rest after it", IN_ORDER, in_two_transactions, Caught { durable: true, wrong: true }),
+];
+
+fn write_unsynced(copy: &mut Medium, _: &mut Found, new: &EnvBlock<Bytes>) -> Result<(), envstore::Error<Cut>> {
+    copy.seek(SeekFrom::Start(0))?;
+    copy.write(&new.bytes()[..ONE_SECTOR])?;
+    Ok(())
+}
+
+fn truncate_unsynced(copy: &mut Medium, _: &mut Found, new: &EnvBlock<Bytes>) -> Result<(), envstore::Error<Cut>> {
+    copy.truncate(0)?;
+    copy.seek(SeekFrom::Start(0))?;
+    copy.write(new.bytes())?;
+    Ok(())
+}
+
+fn in_parts(copy: &mut Medium, _: &mut Found, new: &EnvBlock<Bytes>) -> Result<(), envstore::Error<Cut>> {
+    for (at, end) in [(0, 110), (110, ONE_SECTOR)] {
+        copy.seek(SeekFrom::Start(at as u64))?;
+        copy.write(&new.bytes()[at..end])?;
+        copy.sync()?;
+    }
+    Ok(())
+}
+
+fn in_two_transactions(copy: &mut Medium, old: &mut Found, new: &EnvBlock<Bytes>) -> Result<(), envstore::Error<Cut>> {
+    let mut between = old.block().unwrap().sound();
+    let active: Vec<u8> = new.get("active_slot").unwrap().bytes().collect();
+    between.set(b"active_slot", &active).unwrap();
+    replace(copy, old, &between)?;
+    replace(copy, old, new)
+}
+
+#[test]
+fn the_replay_catches_a_wrong_order() {
+    let old_state = BootState::fresh(SlotState::Staged);
+    let new_state = old_state.activate(Slot::B).unwrap();
+    let (old, new) = (block(old_state, &[]), block(new_state, &[]));
+    for (name, order, way, caught) in WRONG_WAYS {
+        let mut copies = [Medium::holding(old.bytes()), Medium::holding(old.bytes())];
+        store(&mut copies, *order, *way, &new).unwrap();
+        assert_eq!(copies.iter().all(|copy| copy.pending.is_empty()), caught.durable, "{name}");
+        let replayed = replay([old.bytes(), old.bytes()], &new, *order, *way);
+        assert_eq!(!replayed.wrong.is_empty(), caught.wrong, "{name}");
+        assert!(!caught.durable || caught.wrong);
+    }
+}
+
+/// Truncating first, as grub-editenv does, but with a sync after each copy: the other copy carries the box through, and
+/// nothing else does.
+#[test]
+fn a_copy_that_is_truncated_first_needs_the_other_one() {
+    fn truncate_first(copy: &mut Medium, _: &mut Found, new: &EnvBlock<Bytes>) -> Result<(), envstore::Error<Cut>> {
+        copy.truncate(0)?;
+        copy.seek(SeekFrom::Start(0))?;
+        copy.write(new.bytes())?;
+        copy.sync()?;
+        Ok(())
+    }
+    let old_state = BootState::fresh(SlotState::Staged);
+    let new_state = old_state.activate(Slot::B).unwrap();
+    let (old, new) = (block(old_state, &[]), block(new_state, &[]));
+    let replayed = replay([old.bytes(), old.bytes()], &new, IN_ORDER, truncate_first);
+    assert!(replayed.wrong.is_empty(), "{:#?}", replayed.wrong);
+    for (copies, order) in [([old.bytes(), b""], IN_ORDER), ([b"", old.bytes()], [1, 0])] {
+        assert!(!replay(copies, &new, order, truncate_first).wrong.is_empty());
+        assert!(replay(copies, &new, order, replace).wrong.is_empty());
+    }
+}
+
+#[test]
+fn what_replace_wrote_is_durable() {
+    for pair in states().windows(2) {
+        let (old, new) = (block(pair[0], &[]), block(pair[1], &[]));
+        for old in [old.bytes(), &[]] {
+            let mut copy = Medium::holding(old);
+            let mut found = Found::with(old);
+            replace(&mut copy, &mut found, &new).unwrap();
+            assert!(found.holds(&new), "what is read back is what it holds now");
+            assert_eq!(copy.after_cut(), [new.bytes()]);
+        }
+    }
+}
+
+/// A medium that takes writes and forgets them, behind a cache that does not.
+#[test]
+fn a_medium_that_forgets_is_not_believed() {
+    struct Forgetful(Medium);
+    impl ErrorType for Forgetful {
+        type Error = Cut;
+    }
+    impl Read for Forgetful {
+        fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Cut> {
+            self.0.read(buffer)
+        }
+    }
+    impl Write for Forgetful {
+        fn write(&mut self, bytes: &[u8]) -> Result<usize, Cut> {
+            self.0.write(bytes)
+        }
+        fn flush(&mut self) -> Result<(), Cut> {
+            Ok(())
+        }
+    }
+    impl Seek for Forgetful {
+        fn seek(&mut self, to: SeekFrom) -> Result<u64, Cut> {
+            self.0.seek(to)
+        }
+    }
+    impl Storage for Forgetful {
+        fn sync(&mut self) -> Result<(), Cut> {
+            self.0.pending.clear();
+            Ok(())
+        }
+        fn drop_cache(&mut self) -> Result<(), Cut> {
+            self.0.drop_cache()
+        }
+    }
+    let (old, new) = (block(BootState::fresh(SlotState::Empty), &[]), block(BootState::fresh(SlotState::Good), &[]));
+    let mut copy = Forgetful(Medium::holding(old.bytes()));
+    let mut found = Found::with(old.bytes());
+    assert_eq!(replace(&mut copy, &mut found, &new), Err(envstore::Error::NotTaken));
+}

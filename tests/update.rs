@@ -1,0 +1,206 @@
+//! The update verbs on files: a folder for the server, a folder for the target slot, the env block in a file.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a test that panics has failed"
+)]
+
+mod scene;
+
+use std::fs;
+use std::path::Path;
+
+use kubesolo_boot::boot::BootState;
+use kubesolo_boot::digest::Sha256;
+use kubesolo_boot::slot::Slot::A;
+use kubesolo_boot::slot::SlotState::{self, Empty, Good, Staged, Trial};
+use scene::machine::{Machine, state};
+use scene::{Ran, run};
+
+const REFUSED: i32 = 7;
+const UNTRUSTED: i32 = 9;
+
+/// A box that runs slot A, and a folder that offers it an update.
+struct Fleet {
+    machine: Machine,
+}
+
+impl Fleet {
+    fn new(b: SlotState) -> Fleet {
+        let machine = Machine::with_state(state(A, 3, true, Good, b));
+        machine.cmdline("ksolo.slot=A ksolo.state=good");
+        machine.folder.write("target/keep", "");
+        machine.folder.write("server/kernel", "a kernel of some length");
+        machine.folder.write("server/initrd", vec![7; 200_000]);
+        let fleet = Fleet { machine };
+        fleet.publish("1.1.0", "");
+        fleet
+    }
+
+    /// Writes `latest.json` for the files as they are.
+    fn publish(&self, version: &str, more: &str) {
+        let hash = |name: &str| {
+            let mut hash = Sha256::new();
+            hash.update(&self.machine.folder.read(name).unwrap());
+            hash.finish().to_string()
+        };
+        let size = |name: &str| self.machine.folder.read(name).unwrap().len();
+        self.machine.folder.write(
+            "server/latest.json",
+            format!(
+                "{{\"version\":\"{version}\",\"vmlinuz_url\":\"kernel\",\"initramfs_url\":\"initrd\",\
+                 \"vmlinuz_sha256\":\"{}\",\"initramfs_sha256\":\"{}\",\"vmlinuz_size\":{},\"initramfs_size\":{}{more}}}",
+                hash("server/kernel"),
+                hash("server/initrd"),
+                size("server/kernel"),
+                size("server/initrd"),
+            ),
+        );
+    }
+
+    fn run(&self, words: &str) -> Ran {
+        let target = self.machine.folder.text("target");
+        let flags = self.machine.flags();
+        let words = words.split_whitespace().map(|word| word.replace("SERVER", &self.machine.folder.text("server")));
+        let all: Vec<String> = words.chain(flags).chain(["--target".to_owned(), target]).collect();
+        run(scene::BINARY, all, Path::new("/"))
+    }
+
+    fn ran(&self, words: &str, exit: i32, says: &str) {
+        let ran = self.run(words);
+        assert_eq!(ran.exit, exit, "{words}: {}{}", ran.out(), ran.stderr);
+        assert!(format!("{}{}", ran.out(), ran.stderr).contains(says), "{words}: {}{}", ran.out(), ran.stderr);
+    }
+
+    fn b(&self) -> SlotState {
+        self.machine.state().b
+    }
+
+    fn target(&self, name: &str) -> Option<Vec<u8>> {
+        self.machine.folder.read(&format!("target/{name}"))
+    }
+
+    fn phase(&self) -> String {
+        let text = self.machine.folder.read("data/update/state.json").unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        json["phase"].as_str().unwrap().to_owned()
+    }
+}
+
+#[test]
+fn an_update_is_installed_activated_and_committed() {
+    let fleet = Fleet::new(Good);
+    fleet.ran("check SERVER --allow-downgrade", 0, "Version 1.1.0 is available");
+    fleet.ran("apply SERVER --allow-downgrade", 0, "Version 1.1.0 is installed in slot B");
+    assert_eq!((fleet.b(), fleet.phase()), (Staged, "staged".into()));
+    assert_eq!(fleet.target("vmlinuz"), fleet.machine.folder.read("server/kernel"));
+    assert_eq!(fleet.target("kubesolo-os.gz"), fleet.machine.folder.read("server/initrd"));
+    assert_eq!(fleet.target("slot.json"), fleet.machine.folder.read("server/latest.json"));
+    assert_eq!(fleet.target("version").unwrap(), b"1.1.0\n");
+    assert_eq!(fs::read_dir(fleet.machine.folder.path("target")).unwrap().count(), 5, "no part is left");
+    fleet.ran("apply SERVER --allow-downgrade", 0, "already installed");
+
+    fleet.ran("activate", 0, "Slot B boots next, on trial");
+    let b = kubesolo_boot::slot::Slot::B;
+    assert_eq!(fleet.machine.state(), BootState { active: b, success: false, ..state(b, 3, false, Good, Trial) });
+    assert_eq!(fleet.phase(), "activated");
+    fleet.ran("apply SERVER --allow-downgrade", REFUSED, "slot B boots next");
+
+    fleet.machine.cmdline("ksolo.slot=B ksolo.state=trial");
+    fleet.ran("apply SERVER --allow-downgrade", REFUSED, "is trial, not good");
+    fleet.ran("commit", 0, "Slot B is good");
+    assert_eq!((fleet.b(), fleet.phase()), (Good, "success".into()));
+}
+
+#[test]
+fn what_is_refused_changes_nothing() {
+    let rows: &[(&str, &str, &str)] = &[
+        ("", "--maintenance-window 00:00-00:01 --channel x", "maintenance window"),
+        (",\"channel\":\"edge\"", "--channel stable --allow-downgrade", "channel"),
+        (",\"architecture\":\"riscv64\"", "--allow-downgrade", "riscv64"),
+        ("", "", "version"),
+    ];
+    for (more, flags, says) in rows {
+        let fleet = Fleet::new(Good);
+        fleet.publish("1.1.0", more);
+        let before = fleet.machine.copies();
+        if says.contains("window") && fleet.run(&format!("apply SERVER {flags}")).stderr.contains("channel") {
+            continue; // It is midnight.
+        }
+        fleet.ran(&format!("apply SERVER {flags}"), REFUSED, says);
+        assert_eq!(fleet.machine.copies(), before, "{says}");
+        assert_eq!(fs::read_dir(fleet.machine.folder.path("target")).unwrap().count(), 1, "{says}");
+    }
+}
+
+#[test]
+fn files_that_do_not_fit_the_manifest_are_never_staged() {
+    for spoil in ["kernel", "initrd"] {
+        for shorter in [true, false] {
+            let fleet = Fleet::new(Good);
+            let name = format!("server/{spoil}");
+            let mut bytes = fleet.machine.folder.read(&name).unwrap();
+            if shorter {
+                bytes.pop();
+            } else {
+                bytes[3] ^= 1;
+            }
+            fleet.machine.folder.write(&name, bytes);
+            fleet.ran("apply SERVER --allow-downgrade", 6, "fetch ");
+            assert_eq!((fleet.b(), fleet.phase()), (Empty, "failed".into()));
+            fleet.ran("activate", REFUSED, "slot B is empty, not staged");
+            fleet.ran("rollback", REFUSED, "slot B is empty, not good");
+        }
+    }
+}
+
+#[test]
+fn a_staged_slot_that_has_changed_is_not_activated() {
+    let fleet = Fleet::new(Good);
+    fleet.ran("apply SERVER --allow-downgrade", 0, "installed");
+    fleet.machine.folder.write("target/vmlinuz", "another kernel, of sorts");
+    fleet.ran("activate", 6, "verify vmlinuz");
+    assert_eq!(fleet.b(), SlotState::Bad);
+}
+
+#[test]
+fn a_part_of_this_image_is_gone_on_with_and_one_of_another_is_dropped() {
+    let fleet = Fleet::new(Good);
+    fleet.machine.folder.write("target/vmlinuz.0123456789abcdef.part", "of another");
+    fleet.ran("apply SERVER --allow-downgrade", 0, "installed");
+    assert!(fleet.target("vmlinuz.0123456789abcdef.part").is_none());
+}
+
+#[test]
+fn with_a_key_an_unsigned_update_is_refused_and_force_does_not_help() {
+    let fleet = Fleet::new(Good);
+    // RFC 8032, section 7.1, test 1.
+    fleet.machine.folder.write("keys", "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a\n");
+    let keys = fleet.machine.folder.text("keys");
+    let before = fleet.machine.copies();
+    for signature in [None, Some(vec![0; 64]), Some(b"not a signature".to_vec())] {
+        if let Some(signature) = signature {
+            fleet.machine.folder.write("server/latest.json.sig", signature);
+        }
+        let flags = format!("--allow-downgrade --force --pubkey {keys}");
+        fleet.ran(&format!("check SERVER {flags}"), UNTRUSTED, "check signature");
+        fleet.ran(&format!("apply SERVER {flags}"), UNTRUSTED, "check signature");
+    }
+    assert_eq!(fleet.machine.copies(), before);
+}
+
+#[test]
+fn without_a_key_everybody_is_told() {
+    Fleet::new(Good).ran("check SERVER --allow-downgrade", 0, "WARNING: no public key is configured");
+}
+
+#[test]
+fn a_state_file_that_does_not_parse_is_set_aside() {
+    let fleet = Fleet::new(Good);
+    fleet.machine.folder.write("data/update/state.json", "{\"phase\":\"on fire\"}");
+    fleet.ran("apply SERVER --allow-downgrade", 0, "set aside");
+    assert_eq!(fleet.phase(), "staged");
+    assert!(fleet.machine.folder.read("data/update/state.json.broken").is_some());
+}
