@@ -30,11 +30,13 @@ check: deps ## format and lints
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy $(HOST) --workspace --all-targets -- -D warnings
 	$(CARGO) clippy $(HOST) --package kubesolo-boot --all-targets --features update -- -D warnings
+	$(CARGO) clippy $(HOST) --package kubesolo-boot --all-targets --features tls -- -D warnings
 	grub-script-check grub/grub.cfg
 
 test: deps check no-std dist/kubesolo-boot image-test size ## everything
 	$(CARGO) test $(HOST) --package kubesolo-boot
 	$(CARGO) test $(HOST) --package kubesolo-boot --features update --lib --test fetch --test update
+	$(CARGO) test $(HOST) --package kubesolo-boot --features tls --test nginx
 	tests/image.sh
 	$(MAKE) --no-print-directory qemu-test
 
@@ -60,20 +62,25 @@ no-std: deps ## the core alone, for a target without an operating system
 clean: ## remove what was built
 	rm -rf build dist target qemu-tests/logs
 
-dist/kubesolo-boot: $(SOURCES) Makefile
+# TLS=1: the binary with https goes into the images.
+BINARY := dist/kubesolo-boot$(if $(TLS),-tls)
+dist/kubesolo-boot-tls: FEATURES := --features tls
+
+dist/kubesolo-boot dist/kubesolo-boot-tls: $(SOURCES) Makefile
 	@mkdir -p build dist
 	@# Nothing unwinds; the linker only wants to see the library.
 	@test -e build/libunwind.a || ar rcs build/libunwind.a
+	CC_x86_64_unknown_linux_musl=musl-gcc \
 	CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_LINKER=musl-gcc CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_RUSTFLAGS="$(STATIC)" \
 	RUSTC_BOOTSTRAP=1 $(CARGO) build --locked --release --target $(TARGET) --target-dir build/musl \
-	  -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size --package kubesolo-boot
+	  -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size --package kubesolo-boot $(FEATURES)
 	cp build/musl/$(TARGET)/release/kubesolo-boot $@
 
 build/vmlinuz: image/kernel
 	image/kernel build
 
-build/kubesolo-os.gz: dist/kubesolo-boot build/vmlinuz $(SYSTEM)
-	image/initramfs --binary dist/kubesolo-boot --kernel-modules build/modules --out $@
+build/kubesolo-os.gz: $(BINARY) build/vmlinuz $(SYSTEM)
+	image/initramfs --binary $(BINARY) --kernel-modules build/modules --out $@
 
 dist/kubesolo.img: build/kubesolo-os.gz grub/grub.cfg image/build
 	image/build --kernel build/vmlinuz --initramfs build/kubesolo-os.gz --out $@

@@ -1,4 +1,5 @@
-//! One HTTP exchange over TCP: connect, ask, read the head, then the body as it comes. Every wait has an end.
+//! One HTTP exchange: connect, through a proxy and inside TLS where asked for, ask, and read the head. Every wait has an
+//! end.
 //!
 //! The standard library's sockets and a fixed buffer. minreq was meant for this and does not fit: by itself it makes the
 //! binary 93 KB larger, all of fetching as it is here 45. It also dies on one kind of header line, takes a cut body for
@@ -12,16 +13,13 @@ use std::string::String;
 use std::time::{Duration, Instant};
 use std::vec;
 
-use crate::http::{self, Framing, HEAD_MAX, Head};
+use crate::http::{self, HEAD_MAX, Head};
 use crate::location::{Location, Scheme};
 use crate::proxy::Proxy;
 use crate::tcp::{self, Tcp};
 #[cfg(feature = "tls")]
 use crate::tls;
 
-/// Longest line between chunks, and most lines behind the last.
-const LINE_MAX: usize = 256;
-const TRAILERS_MAX: u32 = 32;
 /// Most `1xx` heads before the real one.
 const INTERIM_MAX: u32 = 8;
 
@@ -140,7 +138,7 @@ pub struct Target<'a> {
     pub ca: &'a str,
     /// When connection and head have to be there.
     pub head: Instant,
-    /// Longest wait for the next byte.
+    /// Longest wait for the next byte of a body.
     pub stall: Duration,
 }
 
@@ -170,19 +168,18 @@ impl Connection {
         let stream = Stream::Plain(tcp);
         let buffer = vec![0; HEAD_MAX].into_boxed_slice();
         let mut connection = Connection { stream, buffer, start: 0, end: 0 };
-        if location.scheme() == Scheme::Https {
-            if let Some(proxy) = target.proxy {
-                connection.tunnel(location, proxy)?;
-            }
-            #[cfg(feature = "tls")]
-            {
-                let Stream::Plain(tcp) = connection.stream else { return Err(Error::NoTls) };
-                let stream = tls::Stream::open(tcp, location.host(), target.ca).map_err(|error| match error {
-                    tls::Error::Io(error) => broken(error),
-                    error => Error::Tls(error),
-                })?;
-                connection.stream = Stream::Tls(Box::new(stream));
-            }
+        let https = location.scheme() == Scheme::Https;
+        if let Some(proxy) = target.proxy.filter(|_| https) {
+            connection.tunnel(location, proxy)?;
+        }
+        #[cfg(feature = "tls")]
+        if https {
+            let Stream::Plain(tcp) = connection.stream else { return Err(Error::NoTls) };
+            let stream = tls::Stream::open(tcp, location.host(), target.ca).map_err(|error| match error {
+                tls::Error::Io(error) => broken(error),
+                error => Error::Tls(error),
+            })?;
+            connection.stream = Stream::Tls(Box::new(stream));
         }
         Ok(connection)
     }
@@ -249,19 +246,10 @@ impl Connection {
         Head::parse(self.unread().get(..length).unwrap_or_default())
     }
 
-    /// The body behind a head of that length, with a time limit for all of it or none.
-    ///
-    /// # Errors
-    /// If nobody could tell where it ends.
-    pub fn body(mut self, length: usize, framing: Framing, deadline: Option<Instant>) -> Result<Body, Error> {
+    /// Goes over the head, of that length, to the body, with a time limit for all of it or else for each wait.
+    pub fn skip_head(&mut self, length: usize, deadline: Option<Instant>) {
         self.start = self.start.saturating_add(length);
         self.stream.tcp().set_deadline(deadline);
-        let left = match framing {
-            Framing::Length(length) => Left::Bytes(length),
-            Framing::Chunked => Left::ChunkLine { first: true },
-            Framing::Unknown => return Err(Error::NoLength),
-        };
-        Ok(Body { connection: self, left })
     }
 
     fn unread(&self) -> &[u8] {
@@ -304,8 +292,11 @@ impl Connection {
         Ok(count)
     }
 
-    /// Gives what was read before, or else reads straight into `buffer`; 0 at the end.
-    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+    /// Gives what was read before, or else reads straight into `buffer`; 0 at the connection's end.
+    ///
+    /// # Errors
+    /// If the connection breaks or nothing comes in time.
+    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
         if self.start == self.end {
             return self.stream.read(buffer).map_err(broken);
         }
@@ -316,8 +307,11 @@ impl Connection {
         Ok(count)
     }
 
-    /// One byte; the end of the connection is an error here.
-    fn byte(&mut self) -> Result<u8, Error> {
+    /// One byte.
+    ///
+    /// # Errors
+    /// As for reading more; the connection's end is one too.
+    pub fn byte(&mut self) -> Result<u8, Error> {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
             if self.fill()? == 0 {
@@ -327,98 +321,6 @@ impl Connection {
         let byte = self.unread().first().copied().ok_or(Error::Truncated)?;
         self.start = self.start.saturating_add(1);
         Ok(byte)
-    }
-}
-
-/// How much of a body is still to come.
-#[derive(Clone, Copy)]
-enum Left {
-    /// So many bytes.
-    Bytes(u64),
-    /// A line with a chunk's length, behind a line break unless it is the first.
-    ChunkLine {
-        /// Whether it is.
-        first: bool,
-    },
-    /// So many bytes of a chunk.
-    Chunk(u64),
-}
-
-/// A body on its way.
-pub struct Body {
-    connection: Connection,
-    left: Left,
-}
-
-impl Body {
-    /// Reads the next bytes; 0 only at the body's own end.
-    ///
-    /// # Errors
-    /// If the body ends before its end, stalls, or is malformed.
-    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
-        self.read_next(buffer).map_err(|error| if let Error::Timeout = error { Error::Stalled } else { error })
-    }
-
-    fn read_next(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
-        if let Left::ChunkLine { first } = self.left {
-            self.left = self.next_chunk(first)?;
-        }
-        let (Left::Bytes(left) | Left::Chunk(left)) = self.left else { return Err(Error::Chunk) };
-        let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        if most == 0 {
-            return Ok(0);
-        }
-        let count = self.connection.read(buffer.get_mut(..most).unwrap_or_default())?;
-        if count == 0 {
-            return Err(Error::Truncated);
-        }
-        let left = left.saturating_sub(count as u64);
-        self.left = match self.left {
-            // What is behind a chunk is read with the next one: these bytes are given out even if it never comes.
-            Left::Chunk(_) if left == 0 => Left::ChunkLine { first: false },
-            Left::Chunk(_) => Left::Chunk(left),
-            _ => Left::Bytes(left),
-        };
-        Ok(count)
-    }
-
-    /// Reads to the beginning of the next chunk, or over the trailers to the end.
-    fn next_chunk(&mut self, first: bool) -> Result<Left, Error> {
-        if !first && !self.line()?.is_empty() {
-            return Err(Error::Chunk);
-        }
-        let line = self.line()?;
-        let digits = line.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-        if digits.is_empty() || digits.len() > 15 {
-            return Err(Error::Chunk);
-        }
-        let length = digits.iter().try_fold(0_u64, |length, digit| {
-            char::from(*digit).to_digit(16).map(|digit| length << 4 | u64::from(digit)).ok_or(Error::Chunk)
-        })?;
-        if length > 0 {
-            return Ok(Left::Chunk(length));
-        }
-        for _ in 0..TRAILERS_MAX {
-            if self.line()?.is_empty() {
-                return Ok(Left::Bytes(0));
-            }
-        }
-        Err(Error::Chunk)
-    }
-
-    /// A short line without its break.
-    fn line(&mut self) -> Result<heapless::Vec<u8, LINE_MAX>, Error> {
-        let mut line = heapless::Vec::new();
-        loop {
-            match self.connection.byte()? {
-                b'\n' => break,
-                byte => line.push(byte).map_err(|_| Error::Chunk)?,
-            }
-        }
-        if line.ends_with(b"\r") {
-            line.pop();
-        }
-        Ok(line)
     }
 }
 

@@ -12,6 +12,7 @@ use rustix::fs::{Advice, FileType, Mode, OFlags, SeekFrom, Stat, fadvise, fstat,
 use rustix::io::read;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::body;
 use crate::connection::{self, Connection, Target};
 use crate::failure::{Exit, Failure, Reason};
 use crate::http::{self, Framing, Head, Validator, is_validator};
@@ -78,7 +79,7 @@ pub struct Body {
 }
 
 enum Source {
-    Web(connection::Body),
+    Web(body::Body),
     File(OwnedFd),
 }
 
@@ -201,7 +202,8 @@ impl<'a> Client<'a> {
         let (offset, total) = part.map_or((0, length_of_body), |part| (part.first, Some(part.total)));
         let validator = head.validator();
         let framing = head.framing;
-        let body = connection.body(length, framing, whole).map_err(&failed)?;
+        connection.skip_head(length, whole);
+        let body = body::Body::new(connection, framing).map_err(&failed)?;
         let left = total.map(|total| total.saturating_sub(offset));
         Ok(Answer::Body(Body { source: Source::Web(body), location: location.clone(), offset, total, validator, left }))
     }

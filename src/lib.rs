@@ -33,6 +33,8 @@ pub mod units;
 pub mod version;
 pub mod window;
 
+#[cfg(feature = "update")]
+pub mod body;
 #[cfg(feature = "std")]
 pub mod cli;
 #[cfg(feature = "update")]
@@ -73,5 +75,7 @@ pub mod state;
 pub mod target;
 #[cfg(feature = "update")]
 pub mod tcp;
+#[cfg(feature = "tls")]
+pub mod tls;
 #[cfg(feature = "std")]
 pub mod verb;

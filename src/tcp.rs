@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::resolve::{self, Resolver};
 
-/// A TCP connection of which no wait is longer than `stall` or goes beyond `deadline`.
+/// A TCP connection on which no wait goes beyond `deadline`, or where there is none takes longer than `stall`.
 pub struct Tcp {
     socket: TcpStream,
     stall: Duration,
@@ -34,7 +34,7 @@ impl Tcp {
         Ok(Tcp { socket, stall, deadline: Some(deadline), set: [None; 2] })
     }
 
-    /// Sets when all waits end, or that none does before its time.
+    /// Sets when all waits end; `None`: each has its own time.
     pub fn set_deadline(&mut self, deadline: Option<Instant>) {
         self.deadline = deadline;
     }
@@ -43,7 +43,7 @@ impl Tcp {
     fn wait(&self) -> io::Result<Duration> {
         let Some(deadline) = self.deadline else { return Ok(self.stall) };
         let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left.min(self.stall)) }
+        if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
     }
 }
 
