@@ -3,7 +3,7 @@
 use crate::boot::{BootState, Refused};
 use crate::console::Notes;
 use crate::envblk::{EnvBlock, ONE_SECTOR};
-use crate::envfile::Loaded;
+use crate::envfile::{EnvFiles, Loaded};
 use crate::envstore::{Bytes, fits_one_sector};
 use crate::failure::{Exit, Failure};
 use crate::host::Host;
@@ -64,11 +64,19 @@ pub fn change(host: &Host<'_>, transition: &Transition<'_>) -> Result<BootState,
     let new = transition(state, host.booted(state.active)?)?;
     let mut block = loaded.block()?.sound();
     new.write_to(&mut block).map_err(|_| too_big(&block))?;
-    if !fits_one_sector(&block) {
-        return Err(too_big(&block));
-    }
-    files.store(&mut loaded, &block, true)?;
+    store(&mut files, &mut loaded, &block)?;
     Ok(new)
+}
+
+/// Writes a block that holds the boot state to both copies, if one sector write can change all of it.
+///
+/// # Errors
+/// [`Exit::Refused`] if not; [`Exit::Io`].
+pub fn store(files: &mut EnvFiles, loaded: &mut Loaded, block: &EnvBlock<Bytes>) -> Result<(), Failure> {
+    if !fits_one_sector(block) {
+        return Err(too_big(block));
+    }
+    files.store(loaded, block, true)
 }
 
 /// The refusal to write boot variables that could not be changed by one sector write.

@@ -11,7 +11,7 @@ use crate::console::Notes;
 use crate::disk;
 use crate::envblk::EnvBlock;
 use crate::envfile::{EnvFiles, Loaded};
-use crate::envstore::{Bytes, Source, fits_one_sector};
+use crate::envstore::{Bytes, Source};
 use crate::failure::{Exit, Failure};
 use crate::host::{DATA_FOLDER, Host};
 use crate::mount::{self, Access};
@@ -19,6 +19,7 @@ use crate::probe;
 use crate::settings::{self, Settings};
 use crate::slot::{Slot, SlotState};
 
+use super::boot_state::{store, too_big};
 use super::record;
 
 /// Longest wait for the disk to turn up: USB and NVMe devices come late.
@@ -51,7 +52,7 @@ pub fn run(host: &Host<'_>, notes: &Notes) -> Exit {
         },
         (Ok(mut record), Err(failure)) => {
             let trial = record.booted == record.state.active && record.state.slot(record.booted) == SlotState::Trial;
-            if let Err(failure) = store(&mut record) {
+            if let Err(failure) = keep(&mut record) {
                 notes.say(format_args!("init: {failure}"));
             }
             if trial && record.state.slot(!record.booted) == SlotState::Good {
@@ -133,7 +134,7 @@ fn read_record(host: &Host<'_>, notes: &Notes) -> Result<Record, Failure> {
                 notes.say(format_args!("init: {name}: {flaw}; writing it anew"));
             }
         }
-        write(&mut files, &mut loaded, &block)?;
+        store(&mut files, &mut loaded, &block)?;
     }
     if let Some(given_up) = state.rollback_from {
         notes.say(format_args!("init: GRUB gave slot {given_up} up and went back to slot {}", state.active));
@@ -183,7 +184,7 @@ fn mark(host: &Host<'_>, notes: &Notes, record: &mut Record) -> Result<BootState
     if record.state != before {
         record.state.write_to(&mut record.block).map_err(|_| too_big(&record.block))?;
     }
-    store(record)?;
+    keep(record)?;
     if before.slot(record.booted) == SlotState::Trial && record.state.slot(record.booted) == SlotState::Good {
         record::committed(host, notes);
     }
@@ -203,17 +204,6 @@ fn init_decides(host: &Host<'_>, notes: &Notes) -> bool {
 }
 
 /// Writes the block where a copy does not hold it. GRUB counts in the first copy only; the second follows here.
-fn store(record: &mut Record) -> Result<(), Failure> {
-    write(&mut record.files, &mut record.loaded, &record.block)
-}
-
-fn write(files: &mut EnvFiles, loaded: &mut Loaded, block: &EnvBlock<Bytes>) -> Result<(), Failure> {
-    if !fits_one_sector(block) {
-        return Err(too_big(block));
-    }
-    files.store(loaded, block, true)
-}
-
-fn too_big(block: &EnvBlock<Bytes>) -> Failure {
-    super::boot_state::too_big(block)
+fn keep(record: &mut Record) -> Result<(), Failure> {
+    store(&mut record.files, &mut record.loaded, &record.block)
 }
