@@ -29,13 +29,11 @@ deps: ## install the Debian packages that are missing
 check: deps ## format and lints
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy $(HOST) --workspace --all-targets -- -D warnings
-	$(CARGO) clippy $(HOST) --package kubesolo-boot --all-targets --features update -- -D warnings
 	$(CARGO) clippy $(HOST) --package kubesolo-boot --all-targets --features tls -- -D warnings
 	grub-script-check grub/grub.cfg
 
 test: deps check no-std dist/kubesolo-boot image-test size ## everything
 	$(CARGO) test $(HOST) --package kubesolo-boot
-	$(CARGO) test $(HOST) --package kubesolo-boot --features update --lib --test fetch --test update
 	$(CARGO) test $(HOST) --package kubesolo-boot --features tls --test nginx
 	tests/image.sh
 	$(MAKE) --no-print-directory qemu-test

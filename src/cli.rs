@@ -24,14 +24,12 @@ const VERBS: &[Help] = &[
         line: "both slots, what boots next and why",
         text: "Reads the env block, the kernel command line and the slots' versions. Writes nothing.",
     },
-    #[cfg(feature = "update")]
     Help {
         verb: "check",
         arguments: "[URL|PATH] [--json]",
         line: "is there an update for this box?",
         text: "Fetches latest.json, checks its signature, compares. Exit code 0: available, 1: up to date, 7: refused.",
     },
-    #[cfg(feature = "update")]
     Help {
         verb: "apply",
         arguments: "[URL|PATH] [--force] [--allow-downgrade] [--json]",
@@ -40,7 +38,6 @@ const VERBS: &[Help] = &[
                then downloads, syncs, reads back and verifies. A broken download is taken up where it broke off.\n\
                --force overrules the maintenance window and the node's label, and never the signature.",
     },
-    #[cfg(feature = "update")]
     Help {
         verb: "activate",
         arguments: "[--reboot]",
@@ -104,19 +101,12 @@ Flags:
                    instead of /proc/cmdline, /sys/class/block, /dev
   -h, --help       this; VERB --help has more about a verb
   -V, --version    the version
-";
-
-/// More of them, for the update verbs.
-#[cfg(feature = "update")]
-const UPDATE_FLAGS: &str = "\
   --server --channel --pubkey --ca --maintenance-window --healthcheck-url
   --auto-rollback-after --kube-system-settle --mark --watchdog
                    instead of the keys of update.conf
   --state FILE     use this file instead of /var/lib/kubesolo/update/state.json
   --target DIR     use this folder instead of the target slot
 ";
-#[cfg(not(feature = "update"))]
-const UPDATE_FLAGS: &str = "";
 
 /// What is asked for.
 #[derive(Clone, Debug, Default)]
@@ -139,11 +129,8 @@ pub enum Verb<'a> {
     Help(&'a str),
     Version,
     Status,
-    #[cfg(feature = "update")]
     Check(Option<&'a str>),
-    #[cfg(feature = "update")]
     Apply(Option<&'a str>),
-    #[cfg(feature = "update")]
     Activate,
     Rollback,
     Commit,
@@ -242,15 +229,10 @@ impl<'a> Call<'a> {
             [] | ["help"] => Verb::Help(""),
             ["help", verb] => Verb::Help(verb),
             ["status"] => Verb::Status,
-            #[cfg(feature = "update")]
             ["check"] => Verb::Check(None),
-            #[cfg(feature = "update")]
             ["check", source] => Verb::Check(Some(source)),
-            #[cfg(feature = "update")]
             ["apply"] => Verb::Apply(None),
-            #[cfg(feature = "update")]
             ["apply", source] => Verb::Apply(Some(source)),
-            #[cfg(feature = "update")]
             ["activate"] => Verb::Activate,
             ["rollback"] => Verb::Rollback,
             ["commit"] => Verb::Commit,
@@ -293,7 +275,7 @@ fn usage(word: &str, problem: &str) -> Failure {
 pub fn help(verb: &str) -> String {
     if let Some(help) = VERBS.iter().find(|help| help.verb == verb) {
         let heading = format!("kubesolo-boot {verb} {}", help.arguments);
-        return format!("{}: {}\n\n{}\n\n{FLAGS}{UPDATE_FLAGS}", heading.trim_end(), help.line, help.text);
+        return format!("{}: {}\n\n{}\n\n{FLAGS}", heading.trim_end(), help.line, help.text);
     }
     let mut text = String::from("kubesolo-boot VERB [FLAGS]: A/B boot and update helper of KubeSolo OS\n\nVerbs:\n");
     for help in VERBS {
@@ -301,7 +283,6 @@ pub fn help(verb: &str) -> String {
     }
     text.push('\n');
     text.push_str(FLAGS);
-    text.push_str(UPDATE_FLAGS);
     text.push_str("\nExit codes:\n");
     for (exit, meaning) in Exit::TABLE {
         text.push_str(&format!("  {:>2}  {meaning}\n", *exit as u8));

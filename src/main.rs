@@ -63,7 +63,6 @@ fn run_verb(call: &Call<'_>, verb: Verb<'_>, notes: &Notes) -> Result<Exit, Fail
     let mut out = Output::to(rustix::stdio::stdout());
     let host = Host::new(&call.flags);
     match verb {
-        #[cfg(feature = "update")]
         Verb::Check(_) | Verb::Apply(_) | Verb::Activate => return run_update(call, verb, &host, notes, out),
         Verb::Status => {
             let status = Status::read(&host)?;
@@ -99,7 +98,6 @@ fn run_verb(call: &Call<'_>, verb: Verb<'_>, notes: &Notes) -> Result<Exit, Fail
     Ok(Exit::Done)
 }
 
-#[cfg(feature = "update")]
 fn run_update(
     call: &Call<'_>,
     verb: Verb<'_>,

@@ -102,19 +102,29 @@ fn init(machine: &Machine, disk: Option<&str>) -> (Exit, usize) {
 fn init_allocates_nothing() {
     let count = state(A, 2, false, Good, Good);
     let older = block_of(state(A, 3, false, Good, Good));
-    let given_up = BootState { rollback_from: Some(B), ..state(A, 2, false, Good, Bad) };
 
     assert_eq!(init(&Machine::with_state(state(A, 3, true, Good, Good)), None), (Exit::Done, 0), "nothing to write");
     assert_eq!(init(&Machine::with_state(count), None), (Exit::Done, 0), "marks");
-    assert_eq!(init(&Machine::with_state(given_up), None), (Exit::Done, 0), "after a fallback");
     let second_follows = Machine::with_copies(Some(block_of(count).bytes()), Some(older.bytes()));
     assert_eq!(init(&second_follows, None), (Exit::Done, 0), "the second copy follows");
     let trial = Machine::with_state(state(B, 2, false, Good, Trial)).booted(B);
     assert_eq!(init(&trial, None), (Exit::Done, 0), "a trial");
-    trial.folder.write("conf", "mark=init\ncolor=red\nmark\n");
-    assert_eq!(init(&trial, None), (Exit::Done, 0), "a trial that init commits");
     trial.cmdline("ksolo.mode=emergency");
     assert_eq!(init(&trial, None), (Exit::Emergency, 0), "the emergency shell");
+}
+
+/// The two events that `state.json` records. Each comes once in the life of an update.
+#[test]
+fn the_end_of_an_update_takes_little_memory() {
+    let given_up = Machine::with_state(BootState { rollback_from: Some(B), ..state(A, 2, false, Good, Bad) });
+    let committed = Machine::with_state(state(B, 2, false, Good, Trial)).booted(B);
+    committed.folder.write("conf", "mark=init\ncolor=red\nmark\n");
+    for machine in [given_up, committed] {
+        let (exit, asked) = init(&machine, None);
+        assert_eq!(exit, Exit::Done);
+        assert!(asked < 100, "{asked}");
+        assert_eq!(init(&machine, None), (Exit::Done, 0), "the next boot");
+    }
 }
 
 #[test]
