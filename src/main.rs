@@ -113,7 +113,7 @@ fn run_update(
     match verb {
         Verb::Check(source) => exit = verb::check::run(host, notes, &config, source, call.json, &mut out)?,
         Verb::Apply(source) => {
-            let applied = verb::apply::run(host, notes, &config, source, style)?;
+            let applied = verb::apply::run(host, notes, &config, source, &process::output, style)?;
             let (slot, version) = (applied.slot, &applied.version);
             if call.json {
                 say(&mut out, format_args!("{{\"event\":\"staged\",\"slot\":\"{slot}\",\"version\":\"{version}\"}}"));
