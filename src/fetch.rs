@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use rustix::fd::OwnedFd;
 use rustix::fs::{Advice, FileType, Mode, OFlags, SeekFrom, Stat, fadvise, fstat, open, seek};
 use rustix::io::read;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::body;
 use crate::connection::{self, Connection, Target};
@@ -84,9 +83,9 @@ enum Source {
 }
 
 impl<'a> Client<'a> {
-    /// A client with the usual limits and the environment's proxies.
-    pub fn new(ca: &'a str) -> Client<'a> {
-        Client { limits: Limits::default(), ca, variable: |name| std::env::var(name).ok() }
+    /// A client with the usual limits.
+    pub fn new(ca: &'a str, variable: fn(&str) -> Option<String>) -> Client<'a> {
+        Client { limits: Limits::default(), ca, variable }
     }
 
     /// Opens the file at `location`, to be read from its beginning, or from `resume` on if it is the same file and can
@@ -363,22 +362,4 @@ fn told(location: &Location, reason: fmt::Arguments<'_>) -> Failure {
 
 fn permanent(location: &Location, reason: fmt::Arguments<'_>) -> Error {
     Error { transient: false, failure: told(location, reason) }
-}
-
-/// Keeps this process' address space within a limit for as long as it lives: the last line behind every other bound on
-/// what a server can make it hold. A child process inherits the limit, so it ends before another program is run.
-pub struct MemoryLimit(Rlimit);
-
-/// Sets the limit, in bytes; `None` if the system does not let us.
-pub fn limit_memory(bytes: u64) -> Option<MemoryLimit> {
-    let before = getrlimit(Resource::As);
-    let most = before.maximum.map_or(bytes, |maximum| maximum.min(bytes));
-    setrlimit(Resource::As, Rlimit { current: Some(most), maximum: before.maximum }).ok()?;
-    Some(MemoryLimit(before))
-}
-
-impl Drop for MemoryLimit {
-    fn drop(&mut self) {
-        setrlimit(Resource::As, self.0).unwrap_or_default();
-    }
 }

@@ -5,6 +5,7 @@ use core::time::Duration;
 use rustix::fs::{Access, access};
 
 use crate::config::Config;
+use crate::host::Process;
 
 /// Longest an answer may take.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -12,17 +13,13 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// The label by which an operator holds a node's updates back.
 const BLOCKED: &str = "jsonpath={.items[*].metadata.labels.updates\\.kubesolo\\.io/block}";
 
-/// Runs a program (its name and its arguments) until the deadline, and gives what it printed into the buffer, if it ended
-/// well and all of it fits. Processes are the business of `main`, where unsafe code is.
-pub type Run<'a> = &'a dyn Fn(&[&str], Duration, &mut [u8]) -> Option<usize>;
-
 /// Whether the node is labelled `updates.kubesolo.io/block=true`. `None` if nobody can be asked: no kubeconfig, no
 /// kubectl, no API server, no answer within ten seconds.
-pub fn updates_blocked(run: Run<'_>, config: &Config<'_>) -> Option<bool> {
+pub fn updates_blocked(process: Process, config: &Config<'_>) -> Option<bool> {
     access(config.kubeconfig, Access::READ_OK).ok()?;
     let mut answer = [0; 1024];
     let words =
         [config.kubectl, "--kubeconfig", config.kubeconfig, "--request-timeout=8s", "get", "nodes", "-o", BLOCKED];
-    let len = run(&words, DEADLINE, &mut answer)?;
+    let len = (process.output)(&words, DEADLINE, &mut answer)?;
     Some(answer.get(..len)?.split(u8::is_ascii_whitespace).any(|value| value == b"true"))
 }

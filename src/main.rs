@@ -22,9 +22,9 @@ const INIT_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Runs the program; `called` is the name it was called by. Gives the exit code.
 fn run(called: &OsStr, arguments: &[&OsStr]) -> u8 {
-    let called = called.to_string_lossy();
+    let called = called.to_str().unwrap_or("kubesolo-boot");
     if called.rsplit('/').next() == Some("grub-editenv") {
-        return verb::grub_editenv::run(&called, arguments);
+        return verb::grub_editenv::run(called, arguments);
     }
     let notes = Notes::new();
     let exit = Call::parse(arguments).and_then(|call| match call.verb()? {
@@ -41,7 +41,7 @@ fn run(called: &OsStr, arguments: &[&OsStr]) -> u8 {
 
 fn init(call: &Call<'_>) -> Result<Exit, Failure> {
     let notes = Notes::with_kernel_log();
-    let host = Host::new(&call.flags);
+    let host = Host::new(&call.flags, process::HOOKS);
     let ended = process::within(INIT_DEADLINE, || verb::init::run(&host, &notes) as u8);
     Ok(match ended {
         process::Ended::With(code) => {
@@ -61,7 +61,7 @@ fn init(call: &Call<'_>) -> Result<Exit, Failure> {
 
 fn run_verb(call: &Call<'_>, verb: Verb<'_>, notes: &Notes) -> Result<Exit, Failure> {
     let mut out = Output::to(rustix::stdio::stdout());
-    let host = Host::new(&call.flags);
+    let host = Host::new(&call.flags, process::HOOKS);
     match verb {
         Verb::Check(_) | Verb::Apply(_) | Verb::Activate => return run_update(call, verb, &host, notes, out),
         Verb::Status => {
@@ -113,7 +113,7 @@ fn run_update(
     match verb {
         Verb::Check(source) => exit = verb::check::run(host, notes, &config, source, call.json, &mut out)?,
         Verb::Apply(source) => {
-            let applied = verb::apply::run(host, notes, &config, source, &process::output, style)?;
+            let applied = verb::apply::run(host, notes, &config, source, style)?;
             let (slot, version) = (applied.slot, &applied.version);
             if call.json {
                 say(&mut out, format_args!("{{\"event\":\"staged\",\"slot\":\"{slot}\",\"version\":\"{version}\"}}"));

@@ -7,6 +7,7 @@ use std::ffi::{CStr, CString, OsStr, c_char};
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
+use kubesolo_boot::host::Process;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, Mode, OFlags, openat};
@@ -14,6 +15,16 @@ use rustix::io::{Errno, read};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, waitpid};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
+
+/// All the memory that the heap can have, in bytes: whatever a server sends, it is never more. One that is used up ends
+/// the program, and nothing on the disk relies on an end in good order.
+#[cfg(not(feature = "tls"))]
+const HEAP_LEN: usize = 1 << 20;
+
+/// The heap: 10 KB less than musl's, and fewer instructions. rustls alone wants more than is good to set aside.
+#[cfg(not(feature = "tls"))]
+#[global_allocator]
+static HEAP: linked_list_allocator::LockedHeap = linked_list_allocator::LockedHeap::empty();
 
 /// How the work ended.
 pub enum Ended {
@@ -27,6 +38,7 @@ pub enum Ended {
 
 unsafe extern "C" {
     fn fork() -> i32;
+    fn getenv(name: *const c_char) -> *const c_char;
     fn execvp(program: *const c_char, words: *const *const c_char) -> i32;
     safe fn _exit(code: i32) -> !;
 }
@@ -34,6 +46,12 @@ unsafe extern "C" {
 /// C's `main`.
 #[unsafe(no_mangle)]
 extern "C" fn main(count: i32, words: *const *const c_char) -> i32 {
+    #[cfg(not(feature = "tls"))]
+    {
+        static mut MEMORY: [core::mem::MaybeUninit<u8>; HEAP_LEN] = [core::mem::MaybeUninit::uninit(); HEAP_LEN];
+        // SAFETY: the memory has no other name, and `main` runs once, before anything is on the heap.
+        unsafe { HEAP.lock().init((&raw mut MEMORY).cast(), HEAP_LEN) };
+    }
     let word = |index: usize| {
         // SAFETY: C starts `main` with `count` pointers to NUL-ended strings, which live as long as the process.
         let text = unsafe { CStr::from_ptr(*words.add(index)) };
@@ -71,11 +89,21 @@ fn exit_code(child: Pid) -> Option<u8> {
     status.exit_status().and_then(|code| u8::try_from(code).ok())
 }
 
+/// For the library, in which no unsafe code is.
+pub const HOOKS: Process = Process { variable, output };
+
+fn variable(name: &str) -> Option<String> {
+    let name = CString::new(name).ok()?;
+    // SAFETY: nothing in this program changes the environment, so that the text lives as long as the process.
+    let text = unsafe { getenv(name.as_ptr()).as_ref().map(|first| CStr::from_ptr(first)) };
+    text.and_then(|text| text.to_str().ok()).map(String::from)
+}
+
 /// Runs a program, `words` being its name and its arguments, and gives the length of what it prints into `buffer`.
 ///
 /// `None` if it cannot be run, ends with an error, prints more than `buffer` holds, or has not ended by the deadline; then
 /// it is killed. It gets nothing to read, and what it complains about goes nowhere.
-pub fn output(words: &[&str], deadline: Duration, buffer: &mut [u8]) -> Option<usize> {
+fn output(words: &[&str], deadline: Duration, buffer: &mut [u8]) -> Option<usize> {
     let deadline = Instant::now().checked_add(deadline)?;
     let texts: Vec<CString> = words.iter().map(|word| CString::new(*word).ok()).collect::<Option<_>>()?;
     let pointers: Vec<*const c_char> = texts.iter().map(|text| text.as_ptr()).chain([core::ptr::null()]).collect();

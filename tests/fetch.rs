@@ -584,15 +584,3 @@ fn memory_stays_flat_however_long_the_file() {
     // Other tests run beside this one, and the server's own piece is in it.
     assert!(resident() < before + (16 << 20), "{} more", resident() - before);
 }
-
-#[test]
-fn the_memory_limit_holds_until_it_is_dropped() {
-    use rustix::process::{Resource, getrlimit};
-    // Far above what the other tests here need.
-    let bytes = 1 << 45;
-    let before = getrlimit(Resource::As).current;
-    let limit = kubesolo_boot::fetch::limit_memory(bytes).unwrap();
-    assert_eq!(getrlimit(Resource::As).current, Some(bytes));
-    drop(limit);
-    assert_eq!(getrlimit(Resource::As).current, before);
-}

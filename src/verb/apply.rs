@@ -18,7 +18,7 @@ use crate::digest::Sha256;
 use crate::failure::{Exit, Failure};
 use crate::fetch::{self, Client, Resume};
 use crate::host::Host;
-use crate::kubectl::{self, Run};
+use crate::kubectl;
 use crate::location::Location;
 use crate::manifest::{Image, Manifest};
 use crate::mount::{self, Access, Kind};
@@ -58,14 +58,13 @@ pub fn run(
     notes: &Notes,
     config: &Config<'_>,
     source: Option<&str>,
-    program: Run<'_>,
     style: Style,
 ) -> Result<Applied, Failure> {
     let mut journal = Journal::open(&host.state_path(), &|line| notes.say(line))?;
     in_window(config, host.flags().force)?;
     let slot = target_slot(host)?;
-    not_held_back(host, config, program)?;
-    let client = Client::new(config.ca.unwrap_or_default());
+    not_held_back(host, config)?;
+    let client = Client::new(config.ca.unwrap_or_default(), host.process.variable);
     let offer = check::ask(&client, config, source, notes)?;
     let manifest = offer.manifest()?;
     let running = check::running_version(host);
@@ -294,8 +293,8 @@ fn target_slot(host: &Host<'_>) -> Result<Slot, Failure> {
     }
 }
 
-fn not_held_back(host: &Host<'_>, config: &Config<'_>, program: Run<'_>) -> Result<(), Failure> {
-    if host.flags().force || kubectl::updates_blocked(program, config) != Some(true) {
+fn not_held_back(host: &Host<'_>, config: &Config<'_>) -> Result<(), Failure> {
+    if host.flags().force || kubectl::updates_blocked(host.process, config) != Some(true) {
         return Ok(());
     }
     Err(Failure::new(
