@@ -2,6 +2,7 @@
 
 use core::fmt;
 use std::boxed::Box;
+use std::string::String;
 
 /// How the program ends. The numbers are stable: `/init` and operators' scripts go by them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,23 +56,26 @@ impl Exit {
 }
 
 /// An error with the exit code it leads to. Making one takes memory from the heap: nothing that goes well does.
+///
+/// A pointer, so that handing one on costs little everywhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// How the program ends if nobody handles this.
-    pub exit: Exit,
-    text: Box<str>,
-}
+pub struct Failure(Box<(Exit, String)>);
 
 impl Failure {
     /// An error that reads `step: path: reason; what to do`.
     pub fn new(exit: Exit, text: fmt::Arguments<'_>) -> Failure {
-        Failure { exit, text: std::fmt::format(text).into_boxed_str() }
+        Failure(Box::new((exit, std::fmt::format(text))))
+    }
+
+    /// How the program ends if nobody handles this.
+    pub fn exit(&self) -> Exit {
+        self.0.0
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(&self.0.1)
     }
 }
 

@@ -35,7 +35,7 @@ fn run(called: &OsStr, arguments: &[&OsStr]) -> u8 {
     });
     exit.unwrap_or_else(|failure| {
         notes.say(format_args!("{failure}"));
-        failure.exit
+        failure.exit()
     }) as u8
 }
 
@@ -172,7 +172,7 @@ fn probe(host: &Host<'_>, json: bool, mut out: Output<'_>) -> Result<Exit, Failu
     }
     let (writable, exit, reason) = match &result {
         Ok(_) => (true, Exit::Done, String::new()),
-        Err(failure) => (false, failure.exit, failure.to_string()),
+        Err(failure) => (false, failure.exit(), failure.to_string()),
     };
     say(&mut out, format_args!("{{\"disk_writable\":{writable},\"reason\":{}}}", Quoted::text(&reason)));
     finish(out)?;

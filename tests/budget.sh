@@ -77,7 +77,7 @@ env_set() { "$@" "$binary" env set slot_B=good --grubenv grubenv; }
 init() { "$@" "$binary" init --grubenv grubenv --cmdline cmdline --data data --conf conf; }
 
 echo "The file: $binary"
-judge 'size in bytes' "$(stat -c %s "$binary")" 282624
+judge 'size in bytes' "$(stat -c %s "$binary")" 229376
 check 'no interpreter, no dynamic section: static' \
     awk '/INTERP|DYNAMIC/ { found = 1 } END { exit found }' <(readelf -lW "$binary")
 check 'stripped' awk '/ \.(symtab|debug)/ { found = 1 } END { exit found }' <(readelf -SW "$binary")
