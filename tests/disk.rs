@@ -13,8 +13,11 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 use std::sync::{Mutex, PoisonError};
 
+use kubesolo_boot::device::Device;
 use kubesolo_boot::disk::{self, Disk, Wanted};
+use kubesolo_boot::ext4::{self, Unsound};
 use kubesolo_boot::failure::{Exit, Failure};
+use rustix::fs::OFlags;
 use scene::{Folder, must, tool};
 
 const NAMES: [&str; 4] = ["KSOLOEFI", "KSOLOA", "KSOLOB", "KSOLODATA"];
@@ -296,4 +299,24 @@ fn the_one_among_sixty_four_disks_is_found() {
     assert_eq!(machine.find(any()).unwrap().path.as_str(), machine.dev("nvme0n1"));
     machine.disk("nvme1n1", "000002", true).unwrap();
     assert_eq!(machine.find(any()).unwrap_err().exit(), Exit::AmbiguousDisk);
+}
+
+#[test]
+fn a_damaged_filesystem_says_so_itself() {
+    let folder = Folder::new();
+    let (Some(mkfs), Some(debugfs)) = (tool("mkfs.ext4"), tool("debugfs")) else { return };
+    let image = folder.text("image");
+    fs::File::create(&image).unwrap().set_len(4 << 20).unwrap();
+    let looked = || {
+        let mut device = Device::open(rustix::fs::CWD, &image, OFlags::RDONLY).unwrap();
+        ext4::unsound(&mut device).unwrap()
+    };
+    assert_eq!(looked(), Some(Unsound::NotExt4));
+    must(&mkfs, &["-q", "-F", &image]);
+    assert_eq!(looked(), None);
+    must(&debugfs, &["-w", "-R", "set_super_value error_count 3", &image]);
+    assert_eq!(looked(), Some(Unsound::Errors(3)));
+    must(&mkfs, &["-q", "-F", &image]);
+    must(&debugfs, &["-w", "-R", "set_super_value state 3", &image]);
+    assert_eq!(looked(), Some(Unsound::Errors(0)));
 }

@@ -11,11 +11,14 @@ use std::string::String;
 use std::time::{Duration, Instant};
 
 use embedded_io::Read;
+use rustix::fs::{CWD, OFlags};
 
 use crate::config::Config;
 use crate::console::Notes;
+use crate::device::Device;
 use crate::digest::Sha256;
-use crate::failure::{Exit, Failure};
+use crate::ext4;
+use crate::failure::{Exit, Failure, Reason};
 use crate::fetch::{self, Client, Resume};
 use crate::host::Host;
 use crate::kubectl;
@@ -306,15 +309,36 @@ fn not_held_back(host: &Host<'_>, config: &Config<'_>) -> Result<(), Failure> {
 /// Mounts the slot for writing.
 ///
 /// # Errors
-/// Those of finding and mounting it.
+/// [`Exit::Refused`] if its filesystem is damaged; those of finding and mounting it.
 pub fn open_target(host: &Host<'_>, slot: Slot) -> Result<Target, Failure> {
     let root = match host.flags().target {
-        Some(folder) => crate::disk::open_folder(rustix::fs::CWD, folder).map_err(|errno| {
-            Failure::new(Exit::Io, format_args!("open {folder}: {}", crate::failure::Reason(errno)))
-        })?,
-        None => mount::detached(&host.disk()?.partition(slot.partition())?, Kind::Ext4, Access::Write)?,
+        Some(folder) => crate::disk::open_folder(CWD, folder)
+            .map_err(|errno| Failure::new(Exit::Io, format_args!("open {folder}: {}", Reason(errno))))?,
+        None => {
+            let partition = host.disk()?.partition(slot.partition())?;
+            is_sound(&partition, slot)?;
+            mount::detached(&partition, Kind::Ext4, Access::Write)?
+        }
     };
     Ok(Target::new(root, slot.partition()))
+}
+
+fn is_sound(partition: &str, slot: Slot) -> Result<(), Failure> {
+    let name = slot.partition();
+    let failed = |reason: &dyn fmt::Display| {
+        Failure::new(Exit::Io, format_args!("read superblock of {name} ({partition}): {reason}"))
+    };
+    let mut device = Device::open(CWD, partition, OFlags::RDONLY).map_err(|errno| failed(&Reason(errno)))?;
+    match ext4::unsound(&mut device).map_err(|error| failed(&error))? {
+        None => Ok(()),
+        Some(unsound) => Err(Failure::new(
+            Exit::Refused,
+            format_args!(
+                "apply: {name} ({partition}): {unsound}; repair it with e2fsck -f {partition}, or make it anew with \
+                 mkfs.ext4 -L {name} {partition}"
+            ),
+        )),
+    }
 }
 
 /// Where the two files are, as the manifest's own place has it.
