@@ -25,7 +25,7 @@ pub const DATA_FOLDER: &str = "/var/lib/kubesolo";
 const ENV_FOLDER: &str = "boot/grub";
 const ENV_FILE: &str = "grubenv";
 /// What makes a slot bootable.
-const SLOT_FILES: [&str; 2] = ["vmlinuz", "kubesolo-os.gz"];
+pub const SLOT_FILES: [&str; 2] = ["vmlinuz", "kubesolo-os.gz"];
 
 /// Text of `/proc/cmdline`; the kernel's limit on x86 is 2048 bytes.
 pub type CmdlineText = heapless::String<2048>;

@@ -7,6 +7,8 @@ mod restart;
 use std::ffi::OsStr;
 use std::time::Duration;
 
+use rustix::termios::isatty;
+
 use kubesolo_boot::boot::BootState;
 use kubesolo_boot::cli::{Call, Verb, help};
 use kubesolo_boot::console::{Notes, Output};
@@ -66,7 +68,12 @@ fn run_verb(call: &Call<'_>, verb: Verb<'_>, notes: &Notes) -> Result<Exit, Fail
         Verb::Check(_) | Verb::Apply(_) | Verb::Activate => return run_update(call, verb, &host, notes, out),
         Verb::Status => {
             let status = Status::read(&host)?;
-            let printed = if call.json { status.print_json(&host, &mut out) } else { status.print(&host, &mut out) };
+            let printed = if call.json {
+                status.print_json(&host, &mut out)
+            } else {
+                let colour = isatty(rustix::stdio::stdout()) && (process::HOOKS.variable)("NO_COLOR").is_none();
+                status.print(&host, colour, &mut out)
+            };
             printed.unwrap_or_default();
         }
         Verb::SlotShow => show_slots(&verb::slot::show(&host)?, call.json, &mut out),
