@@ -19,7 +19,7 @@ use crate::device::Device;
 use crate::digest::Sha256;
 use crate::ext4;
 use crate::failure::{Exit, Failure, Reason};
-use crate::fetch::{self, Client, Resume};
+use crate::fetch::{Client, Resume};
 use crate::host::Host;
 use crate::kubectl;
 use crate::location::Location;
@@ -147,18 +147,13 @@ impl Install<'_> {
         let mut retry = Retry::new(TRIES_WITHIN, std::process::id());
         while done < size {
             let before = done;
-            let Err(error) = self.transfer(&mut part, &mut hash, &mut done, size, place, &mut progress) else { break };
-            let pause = match error {
-                Broken::Disk(failure) => return Err(failure),
-                Broken::Fetch(error) if !error.transient => return Err(error.into()),
-                Broken::Fetch(error) => match retry.after_failure(began.elapsed(), done > before) {
-                    None => return Err(error.into()),
-                    Some(pause) => {
-                        progress.note(format_args!("{error}; trying again in {} s", pause.as_secs().max(1)));
-                        pause
-                    }
-                },
-            };
+            let transferred = self.transfer(&mut part, &mut hash, &mut done, size, place, &mut progress);
+            let Err(failure) = transferred else { break };
+            if !failure.is_transient() {
+                return Err(failure);
+            }
+            let Some(pause) = retry.after_failure(began.elapsed(), done > before) else { return Err(failure) };
+            progress.note(format_args!("{failure}; trying again in {} s", pause.as_secs().max(1)));
             std::thread::sleep(pause);
         }
         progress.end();
@@ -186,7 +181,7 @@ impl Install<'_> {
         size: u64,
         place: &Location,
         progress: &mut Progress<'_>,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), Failure> {
         let validator = part.validator();
         let resume = validator.as_deref().map(|validator| Resume { offset: *done, validator });
         let mut body = self.client.open(place, resume)?;
@@ -207,35 +202,15 @@ impl Install<'_> {
             *done = done.saturating_add(count as u64);
             if *done > size {
                 part.restart()?;
-                return Err(Broken::Disk(Failure::new(
+                return Err(Failure::new(
                     Exit::Io,
                     format_args!("fetch {place}: longer than the {size} bytes promised; nothing of it is used"),
-                )));
+                ));
             }
             part.append(bytes)?;
             hash.update(bytes);
             progress.at(*done);
         }
-    }
-}
-
-/// Why a transfer ended early.
-enum Broken {
-    /// The network or the server: trying again may help.
-    Fetch(fetch::Error),
-    /// This box, or the file itself: it will not.
-    Disk(Failure),
-}
-
-impl From<fetch::Error> for Broken {
-    fn from(error: fetch::Error) -> Self {
-        Broken::Fetch(error)
-    }
-}
-
-impl From<Failure> for Broken {
-    fn from(failure: Failure) -> Self {
-        Broken::Disk(failure)
     }
 }
 
