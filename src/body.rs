@@ -19,6 +19,8 @@ enum Left {
     },
     /// So many bytes of a chunk.
     Chunk(u64),
+    /// Nobody can tell: no byte of it is read.
+    Unknown,
 }
 
 /// A body on its way.
@@ -29,22 +31,19 @@ pub struct Body {
 
 impl Body {
     /// The body that comes next on `connection`.
-    ///
-    /// # Errors
-    /// If nobody could tell where it ends.
-    pub fn new(connection: Connection, framing: Framing) -> Result<Body, Error> {
+    pub fn new(connection: Connection, framing: Framing) -> Body {
         let left = match framing {
             Framing::Length(length) => Left::Bytes(length),
             Framing::Chunked => Left::ChunkLine { first: true },
-            Framing::Unknown => return Err(Error::NoLength),
+            Framing::Unknown => Left::Unknown,
         };
-        Ok(Body { connection, left })
+        Body { connection, left }
     }
 
     /// Reads the next bytes; 0 only at the body's own end.
     ///
     /// # Errors
-    /// If the body ends before its end, stalls, or is malformed.
+    /// If the body ends before its end, stalls, or is malformed, or nobody could tell where it ends.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
         self.read_next(buffer).map_err(|error| if let Error::Timeout = error { Error::Stalled } else { error })
     }
@@ -53,7 +52,7 @@ impl Body {
         if let Left::ChunkLine { first } = self.left {
             self.left = self.next_chunk(first)?;
         }
-        let (Left::Bytes(left) | Left::Chunk(left)) = self.left else { return Err(Error::Chunk) };
+        let (Left::Bytes(left) | Left::Chunk(left)) = self.left else { return Err(Error::NoLength) };
         let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         if most == 0 {
             return Ok(0);

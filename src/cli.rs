@@ -45,6 +45,14 @@ const VERBS: &[Help] = &[
         text: "Verifies the staged slot once more. It gets three boots to be committed; then the old slot comes back.",
     },
     Help {
+        verb: "healthcheck",
+        arguments: "[--json] [--reboot]",
+        line: "is the box healthy? commits a trial, or counts against it",
+        text: "containerd, API server, node, kube-system, healthcheck_url, data partition: each has a deadline.\n\
+               All pass: a trial is committed. Not so --auto-rollback-after times in a row: the old slot boots\n\
+               next, with --reboot at once. Exit code 0: healthy, 1: not.",
+    },
+    Help {
         verb: "rollback",
         arguments: "[--reboot]",
         line: "boot the other slot next",
@@ -101,8 +109,8 @@ Flags:
                    instead of /proc/cmdline, /sys/class/block, /dev
   -h, --help       this; VERB --help has more about a verb
   -V, --version    the version
-  --server --channel --pubkey --ca --maintenance-window --healthcheck-url
-  --auto-rollback-after --kube-system-settle --mark --watchdog
+  --server --channel --pubkey --ca --maintenance-window --healthcheck-url --healthcheck-timeout
+  --auto-rollback-after --kube-system-settle --containerd --kubectl --kubeconfig --mark --watchdog
                    instead of the keys of update.conf
   --state FILE     use this file instead of /var/lib/kubesolo/update/state.json
   --target DIR     use this folder instead of the target slot
@@ -132,6 +140,7 @@ pub enum Verb<'a> {
     Check(Option<&'a str>),
     Apply(Option<&'a str>),
     Activate,
+    Healthcheck,
     Rollback,
     Commit,
     SlotShow,
@@ -234,6 +243,7 @@ impl<'a> Call<'a> {
             ["apply"] => Verb::Apply(None),
             ["apply", source] => Verb::Apply(Some(source)),
             ["activate"] => Verb::Activate,
+            ["healthcheck"] => Verb::Healthcheck,
             ["rollback"] => Verb::Rollback,
             ["commit"] => Verb::Commit,
             ["slot"] | ["slot", "show"] => Verb::SlotShow,
@@ -264,7 +274,7 @@ fn config_key(flag: &str) -> Option<&'static str> {
 }
 
 fn text(word: &OsStr) -> Result<&str, Failure> {
-    word.to_str().ok_or_else(|| Failure::new(Exit::Usage, format_args!("{}: not UTF-8", word.display())))
+    word.to_str().ok_or_else(|| Failure::new(Exit::Usage, format_args!("an argument is not text (UTF-8)")))
 }
 
 fn usage(word: &str, problem: &str) -> Failure {

@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use crate::units::decimal;
+
 const DAY: u64 = 86_400;
 
 /// A moment, in whole seconds since 1970-01-01 00:00 UTC.
@@ -9,6 +11,22 @@ const DAY: u64 = 86_400;
 pub struct Moment(pub u64);
 
 impl Moment {
+    /// Reads RFC 3339 in UTC, as [`Moment`] is displayed and Kubernetes writes it; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Moment> {
+        let number = |from: usize, to: usize| text.get(from..to).and_then(decimal::<u64>);
+        let marks = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':'), (19, b'Z')];
+        if text.len() != 20 || marks.iter().any(|(at, mark)| text.as_bytes().get(*at) != Some(mark)) {
+            return None;
+        }
+        let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+        // The day that `civil` makes this date of; a quarter day a year is too much by at most 61 days up to year 9999.
+        let before = (year.checked_sub(1970)?.checked_mul(1461)? / 4).saturating_sub(61);
+        let days = (before..before.checked_add(430)?).find(|days| civil(*days) == (year, month, day))?;
+        let minutes =
+            days.checked_mul(1440)?.checked_add(number(11, 13)?.checked_mul(60)?)?.checked_add(number(14, 16)?)?;
+        Some(Moment(minutes.checked_mul(60)?.checked_add(number(17, 19)?)?))
+    }
+
     /// Minutes since midnight, UTC: 0 to 1439.
     pub const fn minute_of_day(self) -> u16 {
         // The remainder of a day in minutes is below 1440.
@@ -61,6 +79,15 @@ mod tests {
             (4_107_456_000, "2100-02-28T00:00:00Z"),
         ] {
             assert_eq!(Moment(seconds).to_string(), want);
+            assert_eq!(Moment::parse(want), Some(Moment(seconds)), "{want}");
+        }
+        for day in 0..60_000 {
+            let moment = Moment(day * DAY + 1);
+            assert_eq!(Moment::parse(&moment.to_string()), Some(moment));
+        }
+        for text in ["", "2026-02-30T00:00:00Z", "1969-12-31T23:59:59Z", "2026-01-01 00:00:00Z", "2026-1-01T00:00:00ZZ"]
+        {
+            assert_eq!(Moment::parse(text), None, "{text}");
         }
         assert_eq!(Moment(1_795_447_800).minute_of_day(), 15 * 60 + 30);
     }

@@ -2,10 +2,11 @@
 
 use core::fmt;
 
+use crate::units::decimal;
 use crate::window::Window;
 
 /// Every key there is.
-pub const KEYS: [&str; 12] = [
+pub const KEYS: [&str; 14] = [
     "server",
     "channel",
     "pubkey",
@@ -14,6 +15,8 @@ pub const KEYS: [&str; 12] = [
     "healthcheck_url",
     "auto_rollback_after",
     "kube_system_settle",
+    "healthcheck_timeout",
+    "containerd",
     "kubectl",
     "kubeconfig",
     "mark",
@@ -49,6 +52,10 @@ pub struct Config<'a> {
     pub auto_rollback_after: Option<u32>,
     /// `kube_system_settle=`: seconds that the pods of kube-system must have been running.
     pub kube_system_settle: u32,
+    /// `healthcheck_timeout=`: seconds that each check may take to come right.
+    pub healthcheck_timeout: u32,
+    /// `containerd=`: its socket, where KubeSolo has it.
+    pub containerd: &'a str,
     /// `kubectl=`: the program to ask Kubernetes with.
     pub kubectl: &'a str,
     /// `kubeconfig=`: the administrator's, where KubeSolo keeps it.
@@ -70,6 +77,8 @@ impl Default for Config<'_> {
             healthcheck_url: None,
             auto_rollback_after: None,
             kube_system_settle: 30,
+            healthcheck_timeout: 60,
+            containerd: "/var/lib/kubesolo/containerd/containerd.sock",
             kubectl: "kubectl",
             kubeconfig: "/var/lib/kubesolo/pki/admin/admin.kubeconfig",
             mark: Mark::Healthcheck,
@@ -135,7 +144,7 @@ impl<'a> Config<'a> {
         let default = Config::default();
         let bad = Problem::BadValue(key, value);
         let text = (!value.is_empty()).then_some(value);
-        let number = || text.map(|text| text.parse().map_err(|_| bad)).transpose();
+        let number = || text.map(|text| decimal(text).ok_or(bad)).transpose();
         match key {
             "server" => self.server = text,
             "channel" => self.channel = text,
@@ -147,6 +156,8 @@ impl<'a> Config<'a> {
             }
             "auto_rollback_after" => self.auto_rollback_after = number()?.filter(|times| *times > 0),
             "kube_system_settle" => self.kube_system_settle = number()?.unwrap_or(default.kube_system_settle),
+            "healthcheck_timeout" => self.healthcheck_timeout = number()?.unwrap_or(default.healthcheck_timeout),
+            "containerd" => self.containerd = text.unwrap_or(default.containerd),
             "kubectl" => self.kubectl = text.unwrap_or(default.kubectl),
             "kubeconfig" => self.kubeconfig = text.unwrap_or(default.kubeconfig),
             "watchdog" => self.watchdog = number()?.filter(|seconds| *seconds > 0),
@@ -181,7 +192,7 @@ mod tests {
         let (config, problems) = parse(
             "# a box\n server = http://x/u/ \nchannel=stable\npubkey=/etc/k\nca=/etc/ca\nmaintenance_window=23:00-01:00\n\
              healthcheck_url=http://y/?a=b\nauto_rollback_after=3\nkube_system_settle=60\n\
-             kubectl=/k\nkubeconfig=/c\nmark=init\nwatchdog=60\n\n",
+             healthcheck_timeout=5\ncontainerd=/s\nkubectl=/k\nkubeconfig=/c\nmark=init\nwatchdog=60\n\n",
         );
         assert!(problems.is_empty(), "{problems:?}");
         assert_eq!(
@@ -195,6 +206,8 @@ mod tests {
                 healthcheck_url: Some("http://y/?a=b"),
                 auto_rollback_after: Some(3),
                 kube_system_settle: 60,
+                healthcheck_timeout: 5,
+                containerd: "/s",
                 kubectl: "/k",
                 kubeconfig: "/c",
                 mark: Mark::Init,

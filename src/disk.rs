@@ -13,6 +13,8 @@ use crate::slot::Slot;
 
 /// GPT partition names, and filesystem labels, of the four partitions.
 pub const NAMES: [&str; 4] = [ESP, Slot::A.partition(), Slot::B.partition(), DATA];
+/// The same, as text.
+pub const NAMES_TEXT: &str = "KSOLOEFI KSOLOA KSOLOB KSOLODATA";
 /// The EFI system partition with GRUB and the env block.
 pub const ESP: &str = "KSOLOEFI";
 /// The partition for everything that lives longer than a slot.
@@ -154,7 +156,7 @@ pub fn find(sys_block: &str, dev: &str, wanted: Wanted<'_>) -> Result<Disk, Fail
                 format_args!(
                     "find disk: none of the disks in {sys_block} has a GPT with partitions {}; is its driver loaded, \
                      and are you root?",
-                    NAMES.join(" ")
+                    NAMES_TEXT
                 ),
             )
         })),
@@ -166,7 +168,7 @@ fn open_wanted(path: &str) -> Result<Disk, Failure> {
     let path_text = Path::try_from(path).map_err(|_| fail(format_args!("the path is too long")))?;
     match examine(&path_text) {
         Ok(disk) if disk.has_ours() => Ok(disk),
-        Ok(_) => Err(fail(format_args!("none of its partitions is called {}", NAMES.join(", ")))),
+        Ok(_) => Err(fail(format_args!("none of its partitions is called {}", NAMES_TEXT))),
         Err(error) => Err(fail(format_args!("{error}"))),
     }
 }

@@ -4,6 +4,8 @@ use core::fmt;
 use std::boxed::Box;
 use std::string::String;
 
+use crate::units::decimal;
+
 /// How the program ends. The numbers are stable: `/init` and operators' scripts go by them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -106,18 +108,90 @@ impl embedded_io::Error for Failure {
     }
 }
 
-/// The system's own words for an error number.
+/// An error number in the words of C's `strerror`.
 pub struct Reason(pub rustix::io::Errno);
+
+/// Those that Linux has for files, disks and connections: the C library's table with the code around it is 4 KB more.
+const REASONS: &str = "\
+1 Operation not permitted\n\
+2 No such file or directory\n\
+4 Interrupted system call\n\
+5 Input/output error\n\
+6 No such device or address\n\
+9 Bad file descriptor\n\
+11 Resource temporarily unavailable\n\
+12 Cannot allocate memory\n\
+13 Permission denied\n\
+16 Device or resource busy\n\
+17 File exists\n\
+18 Invalid cross-device link\n\
+19 No such device\n\
+20 Not a directory\n\
+21 Is a directory\n\
+22 Invalid argument\n\
+23 Too many open files in system\n\
+24 Too many open files\n\
+26 Text file busy\n\
+27 File too large\n\
+28 No space left on device\n\
+29 Illegal seek\n\
+30 Read-only file system\n\
+31 Too many links\n\
+32 Broken pipe\n\
+36 File name too long\n\
+38 Function not implemented\n\
+40 Too many levels of symbolic links\n\
+61 No data available\n\
+71 Protocol error\n\
+75 Value too large for defined data type\n\
+90 Message too long\n\
+95 Operation not supported\n\
+97 Address family not supported by protocol\n\
+98 Address already in use\n\
+99 Cannot assign requested address\n\
+100 Network is down\n\
+101 Network is unreachable\n\
+103 Software caused connection abort\n\
+104 Connection reset by peer\n\
+107 Transport endpoint is not connected\n\
+110 Connection timed out\n\
+111 Connection refused\n\
+112 Host is down\n\
+113 No route to host\n\
+116 Stale file handle\n\
+117 Structure needs cleaning\n\
+122 Disk quota exceeded\n\
+123 No medium found";
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        std::io::Error::from(self.0).fmt(f)
+        let number = self.0.raw_os_error();
+        let known = |line: &'static str| {
+            let (of, words) = line.split_once(' ')?;
+            (decimal(of) == Some(number)).then_some(words)
+        };
+        match REASONS.lines().find_map(known) {
+            Some(words) => f.write_str(words),
+            None => write!(f, "error {number}"),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::string::ToString;
+
+    #[test]
+    fn reasons_are_the_systems_own() {
+        for line in REASONS.lines() {
+            let number: i32 = line.split(' ').next().unwrap().parse().unwrap();
+            let errno = rustix::io::Errno::from_raw_os_error(number);
+            let want = std::format!("{} (os error {number})", Reason(errno));
+            assert_eq!(std::io::Error::from(errno).to_string(), want);
+        }
+        assert_eq!(Reason(rustix::io::Errno::from_raw_os_error(4000)).to_string(), "error 4000");
+    }
 
     #[test]
     fn every_exit_code_is_documented_once() {

@@ -113,6 +113,14 @@ impl<'a> Client<'a> {
         }
     }
 
+    /// Asks whether the server answers with status 200 by `deadline`, maybe after redirects. The body is not read.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub fn answers(&self, location: &Location, deadline: Option<Instant>) -> Result<(), Failure> {
+        self.open_by(location, None, deadline, deadline).map(drop)
+    }
+
     fn open_by(
         &self,
         location: &Location,
@@ -192,7 +200,7 @@ impl<'a> Client<'a> {
         let validator = head.validator();
         let framing = head.framing;
         connection.skip_head(length, whole);
-        let body = body::Body::new(connection, framing).map_err(&failed)?;
+        let body = body::Body::new(connection, framing);
         let left = total.map(|total| total.saturating_sub(offset));
         Ok(Answer::Body(Body { source: Source::Web(body), location: location.clone(), offset, total, validator, left }))
     }

@@ -64,14 +64,28 @@ pub struct Flags<'a> {
 pub struct Process {
     /// An environment variable; `None` if it is not set, or no text.
     pub variable: fn(&str) -> Option<String>,
-    /// Runs a program (its name and its arguments) until the deadline, and gives the length of what it printed into the
-    /// buffer, if it ended well and all of it fits.
-    pub output: fn(&[&str], Duration, &mut [u8]) -> Option<usize>,
+    /// Runs a program (its name and its arguments), what it prints and complains going into the buffer.
+    pub output: fn(&[&str], Duration, &mut [u8]) -> Ran,
+}
+
+/// How a program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ran {
+    /// With exit code 0; so many bytes are in the buffer.
+    Well(usize),
+    /// With another, or killed; so many bytes are in the buffer.
+    Badly(usize),
+    /// It printed more than the buffer holds, and was killed.
+    TooLong,
+    /// Not by the deadline, and was killed.
+    TooLate,
+    /// There was no process for it.
+    NotAtAll,
 }
 
 impl Process {
     /// No variables, and no programs.
-    pub const BARE: Process = Process { variable: |_| None, output: |_, _, _| None };
+    pub const BARE: Process = Process { variable: |_| None, output: |_, _, _| Ran::NotAtAll };
 }
 
 /// The machine; looks at its command line and for its disk when asked.

@@ -5,6 +5,8 @@
 
 use core::fmt;
 
+use crate::units::decimal;
+
 /// Longest head, in bytes.
 pub const HEAD_MAX: usize = 16 * 1024;
 
@@ -117,7 +119,7 @@ impl<'a> Head<'a> {
         }
         let framing = match (length, chunked) {
             (Some(_), Some(_)) => return Err(Error::LengthAndChunks),
-            (Some(length), None) => Framing::Length(number(length).ok_or(Error::Value("Content-Length"))?),
+            (Some(length), None) => Framing::Length(decimal(length).ok_or(Error::Value("Content-Length"))?),
             (None, Some(chunked)) if chunked.eq_ignore_ascii_case("chunked") => Framing::Chunked,
             (None, Some(_)) => return Err(Error::Value("Transfer-Encoding")),
             (None, None) => Framing::Unknown,
@@ -158,7 +160,7 @@ impl ContentRange {
     fn parse(text: &str) -> Option<ContentRange> {
         let (first, rest) = text.strip_prefix("bytes ")?.split_once('-')?;
         let (last, total) = rest.split_once('/')?;
-        let range = ContentRange { first: number(first)?, last: number(last)?, total: number(total)? };
+        let range = ContentRange { first: decimal(first)?, last: decimal(last)?, total: decimal(total)? };
         (range.first <= range.last && range.last < range.total).then_some(range)
     }
 }
@@ -168,9 +170,9 @@ fn status(line: &[u8]) -> Option<u16> {
     let rest = line.strip_prefix(b"HTTP/1.")?;
     let (version, rest) = rest.split_first()?;
     let (digits, after) = rest.strip_prefix(b" ")?.split_first_chunk::<3>()?;
-    let digits = core::str::from_utf8(digits).ok().and_then(number)?;
+    let digits = core::str::from_utf8(digits).ok().and_then(decimal::<u16>)?;
     let sound = version.is_ascii_digit() && matches!(after.first(), None | Some(b' '));
-    u16::try_from(digits).ok().filter(|status| sound && *status >= 100)
+    Some(digits).filter(|status| sound && *status >= 100)
 }
 
 fn header(line: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -180,11 +182,6 @@ fn header(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let value = rest.get(1..)?.trim_ascii();
     let sound = token && value.iter().all(|byte| *byte == b'\t' || !byte.is_ascii_control());
     sound.then_some((name, value))
-}
-
-/// A decimal number without a sign.
-fn number(text: &str) -> Option<u64> {
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 impl fmt::Display for Error {

@@ -53,6 +53,8 @@ pub mod failure;
 #[cfg(feature = "std")]
 pub mod fetch;
 #[cfg(feature = "std")]
+pub mod health;
+#[cfg(feature = "std")]
 pub mod host;
 #[cfg(feature = "std")]
 pub mod kubectl;

@@ -8,6 +8,8 @@ use core::fmt::{self, Write as _};
 
 use heapless::String;
 
+use crate::units::decimal;
+
 /// Longest location, in bytes.
 pub const MAX: usize = 2048;
 
@@ -148,7 +150,7 @@ impl Location {
     /// The port, given or the scheme's own.
     pub fn port(&self) -> u16 {
         let after = self.authority().rsplit(']').next().unwrap_or_default();
-        let given = after.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        let given = after.rsplit_once(':').and_then(|(_, port)| decimal(port));
         given.unwrap_or(if self.scheme == Scheme::Https { 443 } else { 80 })
     }
 
@@ -287,7 +289,7 @@ fn web(scheme: Scheme, rest: &str) -> Result<Location, Error> {
     // `host:` with nothing after it is the scheme's own port.
     let authority = if port == Some("") { authority.strip_suffix(':').unwrap_or(authority) } else { authority };
     if let Some(port) = port.filter(|port| !port.is_empty())
-        && (!port.bytes().all(|byte| byte.is_ascii_digit()) || port.parse::<u16>().ok().is_none_or(|port| port == 0))
+        && decimal::<u16>(port).is_none_or(|port| port == 0)
     {
         return Err(Error::Port);
     }

@@ -65,7 +65,9 @@ fn run_verb(call: &Call<'_>, verb: Verb<'_>, notes: &Notes) -> Result<Exit, Fail
     let mut out = Output::to(rustix::stdio::stdout());
     let host = Host::new(&call.flags, process::HOOKS);
     match verb {
-        Verb::Check(_) | Verb::Apply(_) | Verb::Activate => return run_update(call, verb, &host, notes, out),
+        Verb::Check(_) | Verb::Apply(_) | Verb::Activate | Verb::Healthcheck => {
+            return run_update(call, verb, &host, notes, out);
+        }
         Verb::Status => {
             let status = Status::read(&host)?;
             let printed = if call.json {
@@ -83,7 +85,7 @@ fn run_verb(call: &Call<'_>, verb: Verb<'_>, notes: &Notes) -> Result<Exit, Fail
             say(&mut out, format_args!("Slot {} is good and stays.", state.active));
         }
         Verb::Rollback => {
-            let state = verb::boot_state::rollback(&host, notes)?;
+            let state = verb::boot_state::rollback(&host, notes, "rolled back by hand")?;
             say(&mut out, format_args!("Slot {} boots next.", state.active));
         }
         Verb::EnvList if call.json => verb::env::list_json(&host, &mut out)?,
@@ -117,6 +119,7 @@ fn run_update(
     let config = settings.strict(&call.flags, &|warning| notes.say(warning))?;
     let style = kubesolo_boot::progress::Style::pick(call.json);
     let mut exit = Exit::Done;
+    let mut reboot = call.reboot;
     match verb {
         Verb::Check(source) => exit = verb::check::run(host, notes, &config, source, call.json, &mut out)?,
         Verb::Apply(source) => {
@@ -130,13 +133,18 @@ fn run_update(
                 say(&mut out, format_args!("Next: kubesolo-boot activate --reboot"));
             }
         }
+        Verb::Healthcheck => {
+            let (healthy, rolled_back) = verb::healthcheck::run(host, notes, &config, call.json, &mut out)?;
+            exit = healthy;
+            reboot &= rolled_back;
+        }
         _ => {
             let state = verb::activate::run(host, notes, style)?;
             say(&mut out, format_args!("Slot {} boots next, on trial.", state.active));
         }
     }
     finish(out)?;
-    if call.reboot {
+    if reboot {
         restart::now(false)?;
     }
     Ok(exit)

@@ -6,12 +6,14 @@
 //! - `null` and `""` count as not there: servers write them for fields they do not use.
 //! - Strings stay as they are in the text, [`Text`]; the manifest borrows from it.
 
-use core::fmt;
+use core::fmt::{self, Write as _};
 
 use crate::digest::Hash;
 use crate::hex;
+use crate::hex::Hex;
 use crate::json::{self, Text, Value};
 use crate::location;
+use crate::units::decimal;
 use crate::version::{self, Version};
 
 /// Longest document, in bytes.
@@ -187,8 +189,8 @@ impl<'a> Found<'a> {
     fn size(&self, name: &'static str) -> Result<Option<u64>, Error> {
         match self.get(name) {
             None => Ok(None),
-            Some(Value::Number(number)) => match number.parse() {
-                Ok(size) if size > 0 => Ok(Some(size)),
+            Some(Value::Number(number)) => match decimal(number) {
+                Some(size) if size > 0 => Ok(Some(size)),
                 _ => Err(Error::NotSize(name)),
             },
             Some(_) => Err(Error::NotSize(name)),
@@ -207,6 +209,8 @@ pub struct Gate<'a> {
     pub running: Option<Version>,
     /// Whether a version that is not newer is taken too.
     pub allow_downgrade: bool,
+    /// The images that were rolled back from, by [`Manifest::image`], a space between two; empty takes them again.
+    pub known_bad: &'a str,
 }
 
 /// Why this box does not take an update.
@@ -244,10 +248,27 @@ pub enum Refusal<'a> {
     },
     /// Nobody knows which version runs.
     RunningUnknown,
+    /// This very image was tried here, and rolled back from.
+    KnownBad,
+}
+
+impl Manifest<'_> {
+    /// What the image is known by, whatever its version says: 16 hex digits of the kernel's hash and 16 of the
+    /// initramfs'.
+    pub fn image(&self) -> heapless::String<32> {
+        let mut name = heapless::String::new();
+        for image in [&self.vmlinuz, &self.initramfs] {
+            let digits = Hex(image.sha256.0.get(..8).unwrap_or_default());
+            // 32 digits fit.
+            write!(name, "{digits}").unwrap_or_default();
+        }
+        name
+    }
 }
 
 impl<'a> Gate<'a> {
-    /// Whether this box may take what `manifest` describes: channel, machine, oldest version, newer, in that order.
+    /// Whether this box may take what `manifest` describes: channel, machine, oldest version, newer, not known to
+    /// be bad, in that order.
     ///
     /// # Errors
     /// The first gate that is shut.
@@ -255,7 +276,9 @@ impl<'a> Gate<'a> {
         self.check_channel(manifest)?;
         self.check_architecture(manifest)?;
         self.check_min_compatible(manifest)?;
-        self.check_newer(manifest)
+        self.check_newer(manifest)?;
+        let image = manifest.image();
+        if self.known_bad.split(' ').any(|bad| bad == image) { Err(Refusal::KnownBad) } else { Ok(()) }
     }
 
     /// A manifest without a channel, or a box without one, is of every channel.
@@ -354,6 +377,9 @@ impl fmt::Display for Refusal<'_> {
             }
             Refusal::RunningUnknown => {
                 f.write_str("which version is running is not known; to install whatever is offered: --allow-downgrade")
+            }
+            Refusal::KnownBad => {
+                f.write_str("this image was tried here and rolled back from; to try it again: --force")
             }
         }
     }
@@ -527,6 +553,7 @@ mod tests {
             architecture: "amd64",
             running: Some(version(1, 2, 2)),
             allow_downgrade: false,
+            known_bad: "",
         };
         let running = |running| Gate { running, ..gate };
         let forced = |running| Gate { running, allow_downgrade: true, ..gate };

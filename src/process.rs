@@ -7,7 +7,7 @@ use std::ffi::{CStr, CString, OsStr, c_char};
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
-use kubesolo_boot::host::Process;
+use kubesolo_boot::host::{Process, Ran};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, Mode, OFlags, openat};
@@ -37,7 +37,7 @@ pub enum Ended {
 }
 
 unsafe extern "C" {
-    fn fork() -> i32;
+    fn _Fork() -> i32;
     fn getenv(name: *const c_char) -> *const c_char;
     fn execvp(program: *const c_char, words: *const *const c_char) -> i32;
     safe fn _exit(code: i32) -> !;
@@ -67,9 +67,9 @@ extern "C" fn main(count: i32, words: *const *const c_char) -> i32 {
 ///
 /// The child inherits everything open. It is killed at the deadline; one that the kernel cannot kill is left behind.
 pub fn within(deadline: Duration, work: impl FnOnce() -> u8) -> Ended {
-    // SAFETY: fork is sound in a process with one thread, and this program never starts a second one: no lock can be
+    // SAFETY: _Fork (POSIX.1-2024, fork without handlers) is sound in a process with one thread, and this program never starts a second one: no lock can be
     // held by a thread that the child lacks.
-    let forked = unsafe { fork() };
+    let forked = unsafe { _Fork() };
     if forked == 0 {
         _exit(i32::from(work()));
     }
@@ -99,48 +99,61 @@ fn variable(name: &str) -> Option<String> {
     text.and_then(|text| text.to_str().ok()).map(String::from)
 }
 
-/// Runs a program, `words` being its name and its arguments, and gives the length of what it prints into `buffer`.
-///
-/// `None` if it cannot be run, ends with an error, prints more than `buffer` holds, or has not ended by the deadline; then
-/// it is killed. It gets nothing to read, and what it complains about goes nowhere.
-fn output(words: &[&str], deadline: Duration, buffer: &mut [u8]) -> Option<usize> {
-    let deadline = Instant::now().checked_add(deadline)?;
-    let texts: Vec<CString> = words.iter().map(|word| CString::new(*word).ok()).collect::<Option<_>>()?;
-    let pointers: Vec<*const c_char> = texts.iter().map(|text| text.as_ptr()).chain([core::ptr::null()]).collect();
+/// Runs a program, `words` being its name and its arguments; what it prints and what it complains go into `buffer`. It
+/// gets nothing to read, and is killed at the deadline.
+fn output(words: &[&str], deadline: Duration, buffer: &mut [u8]) -> Ran {
+    let now = Instant::now();
+    let deadline = now.checked_add(deadline).unwrap_or(now);
+    let Some((child, from)) = start(words) else { return Ran::NotAtAll };
+    let mut filled: usize = 0;
+    let early = loop {
+        if !is_ready(&from, deadline.saturating_duration_since(Instant::now())) {
+            break Some(Ran::TooLate);
+        }
+        match read(&from, buffer.get_mut(filled..).unwrap_or_default()) {
+            // A buffer that is full to the brim cannot tell whether there is more.
+            Ok(0) if filled == buffer.len() => break Some(Ran::TooLong),
+            Ok(0) => break None,
+            Ok(count) => filled = filled.saturating_add(count),
+            Err(Errno::INTR) => {}
+            Err(_) => break Some(Ran::Badly(filled)),
+        }
+    };
+    let early = early.or_else(|| {
+        let in_time = ends_by(child, deadline.saturating_duration_since(Instant::now()));
+        (!in_time).then_some(Ran::TooLate)
+    });
+    if early.is_some() {
+        kill_process(child, Signal::KILL).unwrap_or_default();
+        // One that hangs in the kernel is left behind.
+        if !ends_by(child, Duration::from_secs(1)) {
+            return Ran::TooLate;
+        }
+    }
+    let code = exit_code(child);
+    early.unwrap_or(if code == Some(0) { Ran::Well(filled) } else { Ran::Badly(filled) })
+}
+
+/// Starts a program; gives it and the end of the pipe that it writes to.
+fn start(words: &[&str]) -> Option<(Pid, OwnedFd)> {
+    // One text, in which each word ends with a NUL.
+    let text: String = words.iter().flat_map(|word| [*word, "\0"]).collect();
+    let pointers = text.split_terminator('\0').map(|word| word.as_ptr().cast());
+    let pointers: Vec<*const c_char> = pointers.chain([core::ptr::null()]).collect();
     let program = *pointers.first()?;
     let (from, to) = pipe_with(PipeFlags::CLOEXEC).ok()?;
     let null = openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).ok()?;
     // SAFETY: as in `within`; and until it is another program, the child makes system calls only.
-    let forked = unsafe { fork() };
+    let forked = unsafe { _Fork() };
     if forked == 0 {
-        let placed = dup2_stdin(&null).and_then(|()| dup2_stdout(&to)).and_then(|()| dup2_stderr(&null));
+        let placed = dup2_stdin(&null).and_then(|()| dup2_stdout(&to)).and_then(|()| dup2_stderr(&to));
         if placed.is_ok() {
             // SAFETY: both are made of C strings that live on, and the list ends with a null pointer.
             unsafe { execvp(program, pointers.as_ptr()) };
         }
         _exit(127);
     }
-    let child = Pid::from_raw(forked).filter(|_| forked > 0)?;
-    drop(to);
-    let mut filled: usize = 0;
-    let whole = loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if !is_ready(&from, left) {
-            break false;
-        }
-        match read(&from, buffer.get_mut(filled..).unwrap_or_default()) {
-            // A buffer that is full to the brim cannot tell whether there is more.
-            Ok(0) => break filled < buffer.len(),
-            Ok(count) => filled = filled.saturating_add(count),
-            Err(Errno::INTR) => {}
-            Err(_) => break false,
-        }
-    };
-    if !whole || !ends_by(child, deadline.saturating_duration_since(Instant::now())) {
-        kill_process(child, Signal::KILL).unwrap_or_default();
-    }
-    // Its output is closed, or it is killed: this wait is for no longer than the kernel needs.
-    exit_code(child).filter(|code| *code == 0 && whole).map(|_| filled)
+    Pid::from_raw(forked).filter(|_| forked > 0).map(|child| (child, from))
 }
 
 fn ends_by(child: Pid, deadline: Duration) -> bool {

@@ -17,6 +17,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::dns::{self, Addresses, Kind};
 use crate::tcp::connected;
+use crate::units::decimal;
 
 /// Longest wait for one server's answers.
 const WAIT: Duration = Duration::from_secs(2);
@@ -188,7 +189,7 @@ impl<'a> Conf<'a> {
                     conf.search.extend(words.filter(|word| *word != ".").take(SEARCH_MAX));
                 }
                 Some("options") => {
-                    let ndots = words.find_map(|word| word.strip_prefix("ndots:")?.parse().ok());
+                    let ndots = words.find_map(|word| decimal(word.strip_prefix("ndots:")?));
                     conf.ndots = ndots.unwrap_or(conf.ndots);
                 }
                 _ => {}

@@ -19,9 +19,14 @@ use crate::disk::open_folder;
 use crate::failure::{Exit, Failure, Reason};
 use crate::json::{self, Quoted, Value};
 use crate::storage::{Storage, read_at};
+use crate::units::decimal;
 
 /// Longest file that is read, in bytes.
 const LEN_MAX: usize = 4096;
+/// Longest `last_error`, in bytes: with it the file stays below that length.
+const ERROR_MAX: usize = 1000;
+/// Most images that are remembered.
+const KNOWN_BAD_MAX: usize = 8;
 
 /// How far an update has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,9 +106,39 @@ pub struct State {
     pub health_check_failures: u32,
     /// Why it failed or was rolled back.
     pub last_error: String,
+    /// The image it installs, as [`crate::manifest::Manifest::image`] names it.
+    pub to_image: String,
+    /// The health checks that failed before it began, a space between two: they cannot undo it.
+    pub failed_before: String,
+    /// The images that were rolled back from, the newest last, a space between two.
+    pub known_bad: String,
 }
 
 impl State {
+    /// Whether an update waits for its health checks.
+    pub fn is_on_trial(&self) -> bool {
+        matches!(self.phase, Phase::Activated | Phase::Verifying)
+    }
+
+    /// The image that was on trial is one that was rolled back from. The oldest is forgotten when there are too many.
+    pub fn remember_bad(&mut self) {
+        self.forget_bad();
+        if self.known_bad.split(' ').count() >= KNOWN_BAD_MAX {
+            let others = self.known_bad.split_once(' ').map(|(_, others)| others.into());
+            self.known_bad = others.unwrap_or_default();
+        }
+        push_word(&mut self.known_bad, &self.to_image);
+    }
+
+    /// The image that was on trial is good after all.
+    pub fn forget_bad(&mut self) {
+        let mut others = String::new();
+        for image in self.known_bad.split(' ').filter(|image| *image != self.to_image) {
+            push_word(&mut others, image);
+        }
+        self.known_bad = others;
+    }
+
     /// Reads the text of the file; fields that it does not know are passed over.
     ///
     /// # Errors
@@ -118,11 +153,11 @@ impl State {
                     return Ok(());
                 }
                 ("attempt_count", Value::Number(number)) => {
-                    state.attempt_count = number.parse().map_err(|_| json::Error { at: 0 })?;
+                    state.attempt_count = decimal(number).ok_or(json::Error { at: 0 })?;
                     return Ok(());
                 }
                 ("health_check_failures", Value::Number(number)) => {
-                    state.health_check_failures = number.parse().map_err(|_| json::Error { at: 0 })?;
+                    state.health_check_failures = decimal(number).ok_or(json::Error { at: 0 })?;
                     return Ok(());
                 }
                 ("from_version", Value::Text(_)) => &mut state.from_version,
@@ -130,6 +165,9 @@ impl State {
                 ("started_at", Value::Text(_)) => &mut state.started_at,
                 ("updated_at", Value::Text(_)) => &mut state.updated_at,
                 ("last_error", Value::Text(_)) => &mut state.last_error,
+                ("to_image", Value::Text(_)) => &mut state.to_image,
+                ("failed_before", Value::Text(_)) => &mut state.failed_before,
+                ("known_bad", Value::Text(_)) => &mut state.known_bad,
                 _ => return Ok(()),
             };
             if let Value::Text(text) = value {
@@ -148,7 +186,8 @@ impl fmt::Display for State {
         write!(
             f,
             "{{\"phase\":\"{}\",\"from_version\":{},\"to_version\":{},\"started_at\":{},\"updated_at\":{},\
-             \"attempt_count\":{},\"health_check_failures\":{},\"last_error\":{}}}",
+             \"attempt_count\":{},\"health_check_failures\":{},\"last_error\":{},\
+             \"to_image\":{},\"failed_before\":{},\"known_bad\":{}}}",
             self.phase,
             text(&self.from_version),
             text(&self.to_version),
@@ -157,8 +196,19 @@ impl fmt::Display for State {
             self.attempt_count,
             self.health_check_failures,
             text(&self.last_error),
+            text(&self.to_image),
+            text(&self.failed_before),
+            text(&self.known_bad),
         )
     }
+}
+
+/// Adds a word to a list of words with a space between two; no word is none.
+pub fn push_word(list: &mut String, word: &str) {
+    if !list.is_empty() && !word.is_empty() {
+        list.push(' ');
+    }
+    list.push_str(word);
 }
 
 /// What the clock says now.
@@ -221,6 +271,8 @@ impl Journal {
     pub fn store(&mut self, phase: Phase) -> Result<(), Failure> {
         self.state.phase = phase;
         self.state.updated_at = format!("{}", now());
+        let end = self.state.last_error.floor_char_boundary(ERROR_MAX);
+        self.state.last_error.truncate(end);
         let temporary = format!("{}.new", self.name);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW;
         let write = || -> Result<(), Errno> {
@@ -269,9 +321,25 @@ mod tests {
                 attempt_count: 2,
                 health_check_failures: u32::MAX,
                 last_error: "a \"quoted\" \\ path\nand \u{1}".into(),
+                to_image: "00".into(),
+                failed_before: "probe_url".into(),
+                known_bad: "00 11".into(),
             };
             assert_eq!(State::parse(&state.to_string()).unwrap(), state);
         }
+    }
+
+    #[test]
+    fn bad_images_are_remembered_once_and_not_for_ever() {
+        let mut state = State::default();
+        for image in ["", "a", "b", "a", "c", "d", "e", "f", "g", "h", "i"] {
+            state.to_image = image.into();
+            state.remember_bad();
+        }
+        assert_eq!(state.known_bad, "a c d e f g h i");
+        state.to_image = "e".into();
+        state.forget_bad();
+        assert_eq!(state.known_bad, "a c d f g h i");
     }
 
     #[test]

@@ -93,13 +93,22 @@ fn wait(socket: &OwnedFd, which: Timeout, time: Duration) -> Result<(), Errno> {
 /// [`Errno::TIMEDOUT`], and the kernel's.
 pub fn connected(kind: SocketType, address: SocketAddr, time: Duration) -> Result<OwnedFd, Errno> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let socket = socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
-    wait(&socket, Timeout::Send, time)?;
-    wait(&socket, Timeout::Recv, time)?;
+    let socket = socket(family, kind, time)?;
     match connect(&socket, &address) {
         Ok(()) => Ok(socket),
         // What Linux says when SO_SNDTIMEO ends the wait (socket(7)).
         Err(Errno::INPROGRESS) => Err(Errno::TIMEDOUT),
         Err(errno) => Err(errno),
     }
+}
+
+/// A socket none of whose calls waits longer than `time`.
+///
+/// # Errors
+/// The kernel's.
+pub fn socket(family: AddressFamily, kind: SocketType, time: Duration) -> Result<OwnedFd, Errno> {
+    let socket = socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
+    wait(&socket, Timeout::Send, time)?;
+    wait(&socket, Timeout::Recv, time)?;
+    Ok(socket)
 }

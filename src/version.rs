@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use crate::units::decimal;
+
 /// Longest text that is looked at, in bytes.
 const MAX: usize = 64;
 
@@ -46,7 +48,7 @@ impl Version {
             None => (text, false),
         };
         let mut numbers = text.split('.');
-        let mut next = || numbers.next().and_then(number).ok_or(Error::Malformed);
+        let mut next = || numbers.next().and_then(decimal).ok_or(Error::Malformed);
         let version = Version { major: next()?, minor: next()?, patch: next()? };
         match (numbers.next(), pre_release) {
             (Some(_), _) => Err(Error::Malformed),
@@ -54,17 +56,6 @@ impl Version {
             (None, false) => Ok(version),
         }
     }
-}
-
-/// A decimal number; unlike `str::parse`, without a sign.
-fn number(text: &str) -> Option<u32> {
-    if text.is_empty() {
-        return None;
-    }
-    text.bytes().try_fold(0_u32, |number, byte| {
-        let digit = char::from(byte).to_digit(10)?;
-        number.checked_mul(10)?.checked_add(digit)
-    })
 }
 
 impl fmt::Display for Version {

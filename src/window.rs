@@ -3,6 +3,7 @@
 use core::fmt;
 
 use crate::clock::Moment;
+use crate::units::decimal;
 
 /// From one minute of the day up to another, UTC; it may wrap midnight. `00:00-00:00` is the whole day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +39,7 @@ impl fmt::Display for Window {
 fn parse_minute(text: &str) -> Option<u16> {
     let (hour, minute) = text.split_once(':')?;
     let two_digits = |text: &str, below: u16| match text.as_bytes() {
-        [b'0'..=b'9', b'0'..=b'9'] => text.parse::<u16>().ok().filter(|number| *number < below),
+        [b'0'..=b'9', b'0'..=b'9'] => decimal::<u16>(text).filter(|number| *number < below),
         _ => None,
     };
     two_digits(hour, 24)?.checked_mul(60)?.checked_add(two_digits(minute, 60)?)

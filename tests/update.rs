@@ -224,7 +224,7 @@ fn a_node_that_is_held_back_is_asked_about_and_nobody_waits_for_the_answer() {
         folder.write("kubectl", format!("#!/bin/sh\ncd {}\n{script}\n", folder.text("")));
         folder.write("config", "");
         fs::set_permissions(folder.path("kubectl"), fs::Permissions::from_mode(0o755)).unwrap();
-        let flags = format!("--kubectl {} --kubeconfig {}", folder.text("kubectl"), folder.text("config"));
+        let flags = format!("--mark init --kubectl {} --kubeconfig {}", folder.text("kubectl"), folder.text("config"));
         let apply = format!("apply SERVER --allow-downgrade {flags}");
         if held_back {
             fleet.ran(&apply, REFUSED, "updates.kubesolo.io/block=true; remove the label, or --force");

@@ -13,13 +13,14 @@ use std::time::{Duration, Instant};
 use embedded_io::Read;
 use rustix::fs::{CWD, OFlags};
 
-use crate::config::Config;
+use crate::config::{Config, Mark};
 use crate::console::Notes;
 use crate::device::Device;
 use crate::digest::Sha256;
 use crate::ext4;
 use crate::failure::{Exit, Failure, Reason};
 use crate::fetch::{Client, Resume};
+use crate::health::Report;
 use crate::host::Host;
 use crate::kubectl;
 use crate::location::Location;
@@ -29,7 +30,7 @@ use crate::offer::Offer;
 use crate::progress::{Progress, Size, Style};
 use crate::retry::Retry;
 use crate::slot::{Slot, SlotState};
-use crate::state::{self, Journal, Phase};
+use crate::state::{self, Journal, Phase, push_word};
 use crate::target::{CHUNK, Part, Target, part_name};
 
 use super::boot_state::change;
@@ -71,7 +72,7 @@ pub fn run(
     let offer = check::ask(&client, config, source, notes)?;
     let manifest = offer.manifest()?;
     let running = check::running_version(host);
-    check::gate(host, config, running)
+    check::gate(host, config, running, &journal.state.known_bad)
         .check(&manifest)
         .map_err(|refusal| Failure::new(Exit::Refused, format_args!("apply: {refusal}")))?;
     let target = open_target(host, slot)?;
@@ -91,6 +92,8 @@ pub fn run(
         false => 1,
     };
     journal.state.to_version = version.clone();
+    journal.state.to_image = manifest.image().as_str().into();
+    journal.state.failed_before = failed_before(host, config);
     journal.state.health_check_failures = 0;
     journal.state.last_error.clear();
     journal.store(Phase::Downloading)?;
@@ -279,6 +282,17 @@ fn not_held_back(host: &Host<'_>, config: &Config<'_>) -> Result<(), Failure> {
         Exit::Refused,
         format_args!("apply: the node is labelled updates.kubesolo.io/block=true; remove the label, or --force"),
     ))
+}
+
+/// The health checks that fail already, each looked at once. Where `init` judges a boot, none count.
+fn failed_before(host: &Host<'_>, config: &Config<'_>) -> String {
+    let mut names = String::new();
+    if config.mark == Mark::Healthcheck {
+        for (name, _) in Report::make(host, config, Duration::ZERO).failed() {
+            push_word(&mut names, name);
+        }
+    }
+    names
 }
 
 /// Mounts the slot for writing.

@@ -31,11 +31,11 @@ pub fn commit(host: &Host<'_>, notes: &Notes) -> Result<BootState, Failure> {
     Ok(state)
 }
 
-/// Makes the slot that is not booted the one to boot next.
+/// Makes the slot that is not booted the one to boot next, and records `why`.
 ///
 /// # Errors
 /// [`Exit::Refused`] if that slot is not good; those of [`change`].
-pub fn rollback(host: &Host<'_>, notes: &Notes) -> Result<BootState, Failure> {
+pub fn rollback(host: &Host<'_>, notes: &Notes, why: &str) -> Result<BootState, Failure> {
     let state = change(host, &|state, booted| {
         state.rollback(booted).map_err(|refused: Refused| {
             Failure::new(
@@ -44,7 +44,7 @@ pub fn rollback(host: &Host<'_>, notes: &Notes) -> Result<BootState, Failure> {
             )
         })
     })?;
-    record::rolled_back(host, notes);
+    record::rolled_back(host, notes, why);
     Ok(state)
 }
 

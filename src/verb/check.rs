@@ -1,16 +1,18 @@
 //! `check`: is there an update for this box? Changes nothing.
 
 use core::fmt::{self, Write};
+use std::string::String;
 
 use crate::config::Config;
 use crate::console::{Notes, Output};
 use crate::failure::{Exit, Failure};
 use crate::fetch::Client;
-use crate::host::Host;
+use crate::host::{Flags, Host};
 use crate::json::Quoted;
 use crate::location::Location;
 use crate::manifest::{ARCHITECTURE, Gate, Manifest, Refusal};
 use crate::offer::Offer;
+use crate::state::peek;
 use crate::version::Version;
 
 use super::status::read_version;
@@ -30,7 +32,8 @@ pub fn run(
     let offer = ask(&Client::new(config.ca.unwrap_or_default(), host.process.variable), config, source, notes)?;
     let manifest = offer.manifest()?;
     let running = running_version(host);
-    let (exit, word, reason) = match gate(host, config, running).check(&manifest) {
+    let known_bad = known_bad(host);
+    let (exit, word, reason) = match gate(host, config, running, &known_bad).check(&manifest) {
         Ok(()) => (Exit::Done, "available", None),
         Err(refusal @ Refusal::UpToDate(_)) => (Exit::No, "up_to_date", Some(refusal)),
         Err(refusal) => (Exit::Refused, "refused", Some(refusal)),
@@ -69,8 +72,15 @@ pub fn ask(client: &Client<'_>, config: &Config<'_>, source: Option<&str>, notes
 }
 
 /// The gates of this box.
-pub fn gate<'a>(host: &Host<'a>, config: &Config<'a>, running: Option<Version>) -> Gate<'a> {
-    Gate { channel: config.channel, architecture: ARCHITECTURE, running, allow_downgrade: host.flags().allow_downgrade }
+pub fn gate<'a>(host: &Host<'a>, config: &Config<'a>, running: Option<Version>, known_bad: &'a str) -> Gate<'a> {
+    let Flags { allow_downgrade, force, .. } = *host.flags();
+    let known_bad = if force { "" } else { known_bad };
+    Gate { channel: config.channel, architecture: ARCHITECTURE, running, allow_downgrade, known_bad }
+}
+
+/// The images that were rolled back from.
+fn known_bad(host: &Host<'_>) -> String {
+    peek(&host.state_path()).map(|state| state.known_bad).unwrap_or_default()
 }
 
 /// The version of the slot that runs.

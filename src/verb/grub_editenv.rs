@@ -84,7 +84,7 @@ fn run_words(called: &str, words: &[&OsStr], out: &mut Output<'_>) -> Result<(),
             rest.iter().for_each(|name| block.unset(name.as_bytes()));
             Ok(())
         }),
-        _ => return Err(Stop(format!("Unknown command `{}'.\n{}", command.display(), usage(called)), 1)),
+        _ => return Err(Stop(format!("Unknown command `{}'.\n{}", shown(command), usage(called)), 1)),
     };
     result.map_err(|message| Stop(format!("{called}: error: {message}.\n"), 1))
 }
@@ -107,9 +107,9 @@ fn long_option(text: &[u8], word: &OsStr) -> Result<&'static str, String> {
     let name = text.split(|byte| *byte == b'=').next().unwrap_or_default();
     let mut fitting = OPTIONS.into_iter().filter(|option| option.as_bytes().starts_with(name));
     match (fitting.next(), fitting.next()) {
-        (None, _) => Err(format!("unrecognized option '{}'", word.display())),
+        (None, _) => Err(format!("unrecognized option '{}'", shown(word))),
         (Some(one), Some(other)) => {
-            Err(format!("option '{}' is ambiguous; possibilities: '--{one}' '--{other}'", word.display()))
+            Err(format!("option '{}' is ambiguous; possibilities: '--{one}' '--{other}'", shown(word)))
         }
         (Some(option), None) if name.len() < text.len() => {
             Err(format!("option '--{option}' doesn't allow an argument"))
@@ -125,7 +125,7 @@ fn set(block: &mut EnvBlock<Vec<u8>>, word: &OsStr) -> Result<(), String> {
         .position(|byte| *byte == b'=')
         .and_then(|at| bytes.split_at_checked(at))
         .and_then(|(name, rest)| Some((name, rest.strip_prefix(b"=")?)))
-        .ok_or_else(|| format!("invalid parameter {}", word.display()))?;
+        .ok_or_else(|| format!("invalid parameter {}", shown(word)))?;
     block.set(name, value).map_err(|error| message(error).into())
 }
 
@@ -166,11 +166,16 @@ fn list(block: &EnvBlock<Vec<u8>>, out: &mut Output<'_>) {
     }
 }
 
+/// A name as text; one that is none is not shown.
+fn shown(name: &OsStr) -> &str {
+    name.to_str().unwrap_or("?")
+}
+
 /// The tool writes a temporary file of this name first, and says so when it cannot.
 fn new_name(file: &OsStr) -> OsString {
-    let mut shown = file.to_os_string();
-    shown.push(".new");
-    shown
+    let mut name = file.to_os_string();
+    name.push(".new");
+    name
 }
 
 fn cannot_open(file: &OsStr, errno: Errno) -> String {
@@ -178,9 +183,7 @@ fn cannot_open(file: &OsStr, errno: Errno) -> String {
 }
 
 fn cannot(step: &str, file: &OsStr, errno: Errno) -> String {
-    let words = format!("{}", Reason(errno));
-    let words = words.split('(').next().unwrap_or_default().trim_ascii_end();
-    format!("cannot {step} `{}': {words}", file.display())
+    format!("cannot {step} `{}': {}", shown(file), Reason(errno))
 }
 
 /// Reads the whole file; one that is not there is made first.
@@ -205,7 +208,7 @@ fn load(file: &OsStr) -> Result<EnvBlock<Vec<u8>>, String> {
     let len = usize::try_from(len).ok().filter(|len| *len <= LEN_MAX).ok_or("out of memory")?;
     let mut bytes = vec![0; len];
     device.seek(SeekFrom::Start(0)).map_err(|error| cannot_open(file, error.0))?;
-    device.read_exact(&mut bytes).map_err(|_| format!("cannot read `{}': File too short", file.display()))?;
+    device.read_exact(&mut bytes).map_err(|_| format!("cannot read `{}': File too short", shown(file)))?;
     EnvBlock::parse(bytes).map_err(|error| message(error).into())
 }
 
@@ -219,10 +222,9 @@ fn edit(file: &OsStr, change: &Change<'_>) -> Result<(), String> {
 }
 
 fn create(file: &OsStr) -> Result<(), String> {
-    let shown = new_name(file);
-    let device =
-        Device::open(CWD, file, OFlags::WRONLY | OFlags::CREATE).map_err(|errno| cannot_open(&shown, errno))?;
-    write(device, EnvBlock::blank().bytes()).map_err(|error| cannot_open(&shown, error.0))
+    let new = new_name(file);
+    let device = Device::open(CWD, file, OFlags::WRONLY | OFlags::CREATE).map_err(|errno| cannot_open(&new, errno))?;
+    write(device, EnvBlock::blank().bytes()).map_err(|error| cannot_open(&new, error.0))
 }
 
 fn store(file: &OsStr, flags: OFlags, bytes: &[u8]) -> Result<(), String> {

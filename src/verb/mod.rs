@@ -7,6 +7,7 @@ pub mod check;
 pub mod env;
 pub mod find;
 pub mod grub_editenv;
+pub mod healthcheck;
 pub mod init;
 pub mod probe;
 pub mod record;

@@ -14,22 +14,25 @@ pub fn committed(host: &Host<'_>, notes: &Notes) {
     ended(host, notes, Phase::Success, "");
 }
 
-/// A person went back to the other slot.
-pub fn rolled_back(host: &Host<'_>, notes: &Notes) {
-    ended(host, notes, Phase::RolledBack, "rolled back by hand");
+/// The other slot boots next; `why`.
+pub fn rolled_back(host: &Host<'_>, notes: &Notes, why: &str) {
+    ended(host, notes, Phase::RolledBack, why);
 }
 
 /// Records how an update ended, if one was on trial. What boots next is settled by then, so that a data partition that
 /// cannot be written, as in the emergency shell, is worth no more than a note.
 fn ended(host: &Host<'_>, notes: &Notes, phase: Phase, last_error: &str) {
     let stored = Journal::open(&host.state_path(), &|line| notes.say(line)).and_then(|mut journal| {
-        if !matches!(journal.state.phase, Phase::Activated | Phase::Verifying) {
+        if !journal.state.is_on_trial() {
             return Ok(());
         }
         journal.state.last_error = last_error.into();
         if phase == Phase::Success {
             journal.state.attempt_count = 0;
             journal.state.health_check_failures = 0;
+            journal.state.forget_bad();
+        } else {
+            journal.state.remember_bad();
         }
         journal.store(phase)
     });
@@ -45,6 +48,9 @@ pub fn given_up(host: &Host<'_>, notes: &Notes, slot: Slot) -> bool {
         journal.state.last_error = format!(
             "slot {slot} (version {version}) was given up by GRUB: no boot of it was committed, or it did not load"
         );
+        if journal.state.is_on_trial() {
+            journal.state.remember_bad();
+        }
         journal.store(Phase::RolledBack)
     });
     if let Err(failure) = &recorded {
@@ -55,7 +61,7 @@ pub fn given_up(host: &Host<'_>, notes: &Notes, slot: Slot) -> bool {
 
 /// The lines of `status` about the last update.
 pub fn print(host: &Host<'_>, out: &mut impl Write) -> fmt::Result {
-    let Some(State { phase, from_version, to_version, updated_at, attempt_count, last_error, .. }) =
+    let Some(State { phase, from_version, to_version, updated_at, attempt_count, last_error, failed_before, .. }) =
         peek(&host.state_path())
     else {
         return Ok(());
@@ -68,6 +74,9 @@ pub fn print(host: &Host<'_>, out: &mut impl Write) -> fmt::Result {
     writeln!(out)?;
     if !last_error.is_empty() {
         writeln!(out, "Last error  {last_error}")?;
+    }
+    if !failed_before.is_empty() {
+        writeln!(out, "Excused     {failed_before}: failed before the update, so they cannot undo it")?;
     }
     Ok(())
 }
