@@ -118,7 +118,7 @@ impl fmt::Display for Problem<'_> {
 impl<'a> Config<'a> {
     /// Reads the text; tells `problem` the number (from 1) of each line that is not right, and why. What such a line
     /// would have set keeps its default.
-    pub fn parse(text: &'a str, mut problem: impl FnMut(u32, Problem<'a>)) -> Config<'a> {
+    pub fn parse(text: &'a str, problem: &mut dyn FnMut(u32, Problem<'a>)) -> Config<'a> {
         let mut config = Config::default();
         for (line, number) in text.lines().zip(1..) {
             let line = line.trim_ascii();
@@ -183,7 +183,7 @@ mod tests {
 
     fn parse(text: &str) -> (Config<'_>, Vec<(u32, Problem<'_>)>) {
         let mut problems = Vec::new();
-        let config = Config::parse(text, |line, problem| problems.push((line, problem)));
+        let config = Config::parse(text, &mut |line, problem| problems.push((line, problem)));
         (config, problems)
     }
 

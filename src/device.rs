@@ -1,12 +1,12 @@
 //! A file or block device as [`Storage`].
 
 use core::fmt;
+use std::ffi::OsStr;
 
 use embedded_io::{ErrorKind, ErrorType, Read, Seek, SeekFrom, Write};
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Advice, Mode, OFlags, fadvise, fdatasync, openat};
 use rustix::io::{Errno, pread, pwrite};
-use rustix::path::Arg;
 
 use crate::failure::Reason;
 use crate::storage::Storage;
@@ -22,9 +22,8 @@ impl Device {
     ///
     /// # Errors
     /// The kernel's.
-    pub fn open(folder: impl AsFd, path: impl Arg, flags: OFlags) -> Result<Device, Errno> {
-        openat(folder, path, flags | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH)
-            .map(|fd| Device { fd, position: 0 })
+    pub fn open(folder: impl AsFd, path: impl AsRef<OsStr>, flags: OFlags) -> Result<Device, Errno> {
+        open_file(folder.as_fd(), path.as_ref(), flags).map(|fd| Device { fd, position: 0 })
     }
 
     fn advance(&mut self, moved: Result<usize, Errno>) -> Result<usize, IoError> {
@@ -37,6 +36,11 @@ impl Device {
     pub fn fd(&self) -> &OwnedFd {
         &self.fd
     }
+}
+
+/// In one place, whatever the path's type.
+fn open_file(folder: BorrowedFd<'_>, path: &OsStr, flags: OFlags) -> Result<OwnedFd, Errno> {
+    openat(folder, path, flags | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH)
 }
 
 /// An error number of the kernel.

@@ -44,7 +44,7 @@ impl<'a> Settings<'a> {
 
     /// The settings; `problem` is told of each line that was not taken, by file and number.
     pub fn lenient(&self, problem: &dyn Fn(fmt::Arguments<'_>)) -> Config<'a> {
-        Config::parse(self.text, |line, found| problem(format_args!("{}:{line}: {found}", self.path)))
+        Config::parse(self.text, &mut |line, found| problem(format_args!("{}:{line}: {found}", self.path)))
     }
 
     /// The settings with the flags over them; `warn` is told of each unknown key.
@@ -53,7 +53,7 @@ impl<'a> Settings<'a> {
     /// [`Exit::Usage`] for a value that its key cannot have, naming the line or the flag.
     pub fn strict(&self, flags: &Flags<'a>, warn: &dyn Fn(fmt::Arguments<'_>)) -> Result<Config<'a>, Failure> {
         let mut wrong = None;
-        let mut config = Config::parse(self.text, |line, found| {
+        let mut config = Config::parse(self.text, &mut |line, found| {
             if found.is_warning() {
                 warn(format_args!("warning: {}:{line}: {found}", self.path));
             } else {

@@ -252,7 +252,7 @@ impl Journal {
         let state = match read(&folder, name) {
             Ok(None) => State::default(),
             Ok(Some(text)) => State::parse(&text).unwrap_or_else(|error| {
-                let aside = renameat(&folder, name, &folder, format!("{name}.broken"));
+                let aside = renameat(&folder, name, &folder, format!("{name}.broken").as_str());
                 note(format_args!("{path}: {error}; {}", if aside.is_ok() { "set aside" } else { "not used" }));
                 State::default()
             }),

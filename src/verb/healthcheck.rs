@@ -51,8 +51,7 @@ pub fn run(
     json: bool,
     out: &mut Output<'_>,
 ) -> Result<(Exit, bool), Failure> {
-    let journal = || Journal::open(&host.state_path(), &|line| notes.say(line));
-    let excused = match journal() {
+    let excused = match journal(host, notes) {
         Ok(mut journal) => {
             if journal.state.phase == Phase::Activated && on_trial(host)? {
                 note(notes, journal.store(Phase::Verifying));
@@ -80,19 +79,38 @@ pub fn run(
         reasons.push_str(&reason);
     }
     let healthy = reasons.is_empty();
-    let outcome = if !on_trial(host)? {
-        Outcome::Nothing
-    } else if healthy {
-        boot_state::commit(host, notes)?;
-        Outcome::Committed
-    } else {
-        count(host, notes, journal()?, config.auto_rollback_after, &reasons)?
-    };
+    let concluded = conclude(host, notes, config, &reasons);
+    // What was seen is told, also where nothing could be made of it.
+    let outcome = concluded.as_ref().unwrap_or(&Outcome::Nothing);
     let printed =
-        if json { print_json(out, &report, healthy, &outcome) } else { print(out, &report, &outcome, &is_excused) };
+        if json { print_json(out, &report, healthy, outcome) } else { print(out, &report, outcome, &is_excused) };
     // An output keeps its own error until it is finished.
     printed.unwrap_or_default();
-    Ok((if healthy { Exit::Done } else { Exit::No }, matches!(outcome, Outcome::RolledBack)))
+    let rolled_back = matches!(concluded?, Outcome::RolledBack);
+    Ok((if healthy { Exit::Done } else { Exit::No }, rolled_back))
+}
+
+/// What the reasons, if there are any, mean for a trial.
+fn conclude(host: &Host<'_>, notes: &Notes, config: &Config<'_>, reasons: &str) -> Result<Outcome, Failure> {
+    if !on_trial(host)? {
+        return Ok(Outcome::Nothing);
+    }
+    if reasons.is_empty() {
+        boot_state::commit(host, notes)?;
+        return Ok(Outcome::Committed);
+    }
+    match journal(host, notes) {
+        Ok(journal) => count(host, notes, journal, config.auto_rollback_after, reasons),
+        // What cannot be counted has its three boots.
+        Err(failure) => {
+            note(notes, Err(failure));
+            Ok(Outcome::Nothing)
+        }
+    }
+}
+
+fn journal(host: &Host<'_>, notes: &Notes) -> Result<Journal, Failure> {
+    Journal::open(&host.state_path(), &|line| notes.say(line))
 }
 
 /// Whether the slot that runs is the active one, and not known to be good.
