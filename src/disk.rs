@@ -203,6 +203,15 @@ fn name_by_labels<D: embedded_io::Read + Seek>(table: &mut Table, device: &mut D
     }
 }
 
+/// A path's folder and the name in it.
+pub fn folder_and_name(path: &str) -> (&str, &str) {
+    match path.rsplit_once('/') {
+        Some(("", name)) => ("/", name),
+        Some(parts) => parts,
+        None => (".", path),
+    }
+}
+
 /// Opens a folder for use with `*at` calls.
 ///
 /// # Errors

@@ -145,11 +145,7 @@ impl<'a> Host<'a> {
     pub fn env_files(&self, access: Access) -> Result<EnvFiles, Failure> {
         match self.flags.grubenv {
             Some(path) => {
-                let (folder, name) = match path.rsplit_once('/') {
-                    Some(("", name)) => ("/", name),
-                    Some((folder, name)) => (folder, name),
-                    None => (".", path),
-                };
+                let (folder, name) = disk::folder_and_name(path);
                 EnvFiles::lock(open_env_folder(CWD, folder)?, name, access)
             }
             None => {

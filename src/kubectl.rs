@@ -59,6 +59,7 @@ pub fn ask<'b>(
 
 /// The line that says most, cut to what fits one.
 pub fn last_line(text: &str) -> &str {
-    let line = text.lines().rev().find(|line| !line.trim_ascii().is_empty()).unwrap_or_default();
+    let text = text.trim_ascii_end();
+    let line = text.rsplit_once('\n').map_or(text, |(_, line)| line);
     line.get(..200).unwrap_or(line)
 }

@@ -69,6 +69,8 @@ pub mod progress;
 #[cfg(feature = "std")]
 pub mod proxy;
 #[cfg(feature = "std")]
+pub mod replace;
+#[cfg(feature = "std")]
 pub mod resolve;
 #[cfg(feature = "std")]
 pub mod settings;

@@ -149,7 +149,8 @@ impl Location {
 
     /// The port, given or the scheme's own.
     pub fn port(&self) -> u16 {
-        let after = self.authority().rsplit(']').next().unwrap_or_default();
+        let after = self.authority();
+        let after = after.split_once(']').map_or(after, |(_, after)| after);
         let given = after.rsplit_once(':').and_then(|(_, port)| decimal(port));
         given.unwrap_or(if self.scheme == Scheme::Https { 443 } else { 80 })
     }

@@ -12,6 +12,7 @@ use rustix::termios::isatty;
 use kubesolo_boot::boot::BootState;
 use kubesolo_boot::cli::{Call, Verb, help};
 use kubesolo_boot::console::{Notes, Output};
+use kubesolo_boot::disk::folder_and_name;
 use kubesolo_boot::failure::{Exit, Failure};
 use kubesolo_boot::host::Host;
 use kubesolo_boot::json::Quoted;
@@ -25,7 +26,7 @@ const INIT_DEADLINE: Duration = Duration::from_secs(60);
 /// Runs the program; `called` is the name it was called by. Gives the exit code.
 fn run(called: &OsStr, arguments: &[&OsStr]) -> u8 {
     let called = called.to_str().unwrap_or("kubesolo-boot");
-    if called.rsplit('/').next() == Some("grub-editenv") {
+    if folder_and_name(called).1 == "grub-editenv" {
         return verb::grub_editenv::run(called, arguments);
     }
     let notes = Notes::new();
@@ -96,6 +97,7 @@ fn run_verb(call: &Call<'_>, verb: Verb<'_>, notes: &Notes) -> Result<Exit, Fail
         })?,
         Verb::EnvUnset(names) => verb::env::unset(&host, names)?,
         Verb::EnvCreate => verb::env::create(&host)?,
+        Verb::Metrics(file) => verb::metrics::run(&host, file, &mut out)?,
         Verb::Probe => return probe(&host, call.json, out),
         Verb::Find(name) => say(&mut out, format_args!("{}", verb::find::run(&host, name)?)),
         Verb::Help(_) | Verb::Version | Verb::Init => {}

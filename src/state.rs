@@ -8,17 +8,17 @@ use std::format;
 use std::string::String;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use embedded_io::Write as _;
-use rustix::fd::OwnedFd;
-use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, fsync, mkdirat, renameat};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, mkdirat};
 use rustix::io::Errno;
 
 use crate::clock::Moment;
 use crate::device::Device;
-use crate::disk::open_folder;
+use crate::disk::{folder_and_name, open_folder};
 use crate::failure::{Exit, Failure, Reason};
 use crate::json::{self, Quoted, Value};
-use crate::storage::{Storage, read_at};
+use crate::replace::{rename, replace};
+use crate::storage::read_at;
 use crate::units::decimal;
 
 /// Longest file that is read, in bytes.
@@ -53,7 +53,8 @@ pub enum Phase {
 }
 
 impl Phase {
-    const ALL: [Phase; 9] = [
+    /// All of them.
+    pub const ALL: [Phase; 9] = [
         Phase::Idle,
         Phase::Checking,
         Phase::Downloading,
@@ -217,23 +218,21 @@ pub fn now() -> Moment {
 }
 
 /// The file in its folder, locked: no second run changes it or the target slot meanwhile.
-pub struct Journal {
+pub struct Journal<'a> {
     folder: OwnedFd,
-    path: String,
-    name: String,
+    path: &'a str,
     /// What the file holds, or will at the next [`Journal::store`].
     pub state: State,
 }
 
-impl Journal {
+impl<'a> Journal<'a> {
     /// Makes the folder if need be, takes its lock, and reads the file. One that does not parse is set aside as
     /// `NAME.broken`, which `note` is told.
     ///
     /// # Errors
     /// [`Exit::Busy`] if another run holds the lock; [`Exit::Io`] if the folder cannot be made or read.
-    pub fn open(path: &str, note: &dyn Fn(fmt::Arguments<'_>)) -> Result<Journal, Failure> {
-        let (parent, name) = path.rsplit_once('/').unwrap_or((".", path));
-        let parent = if parent.is_empty() { "/" } else { parent };
+    pub fn open(path: &'a str, note: &dyn Fn(fmt::Arguments<'_>)) -> Result<Journal<'a>, Failure> {
+        let (parent, name) = folder_and_name(path);
         let failed = |step: &str, errno| {
             Failure::new(Exit::Io, format_args!("{step} {parent}: {}; is the data partition mounted?", Reason(errno)))
         };
@@ -252,7 +251,7 @@ impl Journal {
         let state = match read(&folder, name) {
             Ok(None) => State::default(),
             Ok(Some(text)) => State::parse(&text).unwrap_or_else(|error| {
-                let aside = renameat(&folder, name, &folder, format!("{name}.broken").as_str());
+                let aside = rename(folder.as_fd(), name, &format!("{name}.broken"));
                 note(format_args!("{path}: {error}; {}", if aside.is_ok() { "set aside" } else { "not used" }));
                 State::default()
             }),
@@ -261,7 +260,7 @@ impl Journal {
                 State::default()
             }
         };
-        Ok(Journal { folder, path: String::from(path), name: String::from(name), state })
+        Ok(Journal { folder, path, state })
     }
 
     /// Writes the state with this phase. Durable on return; a power cut leaves the old file or the new one.
@@ -273,22 +272,14 @@ impl Journal {
         self.state.updated_at = format!("{}", now());
         let end = self.state.last_error.floor_char_boundary(ERROR_MAX);
         self.state.last_error.truncate(end);
-        let temporary = format!("{}.new", self.name);
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW;
-        let write = || -> Result<(), Errno> {
-            let mut file = Device::open(&self.folder, temporary.as_str(), flags)?;
-            file.write_all(format!("{}\n", self.state).as_bytes()).map_err(|error| error.0)?;
-            file.sync().map_err(|error| error.0)?;
-            renameat(&self.folder, temporary.as_str(), &self.folder, self.name.as_str())?;
-            fsync(&self.folder)
-        };
-        write().map_err(|errno| Failure::new(Exit::Io, format_args!("write {}: {}", self.path, Reason(errno))))
+        replace(self.folder.as_fd(), folder_and_name(self.path).1, format!("{}\n", self.state).as_bytes())
+            .map_err(|errno| Failure::new(Exit::Io, format_args!("write {}: {}", self.path, Reason(errno))))
     }
 }
 
 /// The state in that file, for a reader that takes no lock; `None` if there is none, or none that parses.
 pub fn peek(path: &str) -> Option<State> {
-    let (parent, name) = path.rsplit_once('/')?;
+    let (parent, name) = folder_and_name(path);
     State::parse(&read(&open_folder(CWD, parent).ok()?, name).ok()??).ok()
 }
 

@@ -8,15 +8,14 @@ use std::format;
 use std::string::String;
 use std::vec::Vec;
 
-use rustix::fd::OwnedFd;
-use rustix::fs::{
-    AtFlags, OFlags, XattrFlags, fgetxattr, fsetxattr, fstatvfs, fsync, ftruncate, renameat, statat, unlinkat,
-};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{AtFlags, OFlags, XattrFlags, fgetxattr, fsetxattr, fstatvfs, fsync, ftruncate, statat, unlinkat};
 use rustix::io::Errno;
 
 use crate::device::Device;
 use crate::digest::{Hash, Sha256};
 use crate::failure::{Exit, Failure, Reason};
+use crate::replace::{rename, replace};
 use crate::storage::{Storage, read_at};
 
 /// A writable slot.
@@ -83,23 +82,12 @@ impl Target {
         Ok(())
     }
 
-    /// Makes a small file hold `text`: a new file, synced, in the place of the old one. Durable after
-    /// [`Target::sync_names`]; a power cut leaves the old text or the new.
+    /// Makes a small file hold `text`. As [`replace`].
     ///
     /// # Errors
     /// [`Exit::Io`].
     pub fn write_text(&self, name: &'static str, text: &[u8]) -> Result<(), Failure> {
-        use embedded_io::Write;
-
-        let temporary = format!("{name}.part");
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW;
-        let mut device = Device::open(&self.root, temporary.as_str(), flags)
-            .map_err(|errno| self.failed("create", &temporary, errno))?;
-        device
-            .write_all(text)
-            .and_then(|()| device.sync())
-            .map_err(|error| self.failed("write", &temporary, error.0))?;
-        self.rename(&temporary, name)
+        replace(self.root.as_fd(), name, text).map_err(|errno| self.failed("write", name, errno))
     }
 
     /// What a small file holds; `None` if there is none, or it cannot be read.
@@ -133,7 +121,7 @@ impl Target {
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<(), Failure> {
-        renameat(&self.root, from, &self.root, to).map_err(|errno| self.failed("rename to", to, errno))
+        rename(self.root.as_fd(), from, to).map_err(|errno| self.failed("rename to", to, errno))
     }
 
     fn failed(&self, step: &str, file: &str, errno: Errno) -> Failure {

@@ -15,6 +15,7 @@ use std::path::Path;
 
 use kubesolo_boot::boot::BootState;
 use kubesolo_boot::digest::Sha256;
+use kubesolo_boot::manifest::Manifest;
 use kubesolo_boot::slot::Slot::A;
 use kubesolo_boot::slot::SlotState::{self, Empty, Good, Staged, Trial};
 use scene::machine::{Machine, state};
@@ -235,4 +236,52 @@ fn a_node_that_is_held_back_is_asked_about_and_nobody_waits_for_the_answer() {
             fleet.ran(&apply, 0, "installed");
         }
     }
+}
+
+#[test]
+fn an_image_that_was_rolled_back_from_is_taken_again_by_force_only() {
+    let fleet = Fleet::new(Good);
+    let document = fleet.machine.folder.read("server/latest.json").unwrap();
+    let image = Manifest::parse(&document).unwrap().image();
+    fleet.machine.folder.write("data/update/state.json", format!("{{\"known_bad\":\"00 {image}\"}}"));
+    let before = fleet.machine.copies();
+    let words = "SERVER --allow-downgrade";
+    fleet.ran(&format!("check {words}"), REFUSED, "tried here and rolled back from");
+    fleet.ran(&format!("apply {words}"), REFUSED, "to try it again: --force");
+    assert_eq!(fleet.machine.copies(), before);
+    fleet.ran(&format!("apply {words} --force"), 0, "installed");
+
+    // The same version with other files is another image.
+    let fleet = Fleet::new(Good);
+    fleet.machine.folder.write("data/update/state.json", format!("{{\"known_bad\":\"{image}\"}}"));
+    fleet.machine.folder.write("server/kernel", "a kernel that was mended");
+    fleet.publish("1.1.0", "");
+    fleet.ran(&format!("apply {words}"), 0, "installed");
+}
+
+#[test]
+fn the_metrics_are_what_promtool_and_the_textfile_collector_read() {
+    let fleet = Fleet::new(Good);
+    fleet.ran("apply SERVER --allow-downgrade", 0, "installed");
+    let path = fleet.machine.folder.text("kubesolo.prom");
+    fleet.ran(&format!("metrics {path}"), 0, "");
+    let text = String::from_utf8(fleet.machine.folder.read("kubesolo.prom").unwrap()).unwrap();
+    assert_eq!(fleet.run("metrics").out(), text);
+    for line in [
+        "kubesolo_boot_counter 3",
+        "kubesolo_boot_success 1",
+        "kubesolo_update_attempts 1",
+        "kubesolo_slot{slot=\"A\",state=\"good\"} 1",
+        "kubesolo_slot{slot=\"B\",state=\"staged\"} 0",
+        "kubesolo_update_phase{phase=\"staged\"} 1",
+        "kubesolo_update_phase{phase=\"failed\"} 0",
+    ] {
+        assert!(text.lines().any(|got| got == line), "{line} is not in\n{text}");
+    }
+    let number = text.lines().find_map(|line| line.strip_prefix("kubesolo_update_last_attempt_timestamp_seconds "));
+    assert!(number.unwrap().parse::<u64>().unwrap() > 1_700_000_000);
+    for name in text.lines().filter(|line| !line.starts_with('#')).map(|line| line.split(['{', ' ']).next().unwrap()) {
+        assert_eq!(text.matches(&format!("# TYPE {name} gauge\n")).count(), 1, "{name}");
+    }
+    fleet.ran("metrics /nowhere/x", 6, "write /nowhere/x: No such file or directory");
 }

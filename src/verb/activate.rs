@@ -17,7 +17,8 @@ use super::boot_state::change;
 /// # Errors
 /// [`Exit::Refused`] if nothing is staged; [`Exit::Io`] if its files are not what was staged: the slot is `bad` then.
 pub fn run(host: &Host<'_>, notes: &Notes, style: Style) -> Result<BootState, Failure> {
-    let mut journal = Journal::open(&host.state_path(), &|line| notes.say(line))?;
+    let path = host.state_path();
+    let mut journal = Journal::open(&path, &|line| notes.say(line))?;
     let state = super::slot::show(host)?;
     let slot = !host.booted(state.active)?;
     if state.slot(slot) != SlotState::Staged {

@@ -64,7 +64,8 @@ pub fn run(
     source: Option<&str>,
     style: Style,
 ) -> Result<Applied, Failure> {
-    let mut journal = Journal::open(&host.state_path(), &|line| notes.say(line))?;
+    let path = host.state_path();
+    let mut journal = Journal::open(&path, &|line| notes.say(line))?;
     in_window(config, host.flags().force)?;
     let slot = target_slot(host)?;
     not_held_back(host, config)?;

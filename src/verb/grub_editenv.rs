@@ -15,6 +15,7 @@ use rustix::io::Errno;
 
 use crate::console::Output;
 use crate::device::{Device, IoError};
+use crate::disk::folder_and_name;
 use crate::envblk::{EnvBlock, Error};
 use crate::failure::Reason;
 use crate::storage::Storage;
@@ -45,7 +46,7 @@ pub fn run(called: &str, words: &[&OsStr]) -> u8 {
 }
 
 fn run_words(called: &str, words: &[&OsStr], out: &mut Output<'_>) -> Result<(), Stop> {
-    let base = called.rsplit('/').next().unwrap_or(called);
+    let base = folder_and_name(called).1;
     let mut operands: Vec<&OsStr> = Vec::new();
     let mut words = words.iter().copied();
     while let Some(word) = words.next() {
@@ -95,7 +96,7 @@ fn answers(option: &[u8], called: &str, out: &mut Output<'_>) -> bool {
         b"V" | b"version" => {
             out.bytes(format!("{called} (kubesolo-boot) {}\n", env!("CARGO_PKG_VERSION")).as_bytes());
         }
-        b"?" | b"help" | b"usage" => out.bytes(help(called.rsplit('/').next().unwrap_or(called)).as_bytes()),
+        b"?" | b"help" | b"usage" => out.bytes(help(folder_and_name(called).1).as_bytes()),
         _ => return false,
     }
     true

@@ -51,7 +51,7 @@ pub fn run(
     json: bool,
     out: &mut Output<'_>,
 ) -> Result<(Exit, bool), Failure> {
-    let excused = match journal(host, notes) {
+    let excused = match journal(&host.state_path(), notes) {
         Ok(mut journal) => {
             if journal.state.phase == Phase::Activated && on_trial(host)? {
                 note(notes, journal.store(Phase::Verifying));
@@ -99,7 +99,7 @@ fn conclude(host: &Host<'_>, notes: &Notes, config: &Config<'_>, reasons: &str) 
         boot_state::commit(host, notes)?;
         return Ok(Outcome::Committed);
     }
-    match journal(host, notes) {
+    match journal(&host.state_path(), notes) {
         Ok(journal) => count(host, notes, journal, config.auto_rollback_after, reasons),
         // What cannot be counted has its three boots.
         Err(failure) => {
@@ -109,8 +109,8 @@ fn conclude(host: &Host<'_>, notes: &Notes, config: &Config<'_>, reasons: &str) 
     }
 }
 
-fn journal(host: &Host<'_>, notes: &Notes) -> Result<Journal, Failure> {
-    Journal::open(&host.state_path(), &|line| notes.say(line))
+fn journal<'a>(path: &'a str, notes: &Notes) -> Result<Journal<'a>, Failure> {
+    Journal::open(path, &|line| notes.say(line))
 }
 
 /// Whether the slot that runs is the active one, and not known to be good.
@@ -124,7 +124,7 @@ fn on_trial(host: &Host<'_>) -> Result<bool, Failure> {
 fn count(
     host: &Host<'_>,
     notes: &Notes,
-    mut journal: Journal,
+    mut journal: Journal<'_>,
     most: Option<u32>,
     reasons: &str,
 ) -> Result<Outcome, Failure> {

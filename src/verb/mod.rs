@@ -9,6 +9,7 @@ pub mod find;
 pub mod grub_editenv;
 pub mod healthcheck;
 pub mod init;
+pub mod metrics;
 pub mod probe;
 pub mod record;
 pub mod slot;

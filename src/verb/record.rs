@@ -22,7 +22,8 @@ pub fn rolled_back(host: &Host<'_>, notes: &Notes, why: &str) {
 /// Records how an update ended, if one was on trial. What boots next is settled by then, so that a data partition that
 /// cannot be written, as in the emergency shell, is worth no more than a note.
 fn ended(host: &Host<'_>, notes: &Notes, phase: Phase, last_error: &str) {
-    let stored = Journal::open(&host.state_path(), &|line| notes.say(line)).and_then(|mut journal| {
+    let path = host.state_path();
+    let stored = Journal::open(&path, &|line| notes.say(line)).and_then(|mut journal| {
         if !journal.state.is_on_trial() {
             return Ok(());
         }
@@ -43,7 +44,8 @@ fn ended(host: &Host<'_>, notes: &Notes, phase: Phase, last_error: &str) {
 
 /// GRUB gave that slot up. Gives whether that is recorded now, so that the env block need not say it any longer.
 pub fn given_up(host: &Host<'_>, notes: &Notes, slot: Slot) -> bool {
-    let recorded = Journal::open(&host.state_path(), &|line| notes.say(line)).and_then(|mut journal| {
+    let path = host.state_path();
+    let recorded = Journal::open(&path, &|line| notes.say(line)).and_then(|mut journal| {
         let version = if journal.state.to_version.is_empty() { "unknown" } else { &journal.state.to_version };
         journal.state.last_error = format!(
             "slot {slot} (version {version}) was given up by GRUB: no boot of it was committed, or it did not load"

@@ -1,0 +1,35 @@
+//! A small file with a new content: written beside the old one, synced, and put in its place.
+
+use std::format;
+
+use embedded_io::Write as _;
+use rustix::fd::{AsFd, BorrowedFd};
+use rustix::fs::{OFlags, fsync, renameat};
+use rustix::io::Errno;
+
+use crate::device::Device;
+use crate::disk::open_folder;
+use crate::storage::Storage;
+
+/// Makes the file `name` in `folder` hold `content`. Durable on return; a power cut before that leaves the old file or
+/// the new one, and maybe `NAME.part` beside it, which the next call writes over.
+///
+/// # Errors
+/// The kernel's; the old file is as it was.
+pub fn replace(folder: BorrowedFd<'_>, name: &str, content: &[u8]) -> Result<(), Errno> {
+    let new = format!("{name}.part");
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW;
+    let mut file = Device::open(folder, &new, flags)?;
+    file.write_all(content).and_then(|()| file.sync()).map_err(|error| error.0)?;
+    rename(folder, &new, name)?;
+    // A folder that stands for a path only (O_PATH), as a mount's root does, cannot be synced; this one can.
+    fsync(open_folder(folder, ".")?.as_fd())
+}
+
+/// Gives a file of `folder` another name there. Durable when the folder is synced.
+///
+/// # Errors
+/// The kernel's.
+pub fn rename(folder: BorrowedFd<'_>, from: &str, to: &str) -> Result<(), Errno> {
+    renameat(folder, from, folder, to)
+}

@@ -1,0 +1,62 @@
+//! `metrics`: the boot state and the update in Prometheus' text format (version 0.0.4), for node-exporter's textfile
+//! collector.
+
+use core::fmt::{self, Write};
+use std::string::String;
+
+use rustix::fd::AsFd;
+use rustix::fs::CWD;
+
+use crate::boot::BootState;
+use crate::clock::Moment;
+use crate::console::Output;
+use crate::disk::{folder_and_name, open_folder};
+use crate::failure::{Exit, Failure, Reason};
+use crate::host::Host;
+use crate::replace::replace;
+use crate::slot::Slot;
+use crate::state::{Phase, State, peek};
+
+/// Prints the metrics, or makes `file` hold them; nobody who reads it meets half of them.
+///
+/// # Errors
+/// [`Exit::Io`] if the file cannot be written; those of reading the boot state.
+pub fn run(host: &Host<'_>, file: Option<&str>, out: &mut Output<'_>) -> Result<(), Failure> {
+    let boot = super::slot::show(host)?;
+    let update = peek(&host.state_path()).unwrap_or_default();
+    let Some(path) = file else {
+        // An output keeps its own error until it is finished.
+        print(&boot, &update, out).unwrap_or_default();
+        return Ok(());
+    };
+    let (folder, name) = folder_and_name(path);
+    let mut text = String::new();
+    print(&boot, &update, &mut text).unwrap_or_default();
+    open_folder(CWD, folder)
+        .and_then(|folder| replace(folder.as_fd(), name, text.as_bytes()))
+        .map_err(|errno| Failure::new(Exit::Io, format_args!("write {path}: {}", Reason(errno))))
+}
+
+fn print(boot: &BootState, update: &State, out: &mut dyn Write) -> fmt::Result {
+    let begun = Moment::parse(&update.started_at).map_or(0, |moment| moment.0);
+    let numbers = [
+        ("boot_counter", u64::from(boot.counter)),
+        ("boot_success", boot.success.into()),
+        ("update_attempts", update.attempt_count.into()),
+        ("update_last_attempt_timestamp_seconds", begun),
+        ("update_health_check_failures", update.health_check_failures.into()),
+    ];
+    for (name, number) in numbers {
+        writeln!(out, "# TYPE kubesolo_{name} gauge\nkubesolo_{name} {number}")?;
+    }
+    writeln!(out, "# TYPE kubesolo_slot gauge")?;
+    for slot in Slot::BOTH {
+        let (state, active) = (boot.slot(slot), u8::from(boot.active == slot));
+        writeln!(out, "kubesolo_slot{{slot=\"{slot}\",state=\"{state}\"}} {active}")?;
+    }
+    writeln!(out, "# TYPE kubesolo_update_phase gauge")?;
+    for phase in Phase::ALL {
+        writeln!(out, "kubesolo_update_phase{{phase=\"{phase}\"}} {}", u8::from(update.phase == phase))?;
+    }
+    Ok(())
+}
