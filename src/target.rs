@@ -116,7 +116,9 @@ impl Target {
     /// # Errors
     /// [`Exit::Io`].
     pub fn sync_names(&self) -> Result<(), Failure> {
-        fsync(&self.root).map_err(|errno| self.failed("sync", "", errno))
+        // What fsmount gives stands for a path (O_PATH) and cannot be synced; a folder opened through it can.
+        let folder = crate::disk::open_folder(&self.root, ".").and_then(fsync);
+        folder.map_err(|errno| self.failed("sync", "", errno))
     }
 
     /// Hashes a file as the medium has it, past the page cache; gives its hash and length.
