@@ -87,5 +87,5 @@ dist/kubesolo.img: build/kubesolo-os.gz grub/grub.cfg image/build
 # no_timer_check: on a busy host QEMU's timer is late, and Linux takes that for a broken board and panics.
 dist/kubesolo-test.img: build/kubesolo-os.gz grub/grub.cfg image/build
 	image/build --kernel build/vmlinuz --initramfs build/kubesolo-os.gz --out $@ \
-	  --size-esp 34 --size-slot 40 --size-data 32 \
+	  --size-esp 34 --size-slot 48 --size-data 32 \
 	  --kernel-args "console=tty0 console=ttyS0,115200 no_timer_check"
