@@ -46,7 +46,7 @@ image: deps dist/kubesolo.img ## the disk image of shipped size
 
 image-test: deps dist/kubesolo-test.img ## a small one for tests
 
-demo: deps image-test ## a good boot, a bad update, and its rollback, before your eyes
+demo: deps image-test ## a good update, a bad update, and its rollback, before your eyes
 	@$(CARGO) build $(HOST) --quiet --package qemu-tests --bin demo
 	@KSOLO_IMAGE=dist/kubesolo-test.img build/host/debug/demo
 
