@@ -50,8 +50,11 @@ demo: deps image-test ## a good update, a bad update, and its rollback, before y
 	@$(CARGO) build $(HOST) --quiet --package qemu-tests --bin demo
 	@KSOLO_IMAGE=dist/kubesolo-test.img build/host/debug/demo
 
-size bench: dist/kubesolo-boot ## what the binary weighs and costs to run, beside grub-editenv in the same run
+size: dist/kubesolo-boot dist/kubesolo-boot-tls ## what the binary weighs and costs to run, beside grub-editenv in the same run
 	@tests/budget.sh
+
+bench: size ## and how fast it installs, beside curl and sha256sum in the same run
+	@tests/bench_apply.sh
 
 no-std: deps ## the core alone, for a target without an operating system
 	@# That target has no vector registers for sha2 to use.

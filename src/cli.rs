@@ -331,7 +331,7 @@ mod tests {
             ("--disk", "--disk: needs a value; see kubesolo-boot --help"),
         ] {
             let failure = Call::parse(&words(line)).and_then(|call| call.verb().map(|_| ())).unwrap_err();
-            assert_eq!((failure.exit, format!("{failure}")), (Exit::Usage, want.into()), "{line}");
+            assert_eq!((failure.exit(), format!("{failure}")), (Exit::Usage, want.into()), "{line}");
         }
     }
 

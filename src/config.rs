@@ -5,7 +5,7 @@ use core::fmt;
 use crate::window::Window;
 
 /// Every key there is.
-pub const KEYS: [&str; 10] = [
+pub const KEYS: [&str; 12] = [
     "server",
     "channel",
     "pubkey",
@@ -14,6 +14,8 @@ pub const KEYS: [&str; 10] = [
     "healthcheck_url",
     "auto_rollback_after",
     "kube_system_settle",
+    "kubectl",
+    "kubeconfig",
     "mark",
     "watchdog",
 ];
@@ -47,6 +49,10 @@ pub struct Config<'a> {
     pub auto_rollback_after: Option<u32>,
     /// `kube_system_settle=`: seconds that the pods of kube-system must have been running.
     pub kube_system_settle: u32,
+    /// `kubectl=`: the program to ask Kubernetes with.
+    pub kubectl: &'a str,
+    /// `kubeconfig=`: the administrator's, where KubeSolo keeps it.
+    pub kubeconfig: &'a str,
     /// `mark=`: `init` or `healthcheck`.
     pub mark: Mark,
     /// `watchdog=`: seconds after which the hardware watchdog resets a box that hangs.
@@ -64,6 +70,8 @@ impl Default for Config<'_> {
             healthcheck_url: None,
             auto_rollback_after: None,
             kube_system_settle: 30,
+            kubectl: "kubectl",
+            kubeconfig: "/var/lib/kubesolo/pki/admin/admin.kubeconfig",
             mark: Mark::Healthcheck,
             watchdog: None,
         }
@@ -139,6 +147,8 @@ impl<'a> Config<'a> {
             }
             "auto_rollback_after" => self.auto_rollback_after = number()?.filter(|times| *times > 0),
             "kube_system_settle" => self.kube_system_settle = number()?.unwrap_or(default.kube_system_settle),
+            "kubectl" => self.kubectl = text.unwrap_or(default.kubectl),
+            "kubeconfig" => self.kubeconfig = text.unwrap_or(default.kubeconfig),
             "watchdog" => self.watchdog = number()?.filter(|seconds| *seconds > 0),
             "mark" => {
                 self.mark = match value {
@@ -170,7 +180,8 @@ mod tests {
     fn every_key_is_read() {
         let (config, problems) = parse(
             "# a box\n server = http://x/u/ \nchannel=stable\npubkey=/etc/k\nca=/etc/ca\nmaintenance_window=23:00-01:00\n\
-             healthcheck_url=http://y/?a=b\nauto_rollback_after=3\nkube_system_settle=60\nmark=init\nwatchdog=60\n\n",
+             healthcheck_url=http://y/?a=b\nauto_rollback_after=3\nkube_system_settle=60\n\
+             kubectl=/k\nkubeconfig=/c\nmark=init\nwatchdog=60\n\n",
         );
         assert!(problems.is_empty(), "{problems:?}");
         assert_eq!(
@@ -184,6 +195,8 @@ mod tests {
                 healthcheck_url: Some("http://y/?a=b"),
                 auto_rollback_after: Some(3),
                 kube_system_settle: 60,
+                kubectl: "/k",
+                kubeconfig: "/c",
                 mark: Mark::Init,
                 watchdog: Some(60),
             }

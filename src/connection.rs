@@ -8,11 +8,13 @@
 
 use core::fmt;
 use std::boxed::Box;
-use std::io::{self, ErrorKind, Read, Write};
 use std::string::String;
 use std::time::{Duration, Instant};
 use std::vec;
 
+use rustix::io::Errno;
+
+use crate::failure::Reason;
 use crate::http::{self, HEAD_MAX, Head};
 use crate::location::{Location, Scheme};
 use crate::proxy::Proxy;
@@ -35,7 +37,7 @@ pub enum Error {
     /// The connection ended before the answer began.
     Empty,
     /// The connection broke.
-    Broken(io::Error),
+    Broken(Errno),
     /// The head is longer than [`HEAD_MAX`].
     HeadTooLong,
     /// The head is malformed.
@@ -73,11 +75,11 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Tcp(tcp::Error::Resolve(error)) => write!(f, "look up the host: {error}"),
-            Error::Tcp(tcp::Error::Connect(error)) => write!(f, "connect: {error}"),
+            Error::Tcp(tcp::Error::Connect(error)) => write!(f, "connect: {}", Reason(*error)),
             Error::Timeout => f.write_str("the server does not answer in time"),
             Error::Stalled => f.write_str("the server stopped sending in the middle, or sends too slowly"),
             Error::Empty => f.write_str("the server closed the connection without an answer"),
-            Error::Broken(error) => error.fmt(f),
+            Error::Broken(error) => Reason(*error).fmt(f),
             Error::HeadTooLong => write!(f, "the answer's headers are longer than {HEAD_MAX} bytes"),
             Error::Head(error) => error.fmt(f),
             Error::Proxy(407) => {
@@ -111,7 +113,7 @@ impl Stream {
         }
     }
 
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Errno> {
         match self {
             Stream::Plain(tcp) => tcp.read(buffer),
             #[cfg(feature = "tls")]
@@ -119,12 +121,16 @@ impl Stream {
         }
     }
 
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Stream::Plain(tcp) => tcp.write_all(bytes),
-            #[cfg(feature = "tls")]
-            Stream::Tls(stream) => stream.write_all(bytes),
+    fn write_all(&mut self, mut bytes: &[u8]) -> Result<(), Errno> {
+        while !bytes.is_empty() {
+            let count = match self {
+                Stream::Plain(tcp) => tcp.write(bytes)?,
+                #[cfg(feature = "tls")]
+                Stream::Tls(stream) => stream.write(bytes)?,
+            };
+            bytes = bytes.get(count..).unwrap_or_default();
         }
+        Ok(())
     }
 }
 
@@ -324,12 +330,8 @@ impl Connection {
     }
 }
 
-fn broken(error: io::Error) -> Error {
-    match error.kind() {
-        ErrorKind::TimedOut => Error::Timeout,
-        ErrorKind::UnexpectedEof => Error::Truncated,
-        _ => Error::Broken(error),
-    }
+fn broken(error: Errno) -> Error {
+    if error == Errno::TIMEDOUT { Error::Timeout } else { Error::Broken(error) }
 }
 
 fn push_credentials(request: &mut String, proxy: &Proxy) {

@@ -1,9 +1,7 @@
-//! SHA-256 (FIPS 180-4), with the CPU's own instructions where it has them, and a reader that hashes what passes
-//! through it.
+//! SHA-256 (FIPS 180-4), with the CPU's own instructions where it has them.
 
 use core::fmt;
 
-use embedded_io::{ErrorType, Read};
 use sha2::Digest as _;
 
 use crate::hex::Hex;
@@ -36,43 +34,6 @@ impl Sha256 {
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Hex(&self.0).fmt(f)
-    }
-}
-
-/// Hashes and counts what is read through it.
-pub struct HashingReader<R> {
-    inner: R,
-    sha256: Sha256,
-    count: u64,
-}
-
-impl<R> HashingReader<R> {
-    /// Hashes what comes from `inner`, after what `sha256` has taken already.
-    pub fn new(inner: R, sha256: Sha256) -> HashingReader<R> {
-        HashingReader { inner, sha256, count: 0 }
-    }
-
-    /// Bytes read through this reader.
-    pub fn count(&self) -> u64 {
-        self.count
-    }
-
-    /// The hash of all bytes, and what they came from.
-    pub fn finish(self) -> (Hash, R) {
-        (self.sha256.finish(), self.inner)
-    }
-}
-
-impl<R: ErrorType> ErrorType for HashingReader<R> {
-    type Error = R::Error;
-}
-
-impl<R: Read> Read for HashingReader<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, R::Error> {
-        let count = self.inner.read(buffer)?;
-        self.sha256.update(buffer.get(..count).unwrap_or_default());
-        self.count = self.count.saturating_add(count as u64);
-        Ok(count)
     }
 }
 
@@ -110,17 +71,5 @@ mod tests {
             let want = "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0";
             assert_eq!(sha256.finish().to_string(), want, "{size}");
         }
-    }
-
-    #[test]
-    fn a_reader_hashes_and_counts_what_passes() {
-        let mut begun = Sha256::new();
-        begun.update(b"a");
-        let mut reader = HashingReader::new(&b"bc"[..], begun);
-        let mut buffer = [0; 8];
-        assert_eq!(reader.read(&mut buffer), Ok(2));
-        assert_eq!(reader.read(&mut buffer), Ok(0));
-        assert_eq!(reader.count(), 2);
-        assert_eq!(reader.finish().0.to_string(), ROWS[1].1);
     }
 }

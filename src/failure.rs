@@ -2,6 +2,7 @@
 
 use core::fmt;
 use std::boxed::Box;
+use std::string::String;
 
 /// How the program ends. The numbers are stable: `/init` and operators' scripts go by them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,27 +56,55 @@ impl Exit {
 }
 
 /// An error with the exit code it leads to. Making one takes memory from the heap: nothing that goes well does.
+///
+/// A pointer, so that handing one on costs little everywhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// How the program ends if nobody handles this.
-    pub exit: Exit,
-    text: Box<str>,
+pub struct Failure(Box<Told>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Told {
+    exit: Exit,
+    transient: bool,
+    text: String,
 }
 
 impl Failure {
     /// An error that reads `step: path: reason; what to do`.
     pub fn new(exit: Exit, text: fmt::Arguments<'_>) -> Failure {
-        Failure { exit, text: std::fmt::format(text).into_boxed_str() }
+        Failure(Box::new(Told { exit, transient: false, text: std::fmt::format(text) }))
+    }
+
+    /// The same error, marked as one that may not come again a little later, or as one that will.
+    #[must_use]
+    pub fn transient(mut self, transient: bool) -> Failure {
+        self.0.transient = transient;
+        self
+    }
+
+    /// Whether the same may go well a little later.
+    pub fn is_transient(&self) -> bool {
+        self.0.transient
+    }
+
+    /// How the program ends if nobody handles this.
+    pub fn exit(&self) -> Exit {
+        self.0.exit
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(&self.0.text)
     }
 }
 
 impl core::error::Error for Failure {}
+
+impl embedded_io::Error for Failure {
+    fn kind(&self) -> embedded_io::ErrorKind {
+        embedded_io::ErrorKind::Other
+    }
+}
 
 /// The system's own words for an error number.
 pub struct Reason(pub rustix::io::Errno);

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use rustix::fd::OwnedFd;
 use rustix::fs::{Advice, FileType, Mode, OFlags, SeekFrom, Stat, fadvise, fstat, open, seek};
 use rustix::io::read;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::body;
 use crate::connection::{self, Connection, Target};
@@ -58,15 +57,6 @@ pub struct Client<'a> {
     pub variable: fn(&str) -> Option<String>,
 }
 
-/// Why something could not be fetched: step, place, reason, advice.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Error {
-    /// Whether the same may go well a little later.
-    pub transient: bool,
-    /// What to tell.
-    pub failure: Failure,
-}
-
 /// A file on its way.
 pub struct Body {
     source: Source,
@@ -84,9 +74,9 @@ enum Source {
 }
 
 impl<'a> Client<'a> {
-    /// A client with the usual limits and the environment's proxies.
-    pub fn new(ca: &'a str) -> Client<'a> {
-        Client { limits: Limits::default(), ca, variable: |name| std::env::var(name).ok() }
+    /// A client with the usual limits.
+    pub fn new(ca: &'a str, variable: fn(&str) -> Option<String>) -> Client<'a> {
+        Client { limits: Limits::default(), ca, variable }
     }
 
     /// Opens the file at `location`, to be read from its beginning, or from `resume` on if it is the same file and can
@@ -94,7 +84,7 @@ impl<'a> Client<'a> {
     ///
     /// # Errors
     /// If there is no such file or no sound answer by [`Limits::head`].
-    pub fn open(&self, location: &Location, resume: Option<Resume<'_>>) -> Result<Body, Error> {
+    pub fn open(&self, location: &Location, resume: Option<Resume<'_>>) -> Result<Body, Failure> {
         let head = Instant::now().checked_add(self.limits.head);
         self.open_by(location, resume, head, None)
     }
@@ -103,10 +93,10 @@ impl<'a> Client<'a> {
     ///
     /// # Errors
     /// If it does not fit, or is not all there within [`Limits::small`].
-    pub fn fetch_small(&self, location: &Location, buffer: &mut [u8]) -> Result<usize, Error> {
+    pub fn fetch_small(&self, location: &Location, buffer: &mut [u8]) -> Result<usize, Failure> {
         let deadline = Instant::now().checked_add(self.limits.small);
         let mut body = self.open_by(location, None, deadline, deadline)?;
-        let too_long = |body: &Body, most: usize| permanent(&body.location, format_args!("longer than {most} bytes"));
+        let too_long = |body: &Body, most: usize| told(&body.location, format_args!("longer than {most} bytes"));
         if body.total.is_some_and(|total| total > buffer.len() as u64) {
             return Err(too_long(&body, buffer.len()));
         }
@@ -129,7 +119,7 @@ impl<'a> Client<'a> {
         resume: Option<Resume<'_>>,
         head: Option<Instant>,
         whole: Option<Instant>,
-    ) -> Result<Body, Error> {
+    ) -> Result<Body, Failure> {
         if location.scheme() == Scheme::File {
             return open_file(location, resume);
         }
@@ -144,7 +134,7 @@ impl<'a> Client<'a> {
                 // Without a range there is nothing to start over from.
                 Answer::StartOver => resume = None,
                 Answer::Redirect(_) if redirects == REDIRECTS_MAX => {
-                    return Err(permanent(&location, format_args!("more than {REDIRECTS_MAX} redirects")));
+                    return Err(told(&location, format_args!("more than {REDIRECTS_MAX} redirects")));
                 }
                 Answer::Redirect(next) => {
                     redirects = redirects.saturating_add(1);
@@ -161,16 +151,15 @@ impl<'a> Client<'a> {
         resume: Option<Resume<'_>>,
         head: Option<Instant>,
         whole: Option<Instant>,
-    ) -> Result<Answer, Error> {
+    ) -> Result<Answer, Failure> {
         let proxy = proxy::choose(location, &self.variable)
-            .map_err(|unusable| permanent(location, format_args!("{}: not http://HOST:PORT", unusable.variable)))?;
+            .map_err(|unusable| told(location, format_args!("{}: not http://HOST:PORT", unusable.variable)))?;
         let failed = |error: connection::Error| {
-            let transient = error.is_transient();
             let failure = match &proxy {
                 Some(proxy) => told(location, format_args!("by proxy {}:{}: {error}", proxy.host, proxy.port)),
                 None => told(location, format_args!("{error}")),
             };
-            Error { transient, failure }
+            failure.transient(error.is_transient())
         };
         let head = head.unwrap_or_else(Instant::now);
         let target = Target { location, proxy: proxy.as_ref(), ca: self.ca, head, stall: self.limits.stall };
@@ -179,7 +168,7 @@ impl<'a> Client<'a> {
         if let Some(Resume { offset, validator }) = resume {
             use fmt::Write as _;
             write!(headers, "Range: bytes={offset}-\r\nIf-Range: {validator}\r\n")
-                .map_err(|fmt::Error| permanent(location, format_args!("the validator to resume with is too long")))?;
+                .map_err(|fmt::Error| told(location, format_args!("the validator to resume with is too long")))?;
         }
         let length = connection.get(&target, &headers).map_err(&failed)?;
         let head = connection.head(length).map_err(|error| failed(connection::Error::Head(error)))?;
@@ -191,7 +180,7 @@ impl<'a> Client<'a> {
         }
         let part = match (head.status, resume) {
             (206, Some(resume)) => Some(part(location, &head, resume)?),
-            (206, None) => return Err(permanent(location, format_args!("a part of the file (206), unasked"))),
+            (206, None) => return Err(told(location, format_args!("a part of the file (206), unasked"))),
             _ => None,
         };
         // The server took the old file's name for a new one, in spite of If-Range.
@@ -216,8 +205,8 @@ enum Answer {
     Redirect(Location),
 }
 
-fn redirect(location: &Location, head: &Head<'_>) -> Result<Location, Error> {
-    let refused = |why: &dyn fmt::Display| permanent(location, format_args!("redirect: {why}"));
+fn redirect(location: &Location, head: &Head<'_>) -> Result<Location, Failure> {
+    let refused = |why: &dyn fmt::Display| told(location, format_args!("redirect: {why}"));
     let to = head.location.ok_or_else(|| refused(&"leads nowhere (no Location)"))?;
     let to = location.join(to).map_err(|error| refused(&error))?;
     match (location.scheme(), to.scheme()) {
@@ -228,8 +217,8 @@ fn redirect(location: &Location, head: &Head<'_>) -> Result<Location, Error> {
 }
 
 /// The part of the file that the answer holds.
-fn part(location: &Location, head: &Head<'_>, resume: Resume<'_>) -> Result<http::ContentRange, Error> {
-    let wrong = |why| permanent(location, format_args!("the server answers with another part of the file: {why}"));
+fn part(location: &Location, head: &Head<'_>, resume: Resume<'_>) -> Result<http::ContentRange, Failure> {
+    let wrong = |why| told(location, format_args!("the server answers with another part of the file: {why}"));
     let part = head.range.ok_or_else(|| wrong("no Content-Range"))?;
     if part.first != resume.offset {
         return Err(wrong("it begins elsewhere"));
@@ -241,7 +230,7 @@ fn part(location: &Location, head: &Head<'_>, resume: Resume<'_>) -> Result<http
     }
 }
 
-fn refused(location: &Location, status: u16) -> Error {
+fn refused(location: &Location, status: u16) -> Failure {
     let advice = match status {
         401 | 403 => "; the server does not let this box have it",
         404 | 410 => "; there is no such file on the server: check the address",
@@ -250,18 +239,17 @@ fn refused(location: &Location, status: u16) -> Error {
         500..=599 => "; the server has a problem of its own",
         _ => "",
     };
-    let failure = told(location, format_args!("the server answers {status}{advice}"));
-    Error { transient: http::is_transient(status), failure }
+    told(location, format_args!("the server answers {status}{advice}")).transient(http::is_transient(status))
 }
 
-fn open_file(location: &Location, resume: Option<Resume<'_>>) -> Result<Body, Error> {
-    let failed = |errno| permanent(location, format_args!("{}", Reason(errno)));
+fn open_file(location: &Location, resume: Option<Resume<'_>>) -> Result<Body, Failure> {
+    let failed = |errno| told(location, format_args!("{}", Reason(errno)));
     // A pipe without a writer would be waited for.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = open(location.as_str(), flags, Mode::empty()).map_err(failed)?;
     let metadata = fstat(&file).map_err(failed)?;
     if FileType::from_raw_mode(metadata.st_mode) != FileType::RegularFile {
-        return Err(permanent(location, format_args!("not a file")));
+        return Err(told(location, format_args!("not a file")));
     }
     let total = u64::try_from(metadata.st_size).unwrap_or_default();
     let validator = validator_of(&metadata);
@@ -299,18 +287,17 @@ impl Body {
         self.validator.as_deref()
     }
 
-    fn read_some(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+    fn read_some(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
         let location = &self.location;
         let result = match &mut self.source {
-            Source::Web(body) => body.read(buffer).map_err(|error| Error {
-                transient: error.is_transient(),
-                failure: told(location, format_args!("{error}")),
-            }),
+            Source::Web(body) => body
+                .read(buffer)
+                .map_err(|error| told(location, format_args!("{error}")).transient(error.is_transient())),
             Source::File(file) => {
                 let most = usize::try_from(self.left.unwrap_or_default()).unwrap_or(usize::MAX);
                 let most = most.min(buffer.len());
                 let free = buffer.get_mut(..most).unwrap_or_default();
-                read(&*file, free).map_err(|errno| permanent(location, format_args!("{}", Reason(errno))))
+                read(&*file, free).map_err(|errno| told(location, format_args!("{}", Reason(errno))))
             }
         };
         let count = result?;
@@ -318,8 +305,7 @@ impl Body {
             *left = left.saturating_sub(count as u64);
             // A server may send less of the file than was asked for, and a file may shrink.
             if count == 0 && *left > 0 && !buffer.is_empty() {
-                let failure = told(location, format_args!("{}", connection::Error::Truncated));
-                return Err(Error { transient: true, failure });
+                return Err(told(location, format_args!("{}", connection::Error::Truncated)).transient(true));
             }
         }
         Ok(count)
@@ -327,58 +313,16 @@ impl Body {
 }
 
 impl embedded_io::ErrorType for Body {
-    type Error = Error;
+    type Error = Failure;
 }
 
 /// Takes any buffer; 64 KiB is as fast as it gets. 0 only at the file's own end.
 impl embedded_io::Read for Body {
-    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
         self.read_some(buffer)
     }
 }
 
-impl embedded_io::Error for Error {
-    fn kind(&self) -> embedded_io::ErrorKind {
-        embedded_io::ErrorKind::Other
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Failure {
-        error.failure
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.failure.fmt(f)
-    }
-}
-
-impl core::error::Error for Error {}
-
 fn told(location: &Location, reason: fmt::Arguments<'_>) -> Failure {
     Failure::new(Exit::Io, format_args!("fetch {location}: {reason}"))
-}
-
-fn permanent(location: &Location, reason: fmt::Arguments<'_>) -> Error {
-    Error { transient: false, failure: told(location, reason) }
-}
-
-/// Keeps this process' address space within a limit for as long as it lives: the last line behind every other bound on
-/// what a server can make it hold. A child process inherits the limit, so it ends before another program is run.
-pub struct MemoryLimit(Rlimit);
-
-/// Sets the limit, in bytes; `None` if the system does not let us.
-pub fn limit_memory(bytes: u64) -> Option<MemoryLimit> {
-    let before = getrlimit(Resource::As);
-    let most = before.maximum.map_or(bytes, |maximum| maximum.min(bytes));
-    setrlimit(Resource::As, Rlimit { current: Some(most), maximum: before.maximum }).ok()?;
-    Some(MemoryLimit(before))
-}
-
-impl Drop for MemoryLimit {
-    fn drop(&mut self) {
-        setrlimit(Resource::As, self.0).unwrap_or_default();
-    }
 }

@@ -2,6 +2,7 @@
 //! data folder are meant, and what the kernel command line said.
 
 use core::cell::OnceCell;
+use core::time::Duration;
 use std::string::String;
 use std::vec::Vec;
 
@@ -24,7 +25,7 @@ pub const DATA_FOLDER: &str = "/var/lib/kubesolo";
 const ENV_FOLDER: &str = "boot/grub";
 const ENV_FILE: &str = "grubenv";
 /// What makes a slot bootable.
-const SLOT_FILES: [&str; 2] = ["vmlinuz", "kubesolo-os.gz"];
+pub const SLOT_FILES: [&str; 2] = ["vmlinuz", "kubesolo-os.gz"];
 
 /// Text of `/proc/cmdline`; the kernel's limit on x86 is 2048 bytes.
 pub type CmdlineText = heapless::String<2048>;
@@ -58,16 +59,33 @@ pub struct Flags<'a> {
     pub settings: Vec<(&'a str, &'a str)>,
 }
 
+/// What only `main` can do, where unsafe code is.
+#[derive(Clone, Copy)]
+pub struct Process {
+    /// An environment variable; `None` if it is not set, or no text.
+    pub variable: fn(&str) -> Option<String>,
+    /// Runs a program (its name and its arguments) until the deadline, and gives the length of what it printed into the
+    /// buffer, if it ended well and all of it fits.
+    pub output: fn(&[&str], Duration, &mut [u8]) -> Option<usize>,
+}
+
+impl Process {
+    /// No variables, and no programs.
+    pub const BARE: Process = Process { variable: |_| None, output: |_, _, _| None };
+}
+
 /// The machine; looks at its command line and for its disk when asked.
 pub struct Host<'a> {
     flags: &'a Flags<'a>,
+    /// What the process can do.
+    pub process: Process,
     cmdline: OnceCell<CmdlineText>,
 }
 
 impl<'a> Host<'a> {
     /// Reads nothing yet.
-    pub fn new(flags: &'a Flags<'a>) -> Host<'a> {
-        Host { flags, cmdline: OnceCell::new() }
+    pub fn new(flags: &'a Flags<'a>, process: Process) -> Host<'a> {
+        Host { flags, process, cmdline: OnceCell::new() }
     }
 
     /// What grub.cfg told Linux. A kernel command line that cannot be read says nothing.

@@ -17,6 +17,7 @@ pub mod digest;
 pub mod dns;
 pub mod envblk;
 pub mod envstore;
+pub mod ext4;
 pub mod gpt;
 pub mod guid;
 pub mod hex;

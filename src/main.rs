@@ -7,6 +7,8 @@ mod restart;
 use std::ffi::OsStr;
 use std::time::Duration;
 
+use rustix::termios::isatty;
+
 use kubesolo_boot::boot::BootState;
 use kubesolo_boot::cli::{Call, Verb, help};
 use kubesolo_boot::console::{Notes, Output};
@@ -22,9 +24,9 @@ const INIT_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Runs the program; `called` is the name it was called by. Gives the exit code.
 fn run(called: &OsStr, arguments: &[&OsStr]) -> u8 {
-    let called = called.to_string_lossy();
+    let called = called.to_str().unwrap_or("kubesolo-boot");
     if called.rsplit('/').next() == Some("grub-editenv") {
-        return verb::grub_editenv::run(&called, arguments);
+        return verb::grub_editenv::run(called, arguments);
     }
     let notes = Notes::new();
     let exit = Call::parse(arguments).and_then(|call| match call.verb()? {
@@ -35,13 +37,13 @@ fn run(called: &OsStr, arguments: &[&OsStr]) -> u8 {
     });
     exit.unwrap_or_else(|failure| {
         notes.say(format_args!("{failure}"));
-        failure.exit
+        failure.exit()
     }) as u8
 }
 
 fn init(call: &Call<'_>) -> Result<Exit, Failure> {
     let notes = Notes::with_kernel_log();
-    let host = Host::new(&call.flags);
+    let host = Host::new(&call.flags, process::HOOKS);
     let ended = process::within(INIT_DEADLINE, || verb::init::run(&host, &notes) as u8);
     Ok(match ended {
         process::Ended::With(code) => {
@@ -61,12 +63,17 @@ fn init(call: &Call<'_>) -> Result<Exit, Failure> {
 
 fn run_verb(call: &Call<'_>, verb: Verb<'_>, notes: &Notes) -> Result<Exit, Failure> {
     let mut out = Output::to(rustix::stdio::stdout());
-    let host = Host::new(&call.flags);
+    let host = Host::new(&call.flags, process::HOOKS);
     match verb {
         Verb::Check(_) | Verb::Apply(_) | Verb::Activate => return run_update(call, verb, &host, notes, out),
         Verb::Status => {
             let status = Status::read(&host)?;
-            let printed = if call.json { status.print_json(&host, &mut out) } else { status.print(&host, &mut out) };
+            let printed = if call.json {
+                status.print_json(&host, &mut out)
+            } else {
+                let colour = isatty(rustix::stdio::stdout()) && (process::HOOKS.variable)("NO_COLOR").is_none();
+                status.print(&host, colour, &mut out)
+            };
             printed.unwrap_or_default();
         }
         Verb::SlotShow => show_slots(&verb::slot::show(&host)?, call.json, &mut out),
@@ -172,7 +179,7 @@ fn probe(host: &Host<'_>, json: bool, mut out: Output<'_>) -> Result<Exit, Failu
     }
     let (writable, exit, reason) = match &result {
         Ok(_) => (true, Exit::Done, String::new()),
-        Err(failure) => (false, failure.exit, failure.to_string()),
+        Err(failure) => (false, failure.exit(), failure.to_string()),
     };
     say(&mut out, format_args!("{{\"disk_writable\":{writable},\"reason\":{}}}", Quoted::text(&reason)));
     finish(out)?;

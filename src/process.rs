@@ -3,12 +3,28 @@
 //! The program starts at C's `main`, without the runtime that Rust would put before it (signal handlers, a guard page,
 //! the main thread's name): that is 12 KB and 10 system calls which nothing here needs. So SIGPIPE ends the program.
 
-use std::ffi::{CStr, OsStr, c_char};
+use std::ffi::{CStr, CString, OsStr, c_char};
 use std::os::unix::ffi::OsStrExt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use kubesolo_boot::host::Process;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::OwnedFd;
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::{Errno, read};
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, waitpid};
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
+
+/// All the memory that the heap can have, in bytes: whatever a server sends, it is never more. One that is used up ends
+/// the program, and nothing on the disk relies on an end in good order.
+#[cfg(not(feature = "tls"))]
+const HEAP_LEN: usize = 1 << 20;
+
+/// The heap: 10 KB less than musl's, and fewer instructions. rustls alone wants more than is good to set aside.
+#[cfg(not(feature = "tls"))]
+#[global_allocator]
+static HEAP: linked_list_allocator::LockedHeap = linked_list_allocator::LockedHeap::empty();
 
 /// How the work ended.
 pub enum Ended {
@@ -22,12 +38,20 @@ pub enum Ended {
 
 unsafe extern "C" {
     fn fork() -> i32;
+    fn getenv(name: *const c_char) -> *const c_char;
+    fn execvp(program: *const c_char, words: *const *const c_char) -> i32;
     safe fn _exit(code: i32) -> !;
 }
 
 /// C's `main`.
 #[unsafe(no_mangle)]
 extern "C" fn main(count: i32, words: *const *const c_char) -> i32 {
+    #[cfg(not(feature = "tls"))]
+    {
+        static mut MEMORY: [core::mem::MaybeUninit<u8>; HEAP_LEN] = [core::mem::MaybeUninit::uninit(); HEAP_LEN];
+        // SAFETY: the memory has no other name, and `main` runs once, before anything is on the heap.
+        unsafe { HEAP.lock().init((&raw mut MEMORY).cast(), HEAP_LEN) };
+    }
     let word = |index: usize| {
         // SAFETY: C starts `main` with `count` pointers to NUL-ended strings, which live as long as the process.
         let text = unsafe { CStr::from_ptr(*words.add(index)) };
@@ -56,12 +80,67 @@ pub fn within(deadline: Duration, work: impl FnOnce() -> u8) -> Ended {
         kill_process(child, Signal::KILL).unwrap_or_default();
         return Ended::TooLate;
     }
-    match waitpid(Some(child), WaitOptions::empty()) {
-        Ok(Some((_, status))) => {
-            status.exit_status().and_then(|code| u8::try_from(code).ok()).map_or(Ended::Crashed, Ended::With)
+    exit_code(child).map_or(Ended::Crashed, Ended::With)
+}
+
+/// Waits for the child's end.
+fn exit_code(child: Pid) -> Option<u8> {
+    let (_, status) = waitpid(Some(child), WaitOptions::empty()).ok()??;
+    status.exit_status().and_then(|code| u8::try_from(code).ok())
+}
+
+/// For the library, in which no unsafe code is.
+pub const HOOKS: Process = Process { variable, output };
+
+fn variable(name: &str) -> Option<String> {
+    let name = CString::new(name).ok()?;
+    // SAFETY: nothing in this program changes the environment, so that the text lives as long as the process.
+    let text = unsafe { getenv(name.as_ptr()).as_ref().map(|first| CStr::from_ptr(first)) };
+    text.and_then(|text| text.to_str().ok()).map(String::from)
+}
+
+/// Runs a program, `words` being its name and its arguments, and gives the length of what it prints into `buffer`.
+///
+/// `None` if it cannot be run, ends with an error, prints more than `buffer` holds, or has not ended by the deadline; then
+/// it is killed. It gets nothing to read, and what it complains about goes nowhere.
+fn output(words: &[&str], deadline: Duration, buffer: &mut [u8]) -> Option<usize> {
+    let deadline = Instant::now().checked_add(deadline)?;
+    let texts: Vec<CString> = words.iter().map(|word| CString::new(*word).ok()).collect::<Option<_>>()?;
+    let pointers: Vec<*const c_char> = texts.iter().map(|text| text.as_ptr()).chain([core::ptr::null()]).collect();
+    let program = *pointers.first()?;
+    let (from, to) = pipe_with(PipeFlags::CLOEXEC).ok()?;
+    let null = openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    // SAFETY: as in `within`; and until it is another program, the child makes system calls only.
+    let forked = unsafe { fork() };
+    if forked == 0 {
+        let placed = dup2_stdin(&null).and_then(|()| dup2_stdout(&to)).and_then(|()| dup2_stderr(&null));
+        if placed.is_ok() {
+            // SAFETY: both are made of C strings that live on, and the list ends with a null pointer.
+            unsafe { execvp(program, pointers.as_ptr()) };
         }
-        _ => Ended::Crashed,
+        _exit(127);
     }
+    let child = Pid::from_raw(forked).filter(|_| forked > 0)?;
+    drop(to);
+    let mut filled: usize = 0;
+    let whole = loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if !is_ready(&from, left) {
+            break false;
+        }
+        match read(&from, buffer.get_mut(filled..).unwrap_or_default()) {
+            // A buffer that is full to the brim cannot tell whether there is more.
+            Ok(0) => break filled < buffer.len(),
+            Ok(count) => filled = filled.saturating_add(count),
+            Err(Errno::INTR) => {}
+            Err(_) => break false,
+        }
+    };
+    if !whole || !ends_by(child, deadline.saturating_duration_since(Instant::now())) {
+        kill_process(child, Signal::KILL).unwrap_or_default();
+    }
+    // Its output is closed, or it is killed: this wait is for no longer than the kernel needs.
+    exit_code(child).filter(|code| *code == 0 && whole).map(|_| filled)
 }
 
 fn ends_by(child: Pid, deadline: Duration) -> bool {
@@ -69,6 +148,12 @@ fn ends_by(child: Pid, deadline: Duration) -> bool {
         // A kernel before 5.3: the work has to be trusted with its own deadlines.
         return true;
     };
-    let timeout = Timespec { tv_sec: deadline.as_secs().try_into().unwrap_or(i64::MAX), tv_nsec: 0 };
-    poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&timeout)).is_ok_and(|ready| ready > 0)
+    is_ready(&pidfd, deadline)
+}
+
+/// Waits until there is something to read, or to see.
+fn is_ready(fd: &OwnedFd, deadline: Duration) -> bool {
+    let timeout =
+        Timespec { tv_sec: deadline.as_secs().try_into().unwrap_or(i64::MAX), tv_nsec: deadline.subsec_nanos().into() };
+    poll(&mut [PollFd::new(fd, PollFlags::IN)], Some(&timeout)).is_ok_and(|ready| ready > 0)
 }

@@ -1,8 +1,9 @@
 //! How far a long piece of work is: a bar on a terminal, a line every tenth in a log, events for a script.
 
 use std::fmt::Write;
-use std::io::IsTerminal;
 use std::time::{Duration, Instant};
+
+use rustix::termios::isatty;
 
 use crate::console::{NAME, Output};
 
@@ -22,7 +23,7 @@ impl Style {
     pub fn pick(json: bool) -> Style {
         if json {
             Style::Events
-        } else if std::io::stderr().is_terminal() {
+        } else if isatty(rustix::stdio::stderr()) {
             Style::Bar
         } else {
             Style::Lines

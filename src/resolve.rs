@@ -6,15 +6,17 @@
 
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 use std::vec::Vec;
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, read};
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{RecvFlags, SendFlags, SocketType, recv, send};
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::dns::{self, Addresses, Kind};
+use crate::tcp::connected;
 
 /// Longest wait for one server's answers.
 const WAIT: Duration = Duration::from_secs(2);
@@ -131,16 +133,11 @@ impl Resolver<'_> {
         let [a, b, c, d] = ids;
         let question = |id, kind| dns::query(u16::from_be_bytes(id), name, kind).ok_or(Error::NoAddress);
         let questions = [question([a, b], Kind::A)?, question([c, d], Kind::Aaaa)?];
-        let any: IpAddr = match server {
-            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-        };
-        let gone = |_: std::io::Error| Error::NoAnswer;
+        let gone = |_: Errno| Error::NoAnswer;
         // Each socket has a port by chance and takes answers from this server only.
-        let socket = UdpSocket::bind(SocketAddr::new(any, 0)).map_err(gone)?;
-        socket.connect(server).map_err(gone)?;
+        let socket = connected(SocketType::DGRAM, server, WAIT).map_err(gone)?;
         for question in &questions {
-            socket.send(question).map_err(gone)?;
+            send(&socket, question, SendFlags::NOSIGNAL).map_err(gone)?;
         }
         let end = Instant::now().checked_add(WAIT).unwrap_or(deadline).min(deadline);
         let mut found = [Addresses::new(), Addresses::new()];
@@ -150,9 +147,9 @@ impl Resolver<'_> {
             if left.is_zero() {
                 break;
             }
-            socket.set_read_timeout(Some(left)).map_err(gone)?;
+            set_socket_timeout(&socket, Timeout::Recv, Some(left)).map_err(gone)?;
             let mut reply = [0; dns::MAX];
-            let Ok(length) = socket.recv(&mut reply) else { break };
+            let Ok((length, _)) = recv(&socket, &mut reply[..], RecvFlags::empty()) else { break };
             let reply = reply.get(..length).unwrap_or_default();
             for ((question, found), answer) in questions.iter().zip(&mut found).zip(&mut answers) {
                 match dns::answer(question, reply, found) {
@@ -252,6 +249,7 @@ impl core::error::Error for Error {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::UdpSocket;
     use std::string::{String, ToString};
     use std::sync::mpsc::{Receiver, channel};
     use std::{format, thread, vec};

@@ -1,18 +1,20 @@
 //! A TCP connection on which every wait has an end.
 
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use core::net::SocketAddr;
 use std::time::{Duration, Instant};
+
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, connect, recv, send, socket_with};
 
 use crate::resolve::{self, Resolver};
 
 /// A TCP connection on which no wait goes beyond `deadline`, or where there is none takes longer than `stall`.
 pub struct Tcp {
-    socket: TcpStream,
+    socket: OwnedFd,
     stall: Duration,
     deadline: Option<Instant>,
-    /// The time-outs the kernel knows now.
-    set: [Option<Duration>; 2],
 }
 
 /// Why there is no connection.
@@ -21,7 +23,7 @@ pub enum Error {
     /// The host has no address, or nobody could be asked.
     Resolve(resolve::Error),
     /// No address takes the connection.
-    Connect(io::Error),
+    Connect(Errno),
 }
 
 impl Tcp {
@@ -30,8 +32,21 @@ impl Tcp {
     /// # Errors
     /// If there is no connection by `deadline`, which stays in force: see [`Tcp::set_deadline`].
     pub fn open(host: &str, port: u16, stall: Duration, deadline: Instant) -> Result<Tcp, Error> {
-        let socket = connect(host, port, deadline)?;
-        Ok(Tcp { socket, stall, deadline: Some(deadline), set: [None; 2] })
+        let addresses = Resolver::SYSTEM.resolve(host, deadline).map_err(Error::Resolve)?;
+        let mut failed = Error::Connect(Errno::TIMEDOUT);
+        for (address, before) in addresses.iter().zip(0_usize..) {
+            // A host with two addresses, one of them dead, must not use up the time of the other.
+            let more = u32::try_from(addresses.len().saturating_sub(before)).unwrap_or(u32::MAX);
+            let share = deadline.saturating_duration_since(Instant::now()).checked_div(more).unwrap_or_default();
+            if share.is_zero() {
+                break;
+            }
+            match connected(SocketType::STREAM, SocketAddr::new(*address, port), share) {
+                Ok(socket) => return Ok(Tcp { socket, stall, deadline: Some(deadline) }),
+                Err(errno) => failed = Error::Connect(errno),
+            }
+        }
+        Err(failed)
     }
 
     /// Sets when all waits end; `None`: each has its own time.
@@ -39,67 +54,52 @@ impl Tcp {
         self.deadline = deadline;
     }
 
-    /// The time that the next wait may take.
-    fn wait(&self) -> io::Result<Duration> {
-        let Some(deadline) = self.deadline else { return Ok(self.stall) };
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
+    /// Reads what comes; 0 at the end.
+    ///
+    /// # Errors
+    /// [`Errno::TIMEDOUT`] if nothing comes in time, and the kernel's.
+    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Errno> {
+        self.in_time(Timeout::Recv, |socket| recv(socket, &mut *buffer, RecvFlags::empty()).map(|(count, _)| count))
     }
-}
 
-impl Read for Tcp {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    /// Writes some of the bytes.
+    ///
+    /// # Errors
+    /// As for [`Tcp::read`].
+    pub fn write(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
+        self.in_time(Timeout::Send, |socket| send(socket, bytes, SendFlags::NOSIGNAL))
+    }
+
+    fn in_time(&self, which: Timeout, mut call: impl FnMut(&OwnedFd) -> Result<usize, Errno>) -> Result<usize, Errno> {
         loop {
-            let wait = Some(self.wait()?);
-            if self.set[0] != wait {
-                self.socket.set_read_timeout(wait)?;
-                self.set[0] = wait;
-            }
-            match self.socket.read(buffer) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(ErrorKind::TimedOut.into()),
+            let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            match wait(&self.socket, which, left.unwrap_or(self.stall)).and_then(|()| call(&self.socket)) {
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Err(Errno::TIMEDOUT),
                 result => return result,
             }
         }
     }
 }
 
-/// Only `write`: the vectored form would raise SIGPIPE.
-impl Write for Tcp {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        loop {
-            let wait = Some(self.wait()?);
-            if self.set[1] != wait {
-                self.socket.set_write_timeout(wait)?;
-                self.set[1] = wait;
-            }
-            match self.socket.write(bytes) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(ErrorKind::TimedOut.into()),
-                result => return result,
-            }
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+/// Sets how long the next calls may wait. Nothing would mean for ever.
+fn wait(socket: &OwnedFd, which: Timeout, time: Duration) -> Result<(), Errno> {
+    if time.is_zero() { Err(Errno::TIMEDOUT) } else { set_socket_timeout(socket, which, Some(time)) }
 }
 
-fn connect(host: &str, port: u16, deadline: Instant) -> Result<TcpStream, Error> {
-    let addresses = Resolver::SYSTEM.resolve(host, deadline).map_err(Error::Resolve)?;
-    let mut failed = Error::Connect(ErrorKind::TimedOut.into());
-    for (address, before) in addresses.iter().zip(0_usize..) {
-        // A host with two addresses, one of them dead, must not use up the time of the other.
-        let more = u32::try_from(addresses.len().saturating_sub(before)).unwrap_or(u32::MAX);
-        let share = deadline.saturating_duration_since(Instant::now()).checked_div(more).unwrap_or_default();
-        if share.is_zero() {
-            break;
-        }
-        match TcpStream::connect_timeout(&SocketAddr::new(*address, port), share) {
-            Ok(socket) => return Ok(socket),
-            Err(error) => failed = Error::Connect(error),
-        }
+/// A socket that is connected to `address` within `time`, which its further waits may take as well.
+///
+/// # Errors
+/// [`Errno::TIMEDOUT`], and the kernel's.
+pub fn connected(kind: SocketType, address: SocketAddr, time: Duration) -> Result<OwnedFd, Errno> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
+    wait(&socket, Timeout::Send, time)?;
+    wait(&socket, Timeout::Recv, time)?;
+    match connect(&socket, &address) {
+        Ok(()) => Ok(socket),
+        // What Linux says when SO_SNDTIMEO ends the wait (socket(7)).
+        Err(Errno::INPROGRESS) => Err(Errno::TIMEDOUT),
+        Err(errno) => Err(errno),
     }
-    Err(failed)
 }

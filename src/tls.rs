@@ -7,12 +7,14 @@ use std::string::String;
 use std::sync::Arc;
 use std::vec::Vec;
 
+use rustix::io::Errno;
 use rustls::crypto::{CryptoProvider, KeyProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::SigningKey;
 use rustls::{CertificateError, ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
+use crate::failure::Reason;
 use crate::tcp::Tcp;
 
 /// Where distributions keep the certificates they trust.
@@ -23,7 +25,7 @@ const SYSTEM: [&str; 3] =
 #[derive(Debug)]
 pub enum Error {
     /// The connection broke, or timed out.
-    Io(io::Error),
+    Io(Errno),
     /// The CA file cannot be used.
     Ca(String),
     /// The server is not who it should be.
@@ -43,14 +45,34 @@ impl KeyProvider for NoKeys {
 }
 
 /// A TLS connection.
-pub struct Stream(StreamOwned<ClientConnection, Tcp>);
+pub struct Stream(StreamOwned<ClientConnection, Socket>);
+
+/// The connection below, as the standard library has it.
+struct Socket(Tcp);
+
+impl Read for Socket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(self.0.read(buffer)?)
+    }
+}
+
+/// Only `write`: the vectored form would raise SIGPIPE.
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(self.0.write(bytes)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 impl Stream {
     /// Shakes hands with `host`, whose certificate has to lead to one in the PEM file `ca` (empty: the system's own).
     ///
     /// # Errors
     /// If it does not, is for another name or not for today, or the connection breaks.
-    pub fn open(mut tcp: Tcp, host: &str, ca: &str) -> Result<Stream, Error> {
+    pub fn open(tcp: Tcp, host: &str, ca: &str) -> Result<Stream, Error> {
         let provider = CryptoProvider { key_provider: &NoKeys, ..ring::default_provider() };
         let config = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_safe_default_protocol_versions()
@@ -60,32 +82,41 @@ impl Stream {
         let name =
             ServerName::try_from(host.to_owned()).map_err(|_| Error::Certificate(CertificateError::NotValidForName))?;
         let mut connection = ClientConnection::new(Arc::new(config), name).map_err(Error::Handshake)?;
+        let mut socket = Socket(tcp);
         while connection.is_handshaking() {
-            connection.complete_io(&mut tcp).map_err(failed)?;
+            connection.complete_io(&mut socket).map_err(failed)?;
         }
-        Ok(Stream(StreamOwned::new(connection, tcp)))
+        Ok(Stream(StreamOwned::new(connection, socket)))
     }
 
     /// The connection below.
     pub fn tcp(&mut self) -> &mut Tcp {
-        self.0.get_mut()
+        &mut self.0.get_mut().0
+    }
+
+    /// Reads what comes; 0 at the end, be it the server's or that of a cut connection: no body ends there.
+    ///
+    /// # Errors
+    /// Those of [`Tcp::read`], and [`Errno::PROTO`].
+    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Errno> {
+        match self.0.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
+            result => result.map_err(|error| errno(&error)),
+        }
+    }
+
+    /// Writes some of the bytes.
+    ///
+    /// # Errors
+    /// Those of [`Tcp::write`].
+    pub fn write(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
+        self.0.write(bytes).map_err(|error| errno(&error))
     }
 }
 
-impl Read for Stream {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
-    }
-}
-
-impl Write for Stream {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
-    }
+/// What is none of the kernel's is rustls' own: the stream was tampered with.
+fn errno(error: &io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(Errno::PROTO)
 }
 
 fn roots(ca: &str) -> Result<RootCertStore, Error> {
@@ -105,7 +136,7 @@ fn failed(error: io::Error) -> Error {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         Some(rustls::Error::InvalidCertificate(why)) => Error::Certificate(why.clone()),
         Some(why) => Error::Handshake(why.clone()),
-        None => Error::Io(error),
+        None => Error::Io(errno(&error)),
     }
 }
 
@@ -114,7 +145,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use CertificateError as Why;
         match self {
-            Error::Io(error) => error.fmt(f),
+            Error::Io(error) => Reason(*error).fmt(f),
             Error::Ca(file) => write!(f, "no certificates to trust in {file}; give a PEM file with --ca or ca="),
             Error::Certificate(why) => f.write_str(match why {
                 Why::Expired | Why::ExpiredContext { .. } => {

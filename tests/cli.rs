@@ -52,8 +52,8 @@ fn status_shows_both_slots_and_what_boots_next() {
     assert_eq!((ran.exit, ran.stderr.as_str()), (0, ""));
     for line in [
         "Running slot A (good)",
-        "  A     good    -               active",
-        "  B     bad     -               given up by GRUB: no boot of it was committed, or it did not load",
+        "  A     good    -           -         -           active",
+        "  B     bad     -           -         -           given up by GRUB: no boot of it was committed, or it did not load",
         "Next boot   slot A: it is active and good",
         "Counter     2 of 3 boots left; the newest boot was not marked good",
         "Env block   grubenv: good",
@@ -66,8 +66,8 @@ fn status_shows_both_slots_and_what_boots_next() {
         json!({
             "booted": "A", "disk": null, "active": "A", "next": "A", "boot_counter": 2, "boot_success": false,
             "chosen_by_hand": false, "rollback_from": "B",
-            "slot_A": { "state": "good", "version": null, "why": "active" },
-            "slot_B": { "state": "bad", "version": null,
+            "slot_A": { "state": "good", "version": null, "size": null, "installed": null, "why": "active" },
+            "slot_B": { "state": "bad", "version": null, "size": null, "installed": null,
                         "why": "given up by GRUB: no boot of it was committed, or it did not load" },
             "grubenv": "good", "grubenv_bak": "good", "doubts": [], "update": null,
         })

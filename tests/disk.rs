@@ -13,8 +13,11 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 use std::sync::{Mutex, PoisonError};
 
+use kubesolo_boot::device::Device;
 use kubesolo_boot::disk::{self, Disk, Wanted};
+use kubesolo_boot::ext4::{self, Unsound};
 use kubesolo_boot::failure::{Exit, Failure};
+use rustix::fs::OFlags;
 use scene::{Folder, must, tool};
 
 const NAMES: [&str; 4] = ["KSOLOEFI", "KSOLOA", "KSOLOB", "KSOLODATA"];
@@ -113,7 +116,7 @@ fn the_only_disk_of_ours_is_found_among_others() {
     assert_eq!(found.path.as_str(), machine.dev("sdb"));
     assert_eq!(found.partition("KSOLOB").unwrap().as_str(), format!("{}@{}", machine.dev("sdb"), 12288 * 512));
     let failure = found.partition("KSOLOC").unwrap_err();
-    assert_eq!(failure.exit, Exit::NoDisk);
+    assert_eq!(failure.exit(), Exit::NoDisk);
 }
 
 #[test]
@@ -124,7 +127,7 @@ fn two_disks_with_the_same_names_are_an_error_that_names_both() {
     }
     machine.disk("sdb", "000002", true).unwrap();
     let failure = machine.find(any()).unwrap_err();
-    assert_eq!(failure.exit, Exit::AmbiguousDisk);
+    assert_eq!(failure.exit(), Exit::AmbiguousDisk);
     let said = failure.to_string();
     assert!(said.contains(&machine.dev("sda")) && said.contains(&machine.dev("sdb")), "{said}");
 
@@ -141,7 +144,7 @@ fn two_disks_with_the_same_names_are_an_error_that_names_both() {
     let (path, guid) = (machine.dev("sda"), partuuid("000002"));
     assert_eq!(machine.find(Wanted { disk: Some(&path), partuuid: Some(&guid) }).unwrap().path.as_str(), path);
     let guid = partuuid("000003");
-    assert_eq!(machine.find(Wanted { disk: None, partuuid: Some(&guid) }).unwrap_err().exit, Exit::AmbiguousDisk);
+    assert_eq!(machine.find(Wanted { disk: None, partuuid: Some(&guid) }).unwrap_err().exit(), Exit::AmbiguousDisk);
 }
 
 /// The same image written to two disks of one box: their partitions carry the same GUIDs too.
@@ -155,7 +158,7 @@ fn two_copies_of_the_booted_disk_are_an_error_that_names_both() {
     machine.disk("sdc", "000002", true).unwrap();
     let guid = partuuid("000001");
     let failure = machine.find(Wanted { disk: None, partuuid: Some(&guid) }).unwrap_err();
-    assert_eq!(failure.exit, Exit::AmbiguousDisk);
+    assert_eq!(failure.exit(), Exit::AmbiguousDisk);
     let said = failure.to_string();
     assert!(said.contains(&machine.dev("sda")) && said.contains(&machine.dev("sdb")), "{said}");
 }
@@ -167,7 +170,7 @@ fn a_partition_is_not_taken_for_a_disk() {
         return;
     }
     machine.disk("sda1", "000002", true).unwrap();
-    assert_eq!(machine.find(any()).unwrap_err().exit, Exit::AmbiguousDisk);
+    assert_eq!(machine.find(any()).unwrap_err().exit(), Exit::AmbiguousDisk);
     machine.0.write("sys/sda1/partition", "1\n");
     assert_eq!(machine.find(any()).unwrap().path.as_str(), machine.dev("sda"));
 }
@@ -189,7 +192,7 @@ fn a_disk_that_is_asked_for_is_ours_or_an_error() {
         (long, "too long"),
     ] {
         let failure = machine.find(Wanted { disk: Some(&path), partuuid: None }).unwrap_err();
-        assert_eq!(failure.exit, Exit::NoDisk);
+        assert_eq!(failure.exit(), Exit::NoDisk);
         assert!(failure.to_string().starts_with("find disk: "), "{failure}");
         assert!(failure.to_string().contains(want), "{failure}");
     }
@@ -205,7 +208,7 @@ fn a_damaged_disk_is_named_only_if_there_is_no_other() {
         machine.put("sda", at, b"?");
     }
     let failure = machine.find(any()).unwrap_err();
-    assert_eq!(failure.exit, Exit::NoDisk);
+    assert_eq!(failure.exit(), Exit::NoDisk);
     let said = failure.to_string();
     assert!(said.contains(&machine.dev("sda")) && said.contains("GPT header checksum is"), "{said}");
 
@@ -232,12 +235,12 @@ fn no_disk_is_an_error_that_says_what_was_looked_for() {
         machine.blank(name);
     }
     let failure = machine.find(any()).unwrap_err();
-    assert_eq!(failure.exit, Exit::NoDisk);
+    assert_eq!(failure.exit(), Exit::NoDisk);
     for name in NAMES {
         assert!(failure.to_string().contains(name), "{failure}");
     }
     let failure = disk::find(&machine.0.text("nosys"), "/dev", any()).unwrap_err();
-    assert_eq!(failure.exit, Exit::NoDisk);
+    assert_eq!(failure.exit(), Exit::NoDisk);
     assert!(failure.to_string().contains("nosys: No such file or directory"), "{failure}");
 }
 
@@ -248,7 +251,7 @@ fn partitions_without_names_go_by_their_filesystems_labels() {
     if machine.disk("sda", "000001", false).is_none() {
         return;
     }
-    assert_eq!(machine.find(any()).unwrap_err().exit, Exit::NoDisk, "no labels yet");
+    assert_eq!(machine.find(any()).unwrap_err().exit(), Exit::NoDisk, "no labels yet");
     for (bits, sectors) in [("12", "-s4"), ("16", "-s1"), ("32", "-s1")] {
         for ((first, len), name) in LAYOUT.iter().zip(NAMES) {
             let made = machine.0.text("filesystem");
@@ -295,5 +298,25 @@ fn the_one_among_sixty_four_disks_is_found() {
     }
     assert_eq!(machine.find(any()).unwrap().path.as_str(), machine.dev("nvme0n1"));
     machine.disk("nvme1n1", "000002", true).unwrap();
-    assert_eq!(machine.find(any()).unwrap_err().exit, Exit::AmbiguousDisk);
+    assert_eq!(machine.find(any()).unwrap_err().exit(), Exit::AmbiguousDisk);
+}
+
+#[test]
+fn a_damaged_filesystem_says_so_itself() {
+    let folder = Folder::new();
+    let (Some(mkfs), Some(debugfs)) = (tool("mkfs.ext4"), tool("debugfs")) else { return };
+    let image = folder.text("image");
+    fs::File::create(&image).unwrap().set_len(4 << 20).unwrap();
+    let looked = || {
+        let mut device = Device::open(rustix::fs::CWD, &image, OFlags::RDONLY).unwrap();
+        ext4::unsound(&mut device).unwrap()
+    };
+    assert_eq!(looked(), Some(Unsound::NotExt4));
+    must(&mkfs, &["-q", "-F", &image]);
+    assert_eq!(looked(), None);
+    must(&debugfs, &["-w", "-R", "set_super_value error_count 3", &image]);
+    assert_eq!(looked(), Some(Unsound::Errors(3)));
+    must(&mkfs, &["-q", "-F", &image]);
+    must(&debugfs, &["-w", "-R", "set_super_value state 3", &image]);
+    assert_eq!(looked(), Some(Unsound::Errors(0)));
 }

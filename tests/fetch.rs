@@ -17,7 +17,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use embedded_io::Read as _;
-use kubesolo_boot::fetch::{Body, Client, Error, Limits, Resume};
+use kubesolo_boot::failure::Failure;
+use kubesolo_boot::fetch::{Body, Client, Limits, Resume};
 use kubesolo_boot::location::Location;
 
 const STALL: Duration = Duration::from_millis(200);
@@ -93,7 +94,7 @@ fn say(connection: &mut TcpStream, answer: &[u8]) {
     while connection.read(&mut rest).is_ok_and(|count| count > 0) {}
 }
 
-fn read_all(body: &mut Body) -> Result<Vec<u8>, Error> {
+fn read_all(body: &mut Body) -> Result<Vec<u8>, Failure> {
     let mut all = Vec::new();
     let mut buffer = vec![0; 65536];
     loop {
@@ -104,7 +105,7 @@ fn read_all(body: &mut Body) -> Result<Vec<u8>, Error> {
     }
 }
 
-fn fetch(location: &Location) -> Result<Vec<u8>, Error> {
+fn fetch(location: &Location) -> Result<Vec<u8>, Failure> {
     read_all(&mut client().open(location, None)?)
 }
 
@@ -234,7 +235,7 @@ fn answers_that_are_not_sound_end_in_an_error_that_says_so() {
         let text = error.to_string();
         assert!(text.starts_with(&format!("fetch http://127.0.0.1:{}/image?...: ", server.port)), "{name}: {text}");
         assert!(text.contains(want), "{name}: {text}");
-        assert_eq!(error.transient, *transient, "{name}: {text}");
+        assert_eq!(error.is_transient(), *transient, "{name}: {text}");
     }
 }
 
@@ -272,7 +273,7 @@ fn a_server_that_stops_anywhere_is_given_up_in_time() {
         }));
         let error = within(Duration::from_millis(800), || fetch(&server.at("/"))).expect_err(name);
         assert!(error.to_string().contains(want), "{name}: {error}");
-        assert!(error.transient, "{name}");
+        assert!(error.is_transient(), "{name}");
     }
 }
 
@@ -318,7 +319,7 @@ fn a_document_that_never_ends_is_too_long() {
     let mut buffer = [0; 10_000];
     let error = within(LIMITS.small, || client().fetch_small(&endless().at("/"), &mut buffer)).unwrap_err();
     assert!(error.to_string().ends_with("longer than 10000 bytes"), "{error}");
-    assert!(!error.transient);
+    assert!(!error.is_transient());
     let server = Server::saying(format!("{OK}Content-Length: 3221225472\r\n\r\n"));
     let error = client().fetch_small(&server.at("/"), &mut buffer).unwrap_err();
     assert!(error.to_string().ends_with("longer than 10000 bytes"), "{error}");
@@ -332,10 +333,10 @@ fn nobody_at_home_is_worth_another_try() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let error = fetch(&Location::parse(&format!("http://127.0.0.1:{port}/")).unwrap()).unwrap_err();
     assert!(error.to_string().contains("connect: Connection refused"), "{error}");
-    assert!(error.transient);
+    assert!(error.is_transient());
     let error = fetch(&Location::parse("http://no-such-host.invalid/").unwrap()).unwrap_err();
     assert!(error.to_string().contains("look up the host: "), "{error}");
-    assert!(error.transient);
+    assert!(error.is_transient());
 }
 
 fn redirect(status: u16, to: &str) -> String {
@@ -385,7 +386,7 @@ fn redirects_that_lead_nowhere_are_refused() {
         let server = Server::saying(answer);
         let error = fetch(&server.at("/")).expect_err(name);
         assert!(error.to_string().contains(want), "{name}: {error}");
-        assert!(!error.transient, "{name}");
+        assert!(!error.is_transient(), "{name}");
         assert_eq!(server.requests().len(), requests, "{name}");
     }
 }
@@ -400,7 +401,7 @@ fn https_needs_the_other_build() {
             error.to_string(),
             "fetch https://127.0.0.1/: this build has no https; take the one made with TLS=1, or a server with http"
         );
-        assert!(!error.transient);
+        assert!(!error.is_transient());
     }
 }
 
@@ -477,7 +478,7 @@ fn a_part_that_was_not_asked_for_is_refused() {
         let server = Server::saying(answer);
         let error = client().open(&server.at("/"), RESUME).err().expect(name);
         assert!(error.to_string().contains(want), "{name}: {error}");
-        assert!(!error.transient, "{name}");
+        assert!(!error.is_transient(), "{name}");
     }
 }
 
@@ -487,7 +488,7 @@ fn a_part_that_ends_early_is_no_end() {
     let mut body = client().open(&server.at("/"), RESUME).unwrap();
     let error = read_all(&mut body).unwrap_err();
     assert!(error.to_string().contains("ended before the file did"), "{error}");
-    assert!(error.transient);
+    assert!(error.is_transient());
 }
 
 #[test]
@@ -526,7 +527,7 @@ fn files_are_read_and_resumed_like_urls() {
         let location = Location::parse(folder.join(name).to_str().unwrap()).unwrap();
         let error = within(LIMITS.head, || client().open(&location, None)).err().unwrap();
         assert!(error.to_string().contains(want), "{name}: {error}");
-        assert!(!error.transient);
+        assert!(!error.is_transient());
     }
     std::fs::remove_dir_all(&folder).unwrap();
 }
@@ -583,16 +584,4 @@ fn memory_stays_flat_however_long_the_file() {
     assert_eq!(body.read(&mut buffer), Ok(0));
     // Other tests run beside this one, and the server's own piece is in it.
     assert!(resident() < before + (16 << 20), "{} more", resident() - before);
-}
-
-#[test]
-fn the_memory_limit_holds_until_it_is_dropped() {
-    use rustix::process::{Resource, getrlimit};
-    // Far above what the other tests here need.
-    let bytes = 1 << 45;
-    let before = getrlimit(Resource::As).current;
-    let limit = kubesolo_boot::fetch::limit_memory(bytes).unwrap();
-    assert_eq!(getrlimit(Resource::As).current, Some(bytes));
-    drop(limit);
-    assert_eq!(getrlimit(Resource::As).current, before);
 }

@@ -16,7 +16,7 @@ use std::fs;
 use kubesolo_boot::boot::BootState;
 use kubesolo_boot::console::Notes;
 use kubesolo_boot::failure::Exit;
-use kubesolo_boot::host::{Flags, Host};
+use kubesolo_boot::host::{Flags, Host, Process};
 use kubesolo_boot::slot::Slot::{A, B};
 use kubesolo_boot::slot::SlotState::{Bad, Good, Trial};
 use kubesolo_boot::verb;
@@ -93,7 +93,7 @@ fn init(machine: &Machine, disk: Option<&str>) -> (Exit, usize) {
     assert!(words.iter().all(|word| word.len() < 256), "rustix puts longer paths on the heap");
     let notes = Notes::new();
     counted(|| {
-        let host = Host::new(&flags);
+        let host = Host::new(&flags, Process::BARE);
         verb::init::run(&host, &notes)
     })
 }
@@ -184,7 +184,7 @@ fn finding_the_disk_allocates_nothing() {
         let flags =
             Flags { disk, cmdline: Some(&words[3]), sys: Some(&words[9]), dev: Some(&words[11]), ..Flags::default() };
         let (found, asked) = counted(|| {
-            let host = Host::new(&flags);
+            let host = Host::new(&flags, Process::BARE);
             host.disk().and_then(|disk| disk.partition("KSOLODATA"))
         });
         assert_eq!(asked, 0);

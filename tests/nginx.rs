@@ -223,7 +223,7 @@ fn https_is_for_servers_that_prove_who_they_are() {
         let error = client(ca).open(location, None).err().expect(name);
         let system = ca.is_empty() && error.to_string().contains("no certificates to trust in");
         assert!(error.to_string().contains(want) || system, "{name}: {error}");
-        assert!(!error.transient, "{name}: {error}");
+        assert!(!error.is_transient(), "{name}: {error}");
     }
 }
 

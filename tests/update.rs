@@ -10,6 +10,7 @@
 mod scene;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use kubesolo_boot::boot::BootState;
@@ -203,4 +204,35 @@ fn a_state_file_that_does_not_parse_is_set_aside() {
     fleet.ran("apply SERVER --allow-downgrade", 0, "set aside");
     assert_eq!(fleet.phase(), "staged");
     assert!(fleet.machine.folder.read("data/update/state.json.broken").is_some());
+}
+
+/// A script stands in for kubectl: what it answers is what counts here.
+#[test]
+fn a_node_that_is_held_back_is_asked_about_and_nobody_waits_for_the_answer() {
+    let rows = [
+        ("echo \"$@\" >asked; echo 'false true'", true),
+        ("echo false", false),
+        ("echo true; exit 1", false),
+        ("yes true", false),
+        ("exec sleep 60", false),
+        ("exit 0", false),
+        ("rm kubectl", false),
+    ];
+    for (script, held_back) in rows {
+        let fleet = Fleet::new(Good);
+        let folder = scene::Folder::on_disk();
+        folder.write("kubectl", format!("#!/bin/sh\ncd {}\n{script}\n", folder.text("")));
+        folder.write("config", "");
+        fs::set_permissions(folder.path("kubectl"), fs::Permissions::from_mode(0o755)).unwrap();
+        let flags = format!("--kubectl {} --kubeconfig {}", folder.text("kubectl"), folder.text("config"));
+        let apply = format!("apply SERVER --allow-downgrade {flags}");
+        if held_back {
+            fleet.ran(&apply, REFUSED, "updates.kubesolo.io/block=true; remove the label, or --force");
+            let asked = String::from_utf8(folder.read("asked").unwrap()).unwrap();
+            assert!(asked.contains("get nodes -o jsonpath={.items[*].metadata.labels.updates"), "{asked}");
+            fleet.ran(&format!("{apply} --force"), 0, "installed");
+        } else {
+            fleet.ran(&apply, 0, "installed");
+        }
+    }
 }

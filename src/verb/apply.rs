@@ -11,12 +11,15 @@ use std::string::String;
 use std::time::{Duration, Instant};
 
 use embedded_io::Read;
+use rustix::fs::{CWD, OFlags};
 
 use crate::config::Config;
 use crate::console::Notes;
+use crate::device::Device;
 use crate::digest::Sha256;
-use crate::failure::{Exit, Failure};
-use crate::fetch::{self, Client, Resume};
+use crate::ext4;
+use crate::failure::{Exit, Failure, Reason};
+use crate::fetch::{Client, Resume};
 use crate::host::Host;
 use crate::kubectl;
 use crate::location::Location;
@@ -63,8 +66,8 @@ pub fn run(
     let mut journal = Journal::open(&host.state_path(), &|line| notes.say(line))?;
     in_window(config, host.flags().force)?;
     let slot = target_slot(host)?;
-    not_held_back(host)?;
-    let client = Client::new(config.ca.unwrap_or_default());
+    not_held_back(host, config)?;
+    let client = Client::new(config.ca.unwrap_or_default(), host.process.variable);
     let offer = check::ask(&client, config, source, notes)?;
     let manifest = offer.manifest()?;
     let running = check::running_version(host);
@@ -144,18 +147,13 @@ impl Install<'_> {
         let mut retry = Retry::new(TRIES_WITHIN, std::process::id());
         while done < size {
             let before = done;
-            let Err(error) = self.transfer(&mut part, &mut hash, &mut done, size, place, &mut progress) else { break };
-            let pause = match error {
-                Broken::Disk(failure) => return Err(failure),
-                Broken::Fetch(error) if !error.transient => return Err(error.into()),
-                Broken::Fetch(error) => match retry.after_failure(began.elapsed(), done > before) {
-                    None => return Err(error.into()),
-                    Some(pause) => {
-                        progress.note(format_args!("{error}; trying again in {} s", pause.as_secs().max(1)));
-                        pause
-                    }
-                },
-            };
+            let transferred = self.transfer(&mut part, &mut hash, &mut done, size, place, &mut progress);
+            let Err(failure) = transferred else { break };
+            if !failure.is_transient() {
+                return Err(failure);
+            }
+            let Some(pause) = retry.after_failure(began.elapsed(), done > before) else { return Err(failure) };
+            progress.note(format_args!("{failure}; trying again in {} s", pause.as_secs().max(1)));
             std::thread::sleep(pause);
         }
         progress.end();
@@ -183,7 +181,7 @@ impl Install<'_> {
         size: u64,
         place: &Location,
         progress: &mut Progress<'_>,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), Failure> {
         let validator = part.validator();
         let resume = validator.as_deref().map(|validator| Resume { offset: *done, validator });
         let mut body = self.client.open(place, resume)?;
@@ -204,35 +202,15 @@ impl Install<'_> {
             *done = done.saturating_add(count as u64);
             if *done > size {
                 part.restart()?;
-                return Err(Broken::Disk(Failure::new(
+                return Err(Failure::new(
                     Exit::Io,
                     format_args!("fetch {place}: longer than the {size} bytes promised; nothing of it is used"),
-                )));
+                ));
             }
             part.append(bytes)?;
             hash.update(bytes);
             progress.at(*done);
         }
-    }
-}
-
-/// Why a transfer ended early.
-enum Broken {
-    /// The network or the server: trying again may help.
-    Fetch(fetch::Error),
-    /// This box, or the file itself: it will not.
-    Disk(Failure),
-}
-
-impl From<fetch::Error> for Broken {
-    fn from(error: fetch::Error) -> Self {
-        Broken::Fetch(error)
-    }
-}
-
-impl From<Failure> for Broken {
-    fn from(failure: Failure) -> Self {
-        Broken::Disk(failure)
     }
 }
 
@@ -293,8 +271,8 @@ fn target_slot(host: &Host<'_>) -> Result<Slot, Failure> {
     }
 }
 
-fn not_held_back(host: &Host<'_>) -> Result<(), Failure> {
-    if host.flags().force || kubectl::updates_blocked(kubectl::KUBECONFIG) != Some(true) {
+fn not_held_back(host: &Host<'_>, config: &Config<'_>) -> Result<(), Failure> {
+    if host.flags().force || kubectl::updates_blocked(host.process, config) != Some(true) {
         return Ok(());
     }
     Err(Failure::new(
@@ -306,15 +284,36 @@ fn not_held_back(host: &Host<'_>) -> Result<(), Failure> {
 /// Mounts the slot for writing.
 ///
 /// # Errors
-/// Those of finding and mounting it.
+/// [`Exit::Refused`] if its filesystem is damaged; those of finding and mounting it.
 pub fn open_target(host: &Host<'_>, slot: Slot) -> Result<Target, Failure> {
     let root = match host.flags().target {
-        Some(folder) => crate::disk::open_folder(rustix::fs::CWD, folder).map_err(|errno| {
-            Failure::new(Exit::Io, format_args!("open {folder}: {}", crate::failure::Reason(errno)))
-        })?,
-        None => mount::detached(&host.disk()?.partition(slot.partition())?, Kind::Ext4, Access::Write)?,
+        Some(folder) => crate::disk::open_folder(CWD, folder)
+            .map_err(|errno| Failure::new(Exit::Io, format_args!("open {folder}: {}", Reason(errno))))?,
+        None => {
+            let partition = host.disk()?.partition(slot.partition())?;
+            is_sound(&partition, slot)?;
+            mount::detached(&partition, Kind::Ext4, Access::Write)?
+        }
     };
     Ok(Target::new(root, slot.partition()))
+}
+
+fn is_sound(partition: &str, slot: Slot) -> Result<(), Failure> {
+    let name = slot.partition();
+    let failed = |reason: &dyn fmt::Display| {
+        Failure::new(Exit::Io, format_args!("read superblock of {name} ({partition}): {reason}"))
+    };
+    let mut device = Device::open(CWD, partition, OFlags::RDONLY).map_err(|errno| failed(&Reason(errno)))?;
+    match ext4::unsound(&mut device).map_err(|error| failed(&error))? {
+        None => Ok(()),
+        Some(unsound) => Err(Failure::new(
+            Exit::Refused,
+            format_args!(
+                "apply: {name} ({partition}): {unsound}; repair it with e2fsck -f {partition}, or make it anew with \
+                 mkfs.ext4 -L {name} {partition}"
+            ),
+        )),
+    }
 }
 
 /// Where the two files are, as the manifest's own place has it.

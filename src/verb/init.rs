@@ -104,7 +104,7 @@ fn wait_for_disk(host: &Host<'_>) {
         return;
     }
     let mut waited = Duration::ZERO;
-    while waited < DISK_PATIENCE && host.disk().is_err_and(|failure| failure.exit == Exit::NoDisk) {
+    while waited < DISK_PATIENCE && host.disk().is_err_and(|failure| failure.exit() == Exit::NoDisk) {
         std::thread::sleep(PAUSE);
         waited = waited.saturating_add(PAUSE);
     }

@@ -2,18 +2,21 @@
 
 use core::fmt::{self, Write};
 
-use rustix::fs::OFlags;
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, OFlags, statat};
 
 use crate::boot::{BootState, Doubt};
+use crate::clock::Moment;
 use crate::console::Output;
 use crate::device::Device;
 use crate::disk::Path;
 use crate::envfile::Loaded;
 use crate::envstore::{Found, Source};
 use crate::failure::Failure;
-use crate::host::Host;
+use crate::host::{Host, SLOT_FILES};
 use crate::json::Quoted;
 use crate::mount::Access;
+use crate::progress::Size;
 use crate::slot::{Slot, SlotState};
 use crate::storage::read_at;
 
@@ -22,6 +25,16 @@ use super::record;
 /// First line of a slot's `version` file.
 pub type Version = heapless::String<32>;
 
+/// What lies in a slot.
+#[derive(Default)]
+struct Content {
+    version: Option<Version>,
+    /// Kernel and initramfs together, in bytes.
+    size: Option<u64>,
+    /// When its `version` was written: the last step of an install.
+    installed: Option<Moment>,
+}
+
 /// Everything `status` shows.
 pub struct Status {
     disk: Option<Path>,
@@ -29,7 +42,7 @@ pub struct Status {
     by_hand: bool,
     state: BootState,
     doubts: heapless::Vec<Doubt, 5>,
-    versions: [Option<Version>; 2],
+    contents: [Content; 2],
     source: Source,
     copies: [Found; 2],
 }
@@ -50,17 +63,17 @@ impl Status {
             by_hand: host.cmdline().via == Some("menu"),
             state: reading.state,
             doubts: reading.doubts,
-            versions: Slot::BOTH.map(|slot| read_version(host, slot)),
+            contents: Slot::BOTH.map(|slot| Content::read(host, slot)),
             source,
             copies: [loaded.first, loaded.second],
         })
     }
 
-    fn version(&self, slot: Slot) -> Option<&str> {
-        let [a, b] = &self.versions;
+    fn content(&self, slot: Slot) -> &Content {
+        let [a, b] = &self.contents;
         match slot {
-            Slot::A => a.as_deref(),
-            Slot::B => b.as_deref(),
+            Slot::A => a,
+            Slot::B => b,
         }
     }
 
@@ -69,14 +82,14 @@ impl Status {
         self.state.grub_boot(|_| true, true).booted
     }
 
-    /// For a terminal or a log.
-    pub fn print(&self, host: &Host<'_>, out: &mut impl Write) -> fmt::Result {
+    /// For a log, or in `colour` for a terminal.
+    pub fn print(&self, host: &Host<'_>, colour: bool, out: &mut Output<'_>) -> fmt::Result {
         let state = &self.state;
         match self.booted {
             Some(slot) => write!(out, "Running slot {slot} ({})", state.slot(slot))?,
             None => write!(out, "Running: not booted by this box's GRUB")?,
         }
-        if let Some(version) = self.booted.and_then(|slot| self.version(slot)) {
+        if let Some(version) = self.booted.and_then(|slot| self.content(slot).version.as_ref()) {
             write!(out, ", version {version}")?;
         }
         match &self.disk {
@@ -86,10 +99,23 @@ impl Status {
         if self.by_hand {
             writeln!(out, "This slot was chosen by hand in GRUB's menu; the next boot goes by the block again.")?;
         }
-        writeln!(out, "\n  SLOT  STATE   VERSION         WHY")?;
+        writeln!(out, "\n  SLOT  STATE   VERSION     SIZE      INSTALLED   WHY")?;
         for slot in Slot::BOTH {
-            let version = self.version(slot).unwrap_or("-");
-            writeln!(out, "  {slot}     {:<6}  {version:<14}  {}", state.slot(slot).name(), self.why(slot))?;
+            let Content { version, size, installed } = self.content(slot);
+            let (standing, why) = (state.slot(slot), self.why(slot));
+            let (on, off) = if colour { (shade(standing), "\x1b[m") } else { ("", "") };
+            let version = version.as_deref().unwrap_or("-");
+            let (mut long, mut when) = (heapless::String::<16>::new(), heapless::String::<20>::new());
+            match size {
+                Some(size) => write!(long, "{}", Size(*size))?,
+                None => long.write_char('-')?,
+            }
+            match installed {
+                Some(moment) => write!(when, "{moment}")?,
+                None => when.write_char('-')?,
+            }
+            let day = when.split('T').next().unwrap_or_default();
+            writeln!(out, "  {slot}     {on}{:<6}{off}  {version:<10}  {long:<8}  {day:<10}  {why}", standing.name())?;
         }
         writeln!(out)?;
         match self.next() {
@@ -160,7 +186,16 @@ impl Status {
         json_slot(out, state.rollback_from)?;
         for slot in Slot::BOTH {
             write!(out, ",\"slot_{slot}\":{{\"state\":\"{}\",\"version\":", state.slot(slot))?;
-            json_text(out, self.version(slot))?;
+            let Content { version, size, installed } = self.content(slot);
+            json_text(out, version.as_deref())?;
+            match size {
+                Some(size) => write!(out, ",\"size\":{size}")?,
+                None => write!(out, ",\"size\":null")?,
+            }
+            match installed {
+                Some(moment) => write!(out, ",\"installed\":\"{moment}\"")?,
+                None => write!(out, ",\"installed\":null")?,
+            }
             write!(out, ",\"why\":\"{}\"}}", self.why(slot))?;
         }
         for (name, copy) in ["grubenv", "grubenv_bak"].iter().zip(&self.copies) {
@@ -179,6 +214,29 @@ impl Status {
     }
 }
 
+impl Content {
+    /// What cannot be looked into is not known.
+    fn read(host: &Host<'_>, slot: Slot) -> Content {
+        let Ok(files) = host.slot_files(slot) else { return Content::default() };
+        let of = |name: &str| statat(&files, name, AtFlags::SYMLINK_NOFOLLOW).ok();
+        let size = SLOT_FILES.iter().try_fold(0_u64, |size, name| {
+            Some(size.saturating_add(u64::try_from(of(name)?.st_size).unwrap_or_default()))
+        });
+        let installed = of("version").and_then(|stat| u64::try_from(stat.st_mtime).ok()).map(Moment);
+        Content { version: version_in(&files), size, installed }
+    }
+}
+
+/// The colour of a state on a terminal (ECMA-48, SGR).
+const fn shade(standing: SlotState) -> &'static str {
+    match standing {
+        SlotState::Good => "\x1b[32m",
+        SlotState::Bad => "\x1b[31m",
+        SlotState::Trial | SlotState::Staged => "\x1b[33m",
+        SlotState::Empty => "",
+    }
+}
+
 fn json_slot(out: &mut Output<'_>, slot: Option<Slot>) -> fmt::Result {
     json_text(out, slot.map(Slot::name))
 }
@@ -194,7 +252,10 @@ fn json_text(out: &mut Output<'_>, text: Option<&str>) -> fmt::Result {
 
 /// What the slot's `version` file says. A slot that cannot be looked into, or says nothing, has no version.
 pub fn read_version(host: &Host<'_>, slot: Slot) -> Option<Version> {
-    let files = host.slot_files(slot).ok()?;
+    version_in(&host.slot_files(slot).ok()?)
+}
+
+fn version_in(files: &OwnedFd) -> Option<Version> {
     let mut file = Device::open(files, "version", OFlags::RDONLY | OFlags::NOFOLLOW).ok()?;
     let mut bytes = [0; 32];
     let len = read_at(&mut file, 0, &mut bytes).ok()?;
