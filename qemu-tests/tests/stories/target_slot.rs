@@ -28,7 +28,7 @@ pub fn target_is_full(rig: &mut Rig) -> Result {
 pub fn target_is_no_filesystem(rig: &mut Rig) -> Result {
     rig.image.wipe(Part::SlotB, 64 * 1024)?;
     let (_server, mut machine) = offered(rig)?;
-    is_refused(rig, &mut machine, IO, &["mount /dev/vda3 (ext4)"])?;
+    is_refused(rig, &mut machine, REFUSED, &["KSOLOB (/dev/vda3): no ext4 filesystem", "e2fsck"])?;
     rig.image.env()?.expect("slot_B=good")
 }
 
@@ -36,8 +36,10 @@ pub fn target_is_no_filesystem(rig: &mut Rig) -> Result {
 pub fn target_filesystem_is_damaged(rig: &mut Rig) -> Result {
     rig.image.debugfs(Part::SlotB, &["set_block_group 0 block_bitmap_csum 0xbad", "set_block_group 0 checksum calc"])?;
     let (_server, mut machine) = offered(rig)?;
-    is_refused(rig, &mut machine, IO, &["KSOLOB"])?;
+    is_refused(rig, &mut machine, IO, &["KSOLOB", "XX"])?;
     rig.image.env()?.expect("slot_B=empty")?;
+    // From then on it is known, and nothing more is written.
+    is_refused(rig, &mut machine, REFUSED, &["KSOLOB (/dev/vda3)", "e2fsck"])?;
 
     shell::run(&mut machine, "e2fsck -fy $(kubesolo-boot find KSOLOB)", COMMAND)?;
     installs(rig, &mut machine)
