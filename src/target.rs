@@ -141,7 +141,7 @@ impl Target {
     fn failed(&self, step: &str, file: &str, errno: Errno) -> Failure {
         let advice = match errno {
             Errno::NOSPC => "; the slot is too small for this image",
-            Errno::ROFS => "; its filesystem is damaged: check it with e2fsck -f",
+            Errno::ROFS | Errno::BADMSG | Errno::UCLEAN => "; its filesystem is damaged: check it with e2fsck -f",
             Errno::IO => "; the disk is failing",
             _ => "",
         };
