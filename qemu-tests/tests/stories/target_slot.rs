@@ -36,10 +36,10 @@ pub fn target_is_no_filesystem(rig: &mut Rig) -> Result {
 pub fn target_filesystem_is_damaged(rig: &mut Rig) -> Result {
     rig.image.debugfs(Part::SlotB, &["set_block_group 0 block_bitmap_csum 0xbad", "set_block_group 0 checksum calc"])?;
     let (_server, mut machine) = offered(rig)?;
-    is_refused(rig, &mut machine, IO, &["KSOLOB", "XX"])?;
+    is_refused(rig, &mut machine, IO, &["KSOLOB/vmlinuz", "its filesystem is damaged: check it with e2fsck -f"])?;
     rig.image.env()?.expect("slot_B=empty")?;
     // From then on it is known, and nothing more is written.
-    is_refused(rig, &mut machine, REFUSED, &["KSOLOB (/dev/vda3)", "e2fsck"])?;
+    is_refused(rig, &mut machine, REFUSED, &["errors on record", "e2fsck"])?;
 
     shell::run(&mut machine, "e2fsck -fy $(kubesolo-boot find KSOLOB)", COMMAND)?;
     installs(rig, &mut machine)
