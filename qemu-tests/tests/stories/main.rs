@@ -49,7 +49,8 @@ stories! {
         broken_download: download_resumes_when_the_server_is_back, download_resumes_after_a_power_cut;
         usb_stick: update_from_a_usb_stick;
         hostile_server: hostile_servers_change_nothing;
-        target_slot: target_is_full, target_is_no_filesystem, target_filesystem_is_damaged;
+        target_slot: target_is_full, target_is_no_filesystem, target_filesystem_is_damaged,
+            leftovers_of_another_version_make_room;
         two_at_once: two_updates_at_once;
     }
 }

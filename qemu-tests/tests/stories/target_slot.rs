@@ -13,7 +13,7 @@ const IO: u8 = 6;
 const REFUSED: u8 = 7;
 
 pub fn target_is_full(rig: &mut Rig) -> Result {
-    let (_server, mut machine) = offered(rig)?;
+    let (_server, mut machine) = offered(rig, 500_000)?;
     let fill = "mount -t ext4 $(kubesolo-boot find KSOLOB) /mnt; dd if=/dev/zero of=/mnt/big bs=1M; umount /mnt";
     shell::run(&mut machine, fill, COMMAND)?;
     is_refused(rig, &mut machine, REFUSED, &["the target slot has", "are needed"])?;
@@ -24,10 +24,17 @@ pub fn target_is_full(rig: &mut Rig) -> Result {
     installs(rig, &mut machine)
 }
 
+/// A broken download of a version that is not offered any more takes the room of the one that is.
+pub fn leftovers_of_another_version_make_room(rig: &mut Rig) -> Result {
+    rig.image.ext4_write(Part::SlotB, "kubesolo-os.gz.0123456789abcdef.part", &vec![1; 20_000_000])?;
+    let (_server, mut machine) = offered(rig, 10_000_000)?;
+    installs(rig, &mut machine)
+}
+
 /// Superblock and group descriptors are gone.
 pub fn target_is_no_filesystem(rig: &mut Rig) -> Result {
     rig.image.wipe(Part::SlotB, 64 * 1024)?;
-    let (_server, mut machine) = offered(rig)?;
+    let (_server, mut machine) = offered(rig, 500_000)?;
     is_refused(rig, &mut machine, REFUSED, &["KSOLOB (/dev/vda3): no ext4 filesystem", "e2fsck"])?;
     rig.image.env()?.expect("slot_B=good")
 }
@@ -35,7 +42,7 @@ pub fn target_is_no_filesystem(rig: &mut Rig) -> Result {
 /// It can be mounted, and shows what is wrong with it at the first write.
 pub fn target_filesystem_is_damaged(rig: &mut Rig) -> Result {
     rig.image.debugfs(Part::SlotB, &["set_block_group 0 block_bitmap_csum 0xbad", "set_block_group 0 checksum calc"])?;
-    let (_server, mut machine) = offered(rig)?;
+    let (_server, mut machine) = offered(rig, 500_000)?;
     is_refused(rig, &mut machine, IO, &["KSOLOB/vmlinuz", "its filesystem is damaged: check it with e2fsck -f"])?;
     rig.image.env()?.expect("slot_B=empty")?;
     // From then on it is known, and nothing more is written.
@@ -45,10 +52,10 @@ pub fn target_filesystem_is_damaged(rig: &mut Rig) -> Result {
     installs(rig, &mut machine)
 }
 
-fn offered(rig: &mut Rig) -> Result<(Server, Machine)> {
+fn offered(rig: &mut Rig, initramfs: usize) -> Result<(Server, Machine)> {
     rig.image.skip_grub_waits()?;
     let (server, publisher) = rig.add_update_server("")?;
-    publisher.publish("1.1.0", &noise(1, 300_000), &noise(2, 500_000))?;
+    publisher.publish("1.1.0", &noise(1, 300_000), &vec![2; initramfs])?;
     let mut machine = rig.power_on()?;
     machine.comes_up(Slot::A)?;
     machine.has_network()?;
