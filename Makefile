@@ -36,6 +36,7 @@ test: deps check no-std dist/kubesolo-boot image-test size ## everything
 	$(CARGO) test $(HOST) --package kubesolo-boot
 	$(CARGO) test $(HOST) --package kubesolo-boot --features tls --test nginx
 	tests/image.sh
+	tests/release.sh
 	$(MAKE) --no-print-directory qemu-test
 
 qemu-test: deps image-test ## the stories that boot the image (STORY=name picks some)
@@ -45,7 +46,7 @@ image: deps dist/kubesolo.img ## the disk image of shipped size
 
 image-test: deps dist/kubesolo-test.img ## a small one for tests
 
-demo: deps image-test ## a good boot, a bad update, and its rollback, before your eyes
+demo: deps image-test ## a good update, a bad update, and its rollback, before your eyes
 	@$(CARGO) build $(HOST) --quiet --package qemu-tests --bin demo
 	@KSOLO_IMAGE=dist/kubesolo-test.img build/host/debug/demo
 
@@ -89,5 +90,5 @@ dist/kubesolo.img: build/kubesolo-os.gz grub/grub.cfg image/build
 # no_timer_check: on a busy host QEMU's timer is late, and Linux takes that for a broken board and panics.
 dist/kubesolo-test.img: build/kubesolo-os.gz grub/grub.cfg image/build
 	image/build --kernel build/vmlinuz --initramfs build/kubesolo-os.gz --out $@ \
-	  --size-esp 34 --size-slot 40 --size-data 32 \
+	  --size-esp 34 --size-slot 48 --size-data 32 \
 	  --kernel-args "console=tty0 console=ttyS0,115200 no_timer_check"

@@ -104,7 +104,9 @@ impl Target {
     /// # Errors
     /// [`Exit::Io`].
     pub fn sync_names(&self) -> Result<(), Failure> {
-        fsync(&self.root).map_err(|errno| self.failed("sync", "", errno))
+        // What fsmount gives stands for a path (O_PATH) and cannot be synced; a folder opened through it can.
+        let folder = crate::disk::open_folder(&self.root, ".").and_then(fsync);
+        folder.map_err(|errno| self.failed("sync", "", errno))
     }
 
     /// Hashes a file as the medium has it, past the page cache; gives its hash and length.
@@ -127,7 +129,7 @@ impl Target {
     fn failed(&self, step: &str, file: &str, errno: Errno) -> Failure {
         let advice = match errno {
             Errno::NOSPC => "; the slot is too small for this image",
-            Errno::ROFS => "; its filesystem is damaged: check it with e2fsck -f",
+            Errno::ROFS | Errno::BADMSG | Errno::UCLEAN => "; its filesystem is damaged: check it with e2fsck -f",
             Errno::IO => "; the disk is failing",
             _ => "",
         };

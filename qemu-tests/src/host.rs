@@ -36,7 +36,7 @@ pub fn run<A: AsRef<OsStr>>(tool: &str, args: impl IntoIterator<Item = A>) -> Re
 }
 
 /// PATH with the folders that hold sgdisk, debugfs and mkfs for everybody but root.
-fn search_path() -> OsString {
+pub fn search_path() -> OsString {
     let mut path = env::var_os("PATH").unwrap_or_default();
     path.push(":/usr/sbin:/sbin");
     path

@@ -15,6 +15,8 @@ pub enum System {
     Normal,
     /// Comes past `kubesolo-boot init` and panics where the real init should start.
     Panics,
+    /// Comes past `kubesolo-boot init` and resets the machine where the real init should start.
+    Restarts,
     /// Resets the machine before `kubesolo-boot init` has run.
     Reboots,
     /// Hangs for ever before `kubesolo-boot init` has run.
@@ -29,6 +31,7 @@ impl System {
         let (program, act) = match self {
             Self::Normal => return None,
             Self::Panics => ("sbin/init", "echo c >/proc/sysrq-trigger"),
+            Self::Restarts => ("sbin/init", "busybox reboot -f"),
             Self::Reboots => ("init", "busybox reboot -f"),
             Self::Hangs => ("init", "while :; do busybox sleep 1000; done"),
         };
@@ -42,16 +45,27 @@ impl Image {
     /// # Errors
     /// When the slot cannot be read or written.
     pub fn install(&self, slot: Slot, system: System) -> Result {
+        self.ext4_write(Part::from(slot), INITRAMFS, &self.initramfs(slot, system, &[])?)
+    }
+
+    /// The initramfs that a slot has in the original image, made to do this, with these files besides.
+    ///
+    /// # Errors
+    /// When the slot cannot be read.
+    pub fn initramfs(&self, slot: Slot, system: System, files: &[(&str, &[u8])]) -> Result<Vec<u8>> {
         let kept = self.beside(&format!("original-{slot}.gz"));
         if !kept.exists() {
             let original = self.ext4_read(Part::from(slot), INITRAMFS)?;
             std::fs::write(&kept, original).step(|| format!("write {}", kept.display()))?;
         }
         let mut initramfs = std::fs::read(&kept).step(|| format!("read {}", kept.display()))?;
-        if let Some((program, script)) = system.overrides() {
+        let act = system.overrides();
+        let act = act.as_ref().map(|(program, script)| (*program, script.as_bytes()));
+        let files: Vec<_> = act.into_iter().chain(files.iter().copied()).collect();
+        if !files.is_empty() {
             newc::pad(&mut initramfs);
-            initramfs.extend(newc::encode(&[(program, script.as_bytes())]));
+            initramfs.extend(newc::encode(&files));
         }
-        self.ext4_write(Part::from(slot), INITRAMFS, &initramfs)
+        Ok(initramfs)
     }
 }

@@ -115,6 +115,14 @@ impl Machine {
         self.order(&format!(r#"{{"execute":"send-key",{keys}}}"#))
     }
 
+    /// Pulls the cable out of the network card, or puts it back.
+    ///
+    /// # Errors
+    /// When the machine has no network card.
+    pub fn cable(&mut self, plugged_in: bool) -> Result {
+        self.order(&format!(r#"{{"execute":"set_link","arguments":{{"name":"net","up":{plugged_in}}}}}"#))
+    }
+
     /// Cuts the power at this instant. What the guest wrote before stays on the disk, as `cache=unsafe` hands it to the
     /// build machine's page cache at once.
     pub fn power_cut(mut self) {

@@ -28,6 +28,8 @@ pub struct Rig {
     work: PathBuf,
     transcript: Transcript,
     drive: Option<String>,
+    more: Vec<String>,
+    reset_ends_it: bool,
 }
 
 impl Rig {
@@ -40,7 +42,15 @@ impl Rig {
         drop(fs::remove_dir_all(&work)); // Left by a run that was killed, or not there.
         fs::create_dir_all(&work).step(|| format!("create {}", work.display()))?;
         let image = Image::copy(&paths::image()?, work.join("disk.img"))?;
-        Ok(Self { image, firmware, work, transcript: transcript.clone(), drive: None })
+        Ok(Self {
+            image,
+            firmware,
+            work,
+            transcript: transcript.clone(),
+            drive: None,
+            more: Vec::new(),
+            reset_ends_it: false,
+        })
     }
 
     /// Switches the power on.
@@ -50,15 +60,44 @@ impl Rig {
     pub fn power_on(&self) -> Result<Machine> {
         self.transcript.note("power on");
         let healthy = format!("format=raw,cache=unsafe,file={}", self.image.path().display());
+        let more: Vec<_> = self.more.iter().map(String::as_str).collect();
         let parts = Parts {
             firmware: self.firmware,
             drive: self.drive.as_deref().unwrap_or(&healthy),
             memory: 256,
             work: &self.work,
-            reset_ends_it: false,
-            more: &[],
+            reset_ends_it: self.reset_ends_it,
+            more: &more,
         };
         Machine::power_on(&parts, &self.transcript)
+    }
+
+    /// Makes a reset end the machine, for [`Rig::restarted`]. GRUB and Linux then start in a fresh QEMU, and need half the
+    /// time that they need in one that has run Linux before.
+    pub fn end_at_reset(&mut self) {
+        self.reset_ends_it = true;
+    }
+
+    /// Waits until the machine resets itself, and switches the next one on.
+    ///
+    /// # Errors
+    /// When it does not in time.
+    pub fn restarted(&self, machine: Machine) -> Result<Machine> {
+        machine.wait_exit(BOOT)?;
+        self.power_on()
+    }
+
+    /// Gives its machines a network card. The build machine's loopback is [`crate::server::HOST`] for them.
+    pub fn add_network(&mut self) {
+        // Without a boot ROM the firmware leaves the card alone.
+        let words = ["-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="];
+        self.more.extend(words.map(String::from));
+    }
+
+    /// Gives its machines a second disk, `/dev/vdb`: this raw image.
+    pub fn add_disk(&mut self, image: &Path) {
+        let drive = format!("if=none,id=second,format=raw,cache=unsafe,file={}", image.display());
+        self.more.extend(["-drive", &drive, "-device", "virtio-blk-pci,drive=second"].map(String::from));
     }
 
     /// From now on the disk answers every write to this partition with an I/O error.
@@ -75,6 +114,11 @@ impl Rig {
             self.image.path().display()
         ));
         Ok(())
+    }
+
+    /// Puts a line into the transcript, for whoever reads it after a failure.
+    pub fn note(&self, text: &str) {
+        self.transcript.note(text);
     }
 
     /// The folder of this story's short-lived files.

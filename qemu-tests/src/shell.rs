@@ -43,3 +43,13 @@ pub fn must(machine: &mut Machine, command: &str, deadline: Duration) -> Result<
     }
     Err(Failure::new(format!("`{command}` exited with {}: {}", reply.status, reply.text)))
 }
+
+impl Machine {
+    /// Waits, at the prompt, until the box has an address.
+    ///
+    /// # Errors
+    /// When it gets none in time.
+    pub fn has_network(&mut self) -> Result {
+        must(self, "until grep -qs . /etc/resolv.conf; do usleep 50000; done", Duration::from_secs(20)).map(drop)
+    }
+}

@@ -84,6 +84,8 @@ pub fn run(
     }
     let places = places(&offer, &manifest)?;
     let sizes = sizes(&client, &files, &places)?;
+    // Before the room is measured: what is left of a version that nobody offers any more must not keep this one out.
+    target.remove_parts(&files.map(|(name, image)| part_name(name, &image.sha256)))?;
     has_room(&target, &files, &sizes)?;
 
     journal.state.from_version = running.map(|running| format!("{running}")).unwrap_or_default();
@@ -128,7 +130,6 @@ impl Install<'_> {
     fn run(&self, version: &str, document: &[u8]) -> Result<(), Failure> {
         // From here on nobody may boot the slot; from `stage` on, all of it is on the medium and verified.
         change(self.host, &|state, _| Ok(state.invalidate(self.slot)))?;
-        self.target.remove_parts(&self.files.map(|(name, image)| part_name(name, &image.sha256)))?;
         for (((name, image), place), size) in self.files.iter().zip(&self.places).zip(self.sizes) {
             self.download(name, image, place, size)?;
         }

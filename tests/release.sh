@@ -1,0 +1,135 @@
+#!/bin/bash
+# Is what image/release makes a folder that kubesolo-boot takes updates from, and that openssl vouches for?
+set -u
+export LC_ALL=C SOURCE_DATE_EPOCH=1767225600 # 2026-01-01
+
+case ${1:-} in
+    '') ;;
+    -h | --help)
+        echo 'usage: tests/release.sh'
+        echo 'Makes releases in a temporary folder. BINARY=FILE: kubesolo-boot (default dist/kubesolo-boot).'
+        exit ;;
+    *) echo "tests/release.sh: unknown argument '$1', see tests/release.sh --help" >&2; exit 2 ;;
+esac
+
+cd "$(dirname "$0")/.." || exit 1
+binary=${BINARY:-dist/kubesolo-boot}
+[ -x "$binary" ] || { echo "tests/release.sh: $binary: no such program; run make $binary" >&2; exit 1; }
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failures=0
+
+# check NAME COMMAND...: one line; the command's output only if it failed.
+check() {
+    local name=$1
+    shift
+    if "$@" >"$work/log" 2>&1; then
+        echo "ok      $name"
+    else
+        echo "FAILED  $name"
+        sed 's/^/        /' "$work/log"
+        failures=$((failures + 1))
+    fi
+}
+
+# refuses TEXT COMMAND...: the command fails, and its message holds the text.
+refuses() {
+    local text=$1 message
+    shift
+    if message=$("$@" 2>&1); then echo 'it went through'; return 1; fi
+    printf '%s\n' "$message"
+    [[ $message == *"$text"* ]]
+}
+says() {
+    local text=$1 message
+    shift
+    message=$("$@" 2>&1) || { printf '%s\n' "$message"; return 1; }
+    printf '%s\n' "$message"
+    [[ $message == *"$text"* ]]
+}
+
+# A box that runs slot A with version 1.0.0, in files.
+env_block() {
+    grub-editenv "$work/grubenv" create
+    grub-editenv "$work/grubenv" set active_slot=A boot_counter=3 boot_success=1 slot_A=good slot_B=good
+    cp "$work/grubenv" "$work/grubenv.bak"
+    echo 'ksolo.slot=A ksolo.state=good' >"$work/cmdline"
+}
+box() {
+    "$binary" "$@" --grubenv "$work/grubenv" --data "$work" --state "$work/state/state.json" --cmdline "$work/cmdline" \
+        --target "$work/slot" --allow-downgrade
+}
+asks() { box check --server "$work/www" --pubkey "$1"; }
+
+release() { image/release --kernel "$work/kernel" --initramfs "$work/initrd" --out "$work/www" "$@"; }
+signed() { release --key "$work/key" "$@"; }
+verifies() {
+    openssl pkeyutl -verify -rawin -pubin -inkey "$work/public.pem" -in "$work/www/latest.json" \
+        -sigfile "$work/www/latest.json.sig"
+}
+listed() { diff <(ls -A "$work/www") <(printf '%s\n' "$@"); }
+
+mkdir "$work/slot" "$work/state"
+env_block
+head -c 300000 /dev/urandom >"$work/kernel"
+head -c 100000 /dev/urandom >"$work/initrd"
+
+check 'a key is made, and its public half printed' image/release --new-key "$work/key"
+public=$(cat "$work/key.pub")
+check 'the public half is 64 hex digits' grep -qxE '[0-9a-f]{64}' "$work/key.pub"
+check 'a key that is there is kept' says "$public" image/release --new-key "$work/key"
+check 'nobody else can read it' test "$(stat -c %a "$work/key")" = 600
+openssl pkey -in "$work/key" -pubout -out "$work/public.pem"
+image/release --new-key "$work/other" >/dev/null
+
+check 'a signed release is made' signed --version 1.1.0 --release-notes $'He said "tab\there",\nand \\ too. \xc3\xa4' \
+    --channel stable --architecture amd64 --min-compatible-version v1.0.0
+check 'it holds these files' listed kubesolo-os-1.1.0.gz latest.json latest.json.sig vmlinuz-1.1.0
+check 'all can be read by a web server' test "$(find "$work/www" -type f -perm 644 | wc -l)" = 4
+check 'openssl verifies it' verifies
+check 'the box verifies it' says 'Version 1.1.0 is available' asks "$work/key.pub"
+check 'the box shows the notes' says $'He said "tab\there",\nand \\ too. \xc3\xa4' asks "$work/key.pub"
+check 'the box shows the date' says 'Released 2026-01-01' asks "$work/key.pub"
+check 'the box installs it' says 'Version 1.1.0 is installed in slot B' box apply "$work/www" --pubkey "$work/key.pub"
+check 'the kernel is whole' cmp "$work/kernel" "$work/slot/vmlinuz"
+check 'the initramfs is whole' cmp "$work/initrd" "$work/slot/kubesolo-os.gz"
+check 'a box with another key refuses it' refuses 'check signature' asks "$work/other.pub"
+before=$(sha256sum "$work/www/latest.json")
+check 'the same again' signed --version 1.1.0 --release-notes $'He said "tab\there",\nand \\ too. \xc3\xa4' \
+    --channel stable --architecture amd64 --min-compatible-version v1.0.0
+check 'gives the same bytes' test "$before" = "$(sha256sum "$work/www/latest.json")"
+check 'a box on another channel is refused' refuses channel box check "$work/www" --pubkey "$work/key.pub" --channel edge
+
+check 'unsigned beside signed is refused' refuses 'give --key' release --version 1.2.0
+check 'a missing kernel is refused' refuses 'no such file' signed --version 1.2.0 --kernel "$work/none"
+: >"$work/empty"
+check 'an empty initramfs is refused' refuses 'empty' signed --version 1.2.0 --initramfs "$work/empty"
+for version in 1.2 1.2.3.4 1.2.3-rc1 1..3 .1.2 1.2. '../1.2.3' ''; do
+    check "version '$version' is refused" refuses image/release signed --version "$version"
+done
+check 'a missing key is refused' refuses 'no such file' release --version 1.2.0 --key "$work/none"
+check 'a public key is no key to sign with' refuses 'no private Ed25519' release --version 1.2.0 --key "$work/public.pem"
+openssl genpkey -algorithm rsa -pkeyopt rsa_keygen_bits:1024 -out "$work/rsa" 2>/dev/null
+check 'an RSA key is refused' refuses 'no private Ed25519' release --version 1.2.0 --key "$work/rsa"
+check 'an unknown architecture is refused' refuses 'amd64 or arm64' signed --version 1.2.0 --architecture x86_64
+check 'notes that are no text are refused' refuses 'not UTF-8' signed --version 1.2.0 --release-notes $'\xff'
+check 'an escape in the notes is refused' refuses 'control' signed --version 1.2.0 --release-notes $'\x1b[2J'
+head -c 1000 /dev/urandom >"$work/kernel"
+check 'a published file is never changed' refuses 'another file' signed --version 1.1.0
+check 'no refusal changed anything' test "$before" = "$(sha256sum "$work/www/latest.json")"
+check 'nothing is left behind' listed kubesolo-os-1.1.0.gz latest.json latest.json.sig vmlinuz-1.1.0
+
+check 'the next release' signed --version 1.2.0
+check 'leaves the old files' \
+    listed kubesolo-os-1.1.0.gz kubesolo-os-1.2.0.gz latest.json latest.json.sig vmlinuz-1.1.0 vmlinuz-1.2.0
+check 'and is what the box sees' says 'Version 1.2.0 is available' asks "$work/key.pub"
+rm -r "$work/www"
+check 'a release without a key' release --version 1.2.0
+check 'is offered with a warning' says 'WARNING: no public key' box check "$work/www"
+check 'and not to a box with a key' refuses 'check signature' asks "$work/key.pub"
+
+if [ $failures != 0 ]; then
+    echo "tests/release.sh: $failures FAILED"
+    exit 1
+fi
+echo 'tests/release.sh: all ok'
