@@ -2,7 +2,8 @@
 //!
 //! A file is downloaded as `NAME.HASH.part`, HASH being the first 16 digits of the SHA-256 it will have: a part of
 //! another image is never taken for this one's. Its length is the journal of a broken download: ext4 in its default
-//! mode (`data=ordered`) makes a length durable only after the bytes below it, and the whole is hashed in the end.
+//! mode (`data=ordered`) makes a length durable only after the bytes below it; it is synced every few MiB, and the whole is
+//! hashed in the end.
 
 use std::format;
 use std::string::String;
@@ -26,6 +27,11 @@ pub struct Target {
 
 /// Bytes hashed or copied at a time.
 pub const CHUNK: usize = 64 * 1024;
+/// Every name in a slot but those of parts.
+const OWN: [&str; 4] = ["vmlinuz", "kubesolo-os.gz", "version", "slot.json"];
+/// A download is made durable each time it has grown by this many bytes: no more is lost to a power cut, however slowly
+/// the system writes by itself.
+const SYNC_EVERY: u64 = 8 << 20;
 /// Longest small file, in bytes: a `latest.json`.
 const TEXT_MAX: usize = 64 * 1024;
 /// Where a part remembers which version of the server's file it is a piece of.
@@ -48,7 +54,11 @@ impl Target {
 
     /// How much of the file with this hash has been downloaded already, in bytes.
     pub fn part_len(&self, name: &str, hash: &Hash) -> u64 {
-        let stat = statat(&self.root, part_name(name, hash), AtFlags::SYMLINK_NOFOLLOW);
+        self.len(&part_name(name, hash))
+    }
+
+    fn len(&self, name: &str) -> u64 {
+        let stat = statat(&self.root, name, AtFlags::SYMLINK_NOFOLLOW);
         stat.map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or_default())
     }
 
@@ -61,25 +71,31 @@ impl Target {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW;
         let device = Device::open(&self.root, temporary.as_str(), flags)
             .map_err(|errno| self.failed("create", &temporary, errno))?;
-        Ok(Part { target: self, name, temporary, device })
+        Ok(Part { target: self, name, temporary, device, unsynced: 0 })
     }
 
-    /// Removes every file but those that `keep` wants: parts of other images, what a broken update left.
+    /// What lies in the slot and will not be needed: the system it holds, and parts but those in `keep`. Gives its size in
+    /// bytes; with `remove` it is gone.
     ///
     /// # Errors
     /// [`Exit::Io`].
-    pub fn remove_parts(&self, keep: &[String]) -> Result<(), Failure> {
+    pub fn leftovers(&self, keep: &[String], remove: bool) -> Result<u64, Failure> {
+        let mut size: u64 = 0;
         let mut buffer = Vec::with_capacity(4096);
         let folder = crate::disk::open_folder(&self.root, ".").map_err(|errno| self.failed("list", "", errno))?;
         let mut entries = rustix::fs::RawDir::new(folder, buffer.spare_capacity_mut());
         while let Some(entry) = entries.next() {
             let entry = entry.map_err(|errno| self.failed("list", "", errno))?;
             let Ok(name) = entry.file_name().to_str() else { continue };
-            if name.ends_with(".part") && !keep.iter().any(|kept| kept == name) {
+            if !(name.ends_with(".part") || OWN.contains(&name)) || keep.iter().any(|kept| kept == name) {
+                continue;
+            }
+            size = size.saturating_add(self.len(name));
+            if remove {
                 unlinkat(&self.root, name, AtFlags::empty()).map_err(|errno| self.failed("remove", name, errno))?;
             }
         }
-        Ok(())
+        Ok(size)
     }
 
     /// Makes a small file hold `text`. As [`replace`].
@@ -151,6 +167,7 @@ pub struct Part<'a> {
     name: &'static str,
     temporary: String,
     device: Device,
+    unsynced: u64,
 }
 
 impl Part<'_> {
@@ -185,14 +202,20 @@ impl Part<'_> {
         fsetxattr(self.device.fd(), VALIDATOR, validator.as_bytes(), XattrFlags::empty()).unwrap_or_default();
     }
 
-    /// Appends bytes. Not synced.
+    /// Appends bytes. Not synced, but for each time that [`SYNC_EVERY`] bytes have come together.
     ///
     /// # Errors
     /// [`Exit::Io`].
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         use embedded_io::Write;
 
-        self.device.write_all(bytes).map_err(|error| self.failed("write", error.0))
+        self.device.write_all(bytes).map_err(|error| self.failed("write", error.0))?;
+        self.unsynced = self.unsynced.saturating_add(bytes.len() as u64);
+        if self.unsynced >= SYNC_EVERY {
+            self.unsynced = 0;
+            self.device.sync().map_err(|error| self.failed("sync", error.0))?;
+        }
+        Ok(())
     }
 
     /// Makes the whole part durable and gives it its final name, which [`Target::sync_names`] makes durable.

@@ -84,8 +84,6 @@ pub fn run(
     }
     let places = places(&offer, &manifest)?;
     let sizes = sizes(&client, &files, &places)?;
-    // Before the room is measured: what is left of a version that nobody offers any more must not keep this one out.
-    target.remove_parts(&files.map(|(name, image)| part_name(name, &image.sha256)))?;
     has_room(&target, &files, &sizes)?;
 
     journal.state.from_version = running.map(|running| format!("{running}")).unwrap_or_default();
@@ -130,6 +128,7 @@ impl Install<'_> {
     fn run(&self, version: &str, document: &[u8]) -> Result<(), Failure> {
         // From here on nobody may boot the slot; from `stage` on, all of it is on the medium and verified.
         change(self.host, &|state, _| Ok(state.invalidate(self.slot)))?;
+        self.target.leftovers(&parts(&self.files), true)?;
         for (((name, image), place), size) in self.files.iter().zip(&self.places).zip(self.sizes) {
             self.download(name, image, place, size)?;
         }
@@ -370,13 +369,20 @@ fn sizes(client: &Client<'_>, files: &Files<'_>, places: &[Location; 2]) -> Resu
     Ok(sizes)
 }
 
-/// Both files, and a tenth more for what a filesystem needs. What has been downloaded already needs no room.
+/// The names that the files have while they are downloaded.
+fn parts(files: &Files<'_>) -> [String; 2] {
+    files.map(|(name, image)| part_name(name, &image.sha256))
+}
+
+/// Both files, and a tenth more for what a filesystem needs. What has been downloaded already needs no room, and what the
+/// slot holds makes room.
 fn has_room(target: &Target, files: &Files<'_>, sizes: &[u64; 2]) -> Result<(), Failure> {
     let mut wanted: u64 = 0;
     for ((name, image), size) in files.iter().zip(sizes) {
         wanted = wanted.saturating_add(size.saturating_sub(target.part_len(name, &image.sha256)));
     }
-    let (needed, free) = (wanted.saturating_add(wanted / 10), target.free()?);
+    let (needed, free) =
+        (wanted.saturating_add(wanted / 10), target.free()?.saturating_add(target.leftovers(&parts(files), false)?));
     if free >= needed {
         return Ok(());
     }

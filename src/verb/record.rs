@@ -4,6 +4,7 @@ use core::fmt::{self, Write};
 use std::format;
 use std::string::String;
 
+use super::status::read_version;
 use crate::console::Notes;
 use crate::host::Host;
 use crate::slot::Slot;
@@ -46,7 +47,8 @@ fn ended(host: &Host<'_>, notes: &Notes, phase: Phase, last_error: &str) {
 pub fn given_up(host: &Host<'_>, notes: &Notes, slot: Slot) -> bool {
     let path = host.state_path();
     let recorded = Journal::open(&path, &|line| notes.say(line)).and_then(|mut journal| {
-        let version = if journal.state.to_version.is_empty() { "unknown" } else { &journal.state.to_version };
+        let version = read_version(host, slot).unwrap_or_default();
+        let version = if version.is_empty() { "unknown" } else { &version };
         journal.state.last_error = format!(
             "slot {slot} (version {version}) was given up by GRUB: no boot of it was committed, or it did not load"
         );

@@ -150,7 +150,7 @@ impl Status {
         let active = self.state.active == slot;
         match self.state.slot(slot) {
             SlotState::Bad if given_up => "given up by GRUB: no boot of it was committed, or it did not load",
-            SlotState::Bad => "rolled back from, or marked by hand",
+            SlotState::Bad => "given up, rolled back from, or marked by hand",
             SlotState::Trial if active => "on trial until healthcheck or commit",
             SlotState::Trial => "was on trial, and is not active any more",
             SlotState::Staged => "installed and verified, waiting for activate",

@@ -13,7 +13,8 @@ const IO: u8 = 6;
 const REFUSED: u8 = 7;
 
 pub fn target_is_full(rig: &mut Rig) -> Result {
-    let (_server, mut machine) = offered(rig, 500_000)?;
+    // More than what makes room when the slot's old system goes.
+    let (_server, mut machine) = offered(rig, 30_000_000)?;
     let fill = "mount -t ext4 $(kubesolo-boot find KSOLOB) /mnt; dd if=/dev/zero of=/mnt/big bs=1M; umount /mnt";
     shell::run(&mut machine, fill, COMMAND)?;
     is_refused(rig, &mut machine, REFUSED, &["the target slot has", "are needed"])?;
