@@ -63,8 +63,10 @@ pub fn run(
             String::new()
         }
     };
-    let report = Report::make(host, config, Duration::from_secs(config.healthcheck_timeout.into()));
     let is_excused = |name: &str| name != "disk_writable" && excused.split(' ').any(|excused| excused == name);
+    let patience = Duration::from_secs(config.healthcheck_timeout.into());
+    // Nobody waits for what did not work before.
+    let report = Report::make(host, config, &|name| if is_excused(name) { Duration::ZERO } else { patience });
     let mut reasons = String::new();
     for (name, failure) in report.failed().filter(|(name, _)| !is_excused(name)) {
         if !reasons.is_empty() {

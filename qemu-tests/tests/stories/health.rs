@@ -1,0 +1,92 @@
+//! The box judges an update by its health. Kubernetes is not in these images: those checks failed before the update, and
+//! are excused; what counts is a URL on the build machine, and the data partition.
+
+use std::fs;
+use std::time::Duration;
+
+use kubesolo_boot::slot::Slot;
+use qemu_tests::failure::{Result, Step};
+use qemu_tests::image::Part;
+use qemu_tests::initrd::System;
+use qemu_tests::machine::Machine;
+use qemu_tests::rig::{BOOT, COMMAND, Rig};
+use qemu_tests::server::Server;
+use qemu_tests::{ensure, shell};
+
+const SICK: u8 = 1;
+const REFUSED: u8 = 7;
+
+pub fn sick_update_is_rolled_back(rig: &mut Rig) -> Result {
+    let (server, mut machine) = update_on_trial(rig)?;
+    set_healthy(&server, false)?;
+    for failure in ["Failure 1 of 3", "Failure 2 of 3"] {
+        let reply = shell::run(&mut machine, "kubesolo-boot healthcheck", BOOT)?;
+        ensure!(reply.status == SICK && reply.text.contains(failure), "healthcheck: {}", reply.text);
+        ensure!(reply.text.contains("probe_url          FAILED: probe_url: fetch http"), "healthcheck: {}", reply.text);
+        ensure!(reply.text.contains("containerd         failed, as before"), "healthcheck: {}", reply.text);
+        rig.image.env_of_both_copies()?.expect("active_slot=B slot_A=good slot_B=trial")?;
+    }
+    // The third is too many, and nobody has to touch the box any more.
+    machine.type_line("kubesolo-boot healthcheck --reboot")?;
+    let mut machine = rig.restarted(machine)?;
+    machine.boots(Slot::A, "good, 2 boots left")?;
+    machine.init_ends("go on (slot A, good)")?;
+    machine.comes_up(Slot::A)?;
+    rig.image.env_of_both_copies()?.expect("active_slot=A boot_counter=3 boot_success=1 slot_A=good slot_B=bad")?;
+    let status = shell::must(&mut machine, "kubesolo-boot status", COMMAND)?;
+    ensure!(status.contains("rolled_back: 1.0.0 to 1.1.0"), "status: {status}");
+    ensure!(status.contains("Last error  health check failed 3 times: probe_url: "), "status: {status}");
+
+    // Once is enough: the same image is not taken again.
+    machine.has_network()?;
+    for verb in ["check", "apply"] {
+        let reply = shell::run(&mut machine, &format!("kubesolo-boot {verb}"), BOOT)?;
+        let said = reply.text.contains("this image was tried here and rolled back from");
+        ensure!(reply.status == REFUSED && said, "{verb} exits with {}: {}", reply.status, reply.text);
+    }
+    rig.image.env_of_both_copies()?.expect("active_slot=A slot_A=good slot_B=bad")
+}
+
+pub fn health_may_come_late(rig: &mut Rig) -> Result {
+    let (server, mut machine) = update_on_trial(rig)?;
+    set_healthy(&server, false)?;
+    machine.type_line("kubesolo-boot healthcheck --healthcheck-timeout 60; echo exit $?")?;
+    let waited = machine.wait_for("exit 0", Duration::from_secs(4));
+    ensure!(waited.is_err(), "the box is well without its URL: {waited:?}");
+    set_healthy(&server, true)?;
+    let said = machine.wait_for("exit 0", BOOT)?;
+    ensure!(said.contains("The running slot is good and stays."), "healthcheck: {said}");
+    rig.image.env_of_both_copies()?.expect("active_slot=B boot_counter=3 boot_success=1 slot_A=good slot_B=good")
+}
+
+/// A box that runs version 1.1.0 in slot B, on trial, and was well before.
+fn update_on_trial(rig: &mut Rig) -> Result<(Server, Machine)> {
+    rig.image.skip_grub_waits()?;
+    rig.end_at_reset();
+    let (server, publisher) = rig.add_update_server("")?;
+    let url = server.url();
+    let conf = format!(
+        "server={url}\npubkey=/var/lib/kubesolo/pubkey\nhealthcheck_url={url}healthy\nhealthcheck_timeout=0\n\
+         auto_rollback_after=3\n"
+    );
+    rig.image.ext4_write(Part::State, "update.conf", conf.as_bytes())?;
+    publisher.publish_system(&rig.image, "1.1.0", System::Normal)?;
+    set_healthy(&server, true)?;
+
+    let mut machine = rig.power_on()?;
+    machine.comes_up(Slot::A)?;
+    machine.has_network()?;
+    shell::must(&mut machine, "kubesolo-boot apply", BOOT)?;
+    machine.type_line("kubesolo-boot activate --reboot")?;
+    let mut machine = rig.restarted(machine)?;
+    machine.boots(Slot::B, "trial, 2 boots left")?;
+    machine.comes_up(Slot::B)?;
+    machine.has_network()?;
+    Ok((server, machine))
+}
+
+fn set_healthy(server: &Server, healthy: bool) -> Result {
+    let file = server.www().join("healthy");
+    let set = if healthy { fs::write(&file, "yes\n") } else { fs::remove_file(&file) };
+    set.step(|| format!("{}: make or remove", file.display()))
+}
