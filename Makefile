@@ -16,6 +16,7 @@ STATIC := -Clink-self-contained=no -Ctarget-feature=+crt-static -Crelocation-mod
 SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock
 SYSTEM := $(shell find initramfs -type f) image/initramfs
 
+.DEFAULT_GOAL := $(if $(TLS),all,help)
 .PHONY: help all deps check test qemu-test image image-test demo size bench no-std clean
 
 help: ## this list

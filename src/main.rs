@@ -121,7 +121,6 @@ fn run_update(
     let config = settings.strict(&call.flags, &|warning| notes.say(warning))?;
     let style = kubesolo_boot::progress::Style::pick(call.json);
     let mut exit = Exit::Done;
-    let mut reboot = call.reboot;
     match verb {
         Verb::Check(source) => exit = verb::check::run(host, notes, &config, source, call.json, &mut out)?,
         Verb::Apply(source) => {
@@ -136,9 +135,14 @@ fn run_update(
             }
         }
         Verb::Healthcheck => {
-            let (healthy, rolled_back) = verb::healthcheck::run(host, notes, &config, call.json, &mut out)?;
-            exit = healthy;
-            reboot &= rolled_back;
+            let concluded = verb::healthcheck::run(host, notes, &config, call.json, &mut out);
+            // What was seen is told also where nothing could be made of it.
+            finish(out)?;
+            let (healthy, rolled_back) = concluded?;
+            if call.reboot && rolled_back {
+                restart::now(false)?;
+            }
+            return Ok(healthy);
         }
         _ => {
             let state = verb::activate::run(host, notes, style)?;
@@ -146,7 +150,7 @@ fn run_update(
         }
     }
     finish(out)?;
-    if reboot {
+    if call.reboot {
         restart::now(false)?;
     }
     Ok(exit)

@@ -31,7 +31,7 @@ pub const CHUNK: usize = 64 * 1024;
 const OWN: [&str; 4] = ["vmlinuz", "kubesolo-os.gz", "version", "slot.json"];
 /// A download is made durable each time it has grown by this many bytes: no more is lost to a power cut, however slowly
 /// the system writes by itself.
-const SYNC_EVERY: u64 = 8 << 20;
+const SYNC_EVERY: u64 = 32 << 20;
 /// Longest small file, in bytes: a `latest.json`.
 const TEXT_MAX: usize = 64 * 1024;
 /// Where a part remembers which version of the server's file it is a piece of.

@@ -300,6 +300,10 @@ fn each_thing_that_is_wrong_is_named_and_nothing_is_committed() {
     node.api.says("/readyz", 200, "ok");
     told("containerd", "No such file or directory", "--containerd /nowhere");
     told("api_server", "kubeconfig /nowhere: No such file", "--kubeconfig /nowhere");
+    let refusing = node.folder.text("refusing");
+    let config = String::from_utf8(node.folder.read("kubeconfig").unwrap()).unwrap();
+    node.folder.write("refusing", config.replace(&format!(":{}'", node.api.port), ":1'"));
+    told("api_server", "refused", &format!("--kubeconfig {refusing}"));
     told("node_ready", "cannot be run", "--kubectl /nowhere");
     let silent = node.folder.text("silent.sock");
     let _listener = UnixListener::bind(&silent).unwrap();

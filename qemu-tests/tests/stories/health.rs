@@ -59,6 +59,27 @@ pub fn health_may_come_late(rig: &mut Rig) -> Result {
     rig.image.env_of_both_copies()?.expect("active_slot=B boot_counter=3 boot_success=1 slot_A=good slot_B=good")
 }
 
+/// Where nothing can be counted, nothing is committed and nothing given up.
+pub fn full_or_read_only_data_decides_nothing(rig: &mut Rig) -> Result {
+    rig.image.skip_grub_waits()?;
+    rig.image.env_edit("active_slot=B boot_counter=3 boot_success=0 slot_A=good slot_B=trial")?;
+    rig.image.ext4_write(Part::State, "state.json", br#"{"phase":"activated","failed_before":"containerd api_server node_ready kube_system_ready"}"#)?;
+    let mut machine = rig.power_on()?;
+    machine.comes_up(Slot::B)?;
+    let check = "kubesolo-boot healthcheck --state /var/lib/kubesolo/state.json --healthcheck-timeout 0 --auto-rollback-after 1";
+    for (spoil, why) in [
+        ("dd if=/dev/zero of=/var/lib/kubesolo/fill bs=64k; sync", "No space left on device"),
+        ("rm /var/lib/kubesolo/fill; sync; mount -o remount,ro /var/lib/kubesolo", "Read-only file system"),
+    ] {
+        shell::run(&mut machine, spoil, COMMAND)?;
+        let reply = shell::run(&mut machine, check, COMMAND)?;
+        let said = reply.text.lines().any(|line| line.starts_with("disk_writable      FAILED") && line.contains(why));
+        ensure!(reply.status != 0 && said, "healthcheck exits with {}: {}", reply.status, reply.text);
+        rig.image.env_of_both_copies()?.expect("active_slot=B slot_A=good slot_B=trial")?;
+    }
+    Ok(())
+}
+
 /// A box that runs version 1.1.0 in slot B, on trial, and was well before.
 fn update_on_trial(rig: &mut Rig) -> Result<(Server, Machine)> {
     rig.image.skip_grub_waits()?;
