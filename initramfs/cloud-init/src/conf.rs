@@ -1,6 +1,6 @@
 //! The `updates:` block → the text of `update.conf`, by the rules of kubesolo-boot's own parser.
 
-use kubesolo_boot::config::{Config, KEYS};
+use kubesolo_boot::config::{Config, KEYS, Problem};
 use kubesolo_boot::settings::LEN_MAX;
 
 use crate::yaml::{self, Flaw, Value};
@@ -79,7 +79,8 @@ pub fn from_user_data(text: &str, source: &str, warn: &mut dyn FnMut(usize, Stri
     }
     // What will be read must be what was meant: to the letter, and nothing besides.
     let mut problems = 0_u32;
-    if Config::parse(&conf, |_, _| problems = problems.saturating_add(1)) != config || problems > 0 {
+    let mut count = |_: u32, _: Problem<'_>| problems = problems.saturating_add(1);
+    if Config::parse(&conf, &mut count) != config || problems > 0 {
         return Err(Flaw::new(block.line, "updates reads otherwise once it is an update.conf"));
     }
     Ok(Outcome::Text(conf))
