@@ -38,6 +38,7 @@ test: deps check no-std dist/kubesolo-boot image-test size ## everything
 	$(CARGO) test $(HOST) --package kubesolo-boot --features tls --test nginx
 	tests/image.sh
 	tests/release.sh
+	tests/manifests.sh
 	$(MAKE) --no-print-directory qemu-test
 
 qemu-test: deps image-test ## the stories that boot the image (STORY=name picks some)
