@@ -17,10 +17,13 @@ SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock
 CLOUD_INIT := $(shell find initramfs/cloud-init -name '*.rs' -o -name '*.toml' -o -name '*.yaml')
 SYSTEM := $(shell find initramfs -type f -not -path '*/cloud-init/*') image/initramfs
 
-.PHONY: help all deps check test qemu-test image image-test demo size bench no-std clean
+# TLS=1: the binary with https goes into the images.
+BINARY := dist/kubesolo-boot$(if $(TLS),-tls)
+
+.PHONY: help all deps check test qemu-test image image-test image-kubesolo demo size bench no-std clean
 
 help: ## this list
-	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' Makefile | expand -t 16
 
 all: deps dist/kubesolo-boot dist/kubesolo.img ## the binary and the disk image, into dist/
 
@@ -38,6 +41,7 @@ test: deps check no-std dist/kubesolo-boot image-test size ## everything
 	$(CARGO) test $(HOST) --package kubesolo-boot --features tls --test nginx
 	tests/image.sh
 	tests/release.sh
+	tests/payload.sh
 	tests/manifests.sh
 	$(MAKE) --no-print-directory qemu-test
 
@@ -47,6 +51,13 @@ qemu-test: deps image-test ## the stories that boot the image (STORY=name picks 
 image: deps dist/kubesolo.img ## the disk image of shipped size
 
 image-test: deps dist/kubesolo-test.img ## a small one for tests
+
+image-kubesolo: deps $(BINARY) dist/kubesolo-cloud-init ## the disk image with Kubernetes in it, from KUBESOLO=binary (EXTRA=folder)
+	image/payload build/payload
+	MODULES_TOO="$$(image/payload --modules)" image/kernel build/kubesolo
+	image/initramfs --binary $(BINARY) --cloud-init dist/kubesolo-cloud-init --kernel-modules build/kubesolo/modules \
+	  --payload build/payload --out build/kubesolo/kubesolo-os.gz
+	image/build --kernel build/kubesolo/vmlinuz --initramfs build/kubesolo/kubesolo-os.gz --out dist/kubesolo-kubernetes.img
 
 demo: deps image-test ## a good update, a bad update, and its rollback, before your eyes
 	@$(CARGO) build $(HOST) --quiet --package qemu-tests --bin demo
@@ -66,8 +77,6 @@ no-std: deps ## the core alone, for a target without an operating system
 clean: ## remove what was built
 	rm -rf build dist target qemu-tests/logs
 
-# TLS=1: the binary with https goes into the images.
-BINARY := dist/kubesolo-boot$(if $(TLS),-tls)
 dist/kubesolo-boot-tls: FEATURES := --features tls
 
 # A program of the package that is named behind it.
