@@ -14,13 +14,18 @@ STATIC := -Clink-self-contained=no -Ctarget-feature=+crt-static -Crelocation-mod
   -Clink-arg=-Wl,-z,noseparate-code,--build-id=none,-z,norelro \
   --remap-path-prefix=$(CURDIR)=/kubesolo-boot --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=/cargo
 SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock
-SYSTEM := $(shell find initramfs -type f) image/initramfs
+CLOUD_INIT := $(shell find initramfs/cloud-init -name '*.rs' -o -name '*.toml' -o -name '*.yaml')
+SYSTEM := $(shell find initramfs -type f -not -path '*/cloud-init/*') image/initramfs
 
+# TLS=1: the binary with https goes into the images.
+BINARY := dist/kubesolo-boot$(if $(TLS),-tls)
+
+# `make TLS=1` builds; plain `make` explains.
 .DEFAULT_GOAL := $(if $(TLS),all,help)
-.PHONY: help all deps check test qemu-test image image-test demo size bench no-std clean
+.PHONY: help all deps check test qemu-test image image-test image-kubesolo demo size bench no-std clean
 
 help: ## this list
-	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' Makefile | expand -t 16
 
 all: deps dist/kubesolo-boot dist/kubesolo.img ## the binary and the disk image, into dist/
 
@@ -34,10 +39,12 @@ check: deps ## format and lints
 	grub-script-check grub/grub.cfg
 
 test: deps check no-std dist/kubesolo-boot image-test size ## everything
-	$(CARGO) test $(HOST) --package kubesolo-boot
+	$(CARGO) test $(HOST) --package kubesolo-boot --package kubesolo-cloud-init
 	$(CARGO) test $(HOST) --package kubesolo-boot --features tls --test nginx
 	tests/image.sh
 	tests/release.sh
+	tests/payload.sh
+	tests/manifests.sh
 	$(MAKE) --no-print-directory qemu-test
 
 qemu-test: deps image-test ## the stories that boot the image (STORY=name picks some)
@@ -46,6 +53,13 @@ qemu-test: deps image-test ## the stories that boot the image (STORY=name picks 
 image: deps dist/kubesolo.img ## the disk image of shipped size
 
 image-test: deps dist/kubesolo-test.img ## a small one for tests
+
+image-kubesolo: deps $(BINARY) dist/kubesolo-cloud-init ## the disk image with Kubernetes in it, from KUBESOLO=binary (EXTRA=folder)
+	image/payload build/payload
+	MODULES_TOO="$$(image/payload --modules)" image/kernel build/kubesolo
+	image/initramfs --binary $(BINARY) --cloud-init dist/kubesolo-cloud-init --kernel-modules build/kubesolo/modules \
+	  --payload build/payload --out build/kubesolo/kubesolo-os.gz
+	image/build --kernel build/kubesolo/vmlinuz --initramfs build/kubesolo/kubesolo-os.gz --out dist/kubesolo-kubernetes.img
 
 demo: deps image-test ## a good update, a bad update, and its rollback, before your eyes
 	@$(CARGO) build $(HOST) --quiet --package qemu-tests --bin demo
@@ -65,25 +79,34 @@ no-std: deps ## the core alone, for a target without an operating system
 clean: ## remove what was built
 	rm -rf build dist target qemu-tests/logs
 
-# TLS=1: the binary with https goes into the images.
-BINARY := dist/kubesolo-boot$(if $(TLS),-tls)
 dist/kubesolo-boot-tls: FEATURES := --features tls
 
-dist/kubesolo-boot dist/kubesolo-boot-tls: $(SOURCES) Makefile
-	@mkdir -p build dist
-	@# Nothing unwinds; the linker only wants to see the library.
-	@test -e build/libunwind.a || ar rcs build/libunwind.a
-	CC_x86_64_unknown_linux_musl=musl-gcc \
-	CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_LINKER=musl-gcc CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_RUSTFLAGS="$(STATIC)" \
-	RUSTC_BOOTSTRAP=1 $(CARGO) build --locked --release --target $(TARGET) --target-dir build/musl \
-	  -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size --package kubesolo-boot $(FEATURES)
+# A program of the package that is named behind it.
+BUILD_STATIC = CC_x86_64_unknown_linux_musl=musl-gcc \
+  CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_LINKER=musl-gcc CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_RUSTFLAGS="$(STATIC)" \
+  RUSTC_BOOTSTRAP=1 $(CARGO) build --locked --release --target $(TARGET) --target-dir build/musl \
+  -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size --package
+
+dist/kubesolo-boot dist/kubesolo-boot-tls: $(SOURCES) Makefile build/libunwind.a
+	@mkdir -p dist
+	$(BUILD_STATIC) kubesolo-boot $(FEATURES)
 	cp build/musl/$(TARGET)/release/kubesolo-boot $@
+
+dist/kubesolo-cloud-init: $(SOURCES) $(CLOUD_INIT) Makefile build/libunwind.a
+	@mkdir -p dist
+	$(BUILD_STATIC) kubesolo-cloud-init
+	cp build/musl/$(TARGET)/release/kubesolo-cloud-init $@
+
+# Nothing unwinds; the linker only wants to see the library.
+build/libunwind.a:
+	@mkdir -p build
+	ar rcs $@
 
 build/vmlinuz: image/kernel
 	image/kernel build
 
-build/kubesolo-os.gz: $(BINARY) build/vmlinuz $(SYSTEM)
-	image/initramfs --binary $(BINARY) --kernel-modules build/modules --out $@
+build/kubesolo-os.gz: $(BINARY) dist/kubesolo-cloud-init build/vmlinuz $(SYSTEM)
+	image/initramfs --binary $(BINARY) --cloud-init dist/kubesolo-cloud-init --kernel-modules build/modules --out $@
 
 dist/kubesolo.img: build/kubesolo-os.gz grub/grub.cfg image/build
 	image/build --kernel build/vmlinuz --initramfs build/kubesolo-os.gz --out $@

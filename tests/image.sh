@@ -146,6 +146,15 @@ check 'an ESP too small for FAT32 is refused' refuses 'at least 34 MiB' small --
 check 'a missing kernel is refused' refuses 'no such file' small --kernel "$work/nothing" --out "$work/bad.img"
 check 'no image is left behind' test ! -e "$work/bad.img" -a ! -e "$work/bad.img.new"
 check 'a dynamic binary is refused' refuses 'is not static' initramfs --binary "$(command -v sgdisk)" --out "$work/bad.gz"
+check 'and so is a dynamic cloud-init' refuses 'is not static' initramfs --cloud-init "$(command -v sgdisk)" --out "$work/bad.gz"
+
+# listed FILE: what is in that initramfs, with modes.
+listed() { gzip -dc "$1" | cpio -tv --quiet 2>/dev/null | awk '{ print $1, $NF }'; }
+quiet_or_die initramfs --cloud-init "$binary" --out "$work/seeds.gz"
+check 'cloud-init is in the image that asks for it' grep -qx -- '-rwxr-xr-x bin/kubesolo-cloud-init' <(listed "$work/seeds.gz")
+check 'and in no other' refuses '' grep cloud-init <(listed "$work/one/os.gz")
+quiet_or_die initramfs --cloud-init none --out "$work/none.gz"
+check '--cloud-init none is the same as without' cmp "$work/none.gz" "$work/one/os.gz"
 
 for platform in i386-pc:UEFI x86_64-efi:BIOS; do
     lib=$work/without-${platform%:*}

@@ -77,10 +77,19 @@ impl Rig {
     /// # Errors
     /// When one of the tools is missing.
     pub fn add_update_server(&mut self, path: &str) -> Result<(Server, Publisher)> {
+        self.add_update_server_with(path, |_| String::new())
+    }
+
+    /// The same, with more lines of `update.conf`, made from the server's address.
+    ///
+    /// # Errors
+    /// When one of the tools is missing.
+    pub fn add_update_server_with(&mut self, path: &str, more: impl Fn(&str) -> String) -> Result<(Server, Publisher)> {
         self.add_network();
         let server = Server::start(&self.work().join("web"))?;
         let publisher = Publisher::new(self.work(), server.www())?;
-        self.image.configure(&format!("{}{path}", server.url()), &publisher.public_key()?)?;
+        let url = server.url();
+        self.image.configure(&format!("{url}{path}"), &publisher.public_key()?, &more(&url))?;
         Ok((server, publisher))
     }
 }
@@ -101,14 +110,18 @@ pub fn noise(seed: u64, len: usize) -> Vec<u8> {
 }
 
 impl Image {
-    /// Tells the box where its updates come from, and by whose key: for good, on the data partition.
+    /// Tells the box where its updates come from, and by whose key, with `more` lines of `update.conf`: for good, on the
+    /// data partition.
     ///
     /// # Errors
-    /// When debugfs cannot.
-    pub fn configure(&self, server: &str, public_key: &[u8]) -> Result {
+    /// When debugfs cannot, for instance as it was told before.
+    pub fn configure(&self, server: &str, public_key: &[u8], more: &str) -> Result {
         self.ext4_write(Part::State, "pubkey", public_key)?;
-        let conf = format!("server={server}\npubkey=/var/lib/kubesolo/pubkey\n");
-        self.ext4_write(Part::State, "update.conf", conf.as_bytes())
+        let file = self.beside("update.conf");
+        fs::write(&file, format!("server={server}\npubkey=/var/lib/kubesolo/pubkey\n{more}"))
+            .step(|| format!("write {}", file.display()))?;
+        let write = format!("write {} update.conf", file.display());
+        self.debugfs(Part::State, &["mkdir update", "cd update", &write])
     }
 }
 

@@ -84,13 +84,8 @@ pub fn full_or_read_only_data_decides_nothing(rig: &mut Rig) -> Result {
 fn update_on_trial(rig: &mut Rig) -> Result<(Server, Machine)> {
     rig.image.skip_grub_waits()?;
     rig.end_at_reset();
-    let (server, publisher) = rig.add_update_server("")?;
-    let url = server.url();
-    let conf = format!(
-        "server={url}\npubkey=/var/lib/kubesolo/pubkey\nhealthcheck_url={url}healthy\nhealthcheck_timeout=0\n\
-         auto_rollback_after=3\n"
-    );
-    rig.image.ext4_write(Part::State, "update.conf", conf.as_bytes())?;
+    let judge = |url: &str| format!("healthcheck_url={url}healthy\nhealthcheck_timeout=0\nauto_rollback_after=3\n");
+    let (server, publisher) = rig.add_update_server_with("", judge)?;
     publisher.publish_system(&rig.image, "1.1.0", System::Normal)?;
     set_healthy(&server, true)?;
 

@@ -21,7 +21,7 @@ pub fn hostile_servers_change_nothing(rig: &mut Rig) -> Result {
     rig.add_network();
     // A key, and nothing that it has signed.
     let publisher = Publisher::new(rig.work(), rig.work().join("web"))?;
-    rig.image.configure("", &publisher.public_key()?)?;
+    rig.image.configure("", &publisher.public_key()?, "")?;
     let (kernel, initramfs) = (noise(1, LEN), noise(2, LEN));
     let chunk = [b"10000\r\n".as_slice(), &[b' '; 65_536], b"\r\n"].concat();
     let endless = || Act::Forever(answer(200, ENDLESS, b""), chunk.clone());

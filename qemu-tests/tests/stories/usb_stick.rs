@@ -11,7 +11,7 @@ pub fn update_from_a_usb_stick(rig: &mut Rig) -> Result {
     let folder = rig.work().join("release");
     let publisher = Publisher::new(rig.work(), folder.clone())?;
     publisher.publish("1.1.0", &noise(1, 1_000_000), &noise(2, 1_000_000))?;
-    rig.image.configure("http://unreachable.invalid/", &publisher.public_key()?)?;
+    rig.image.configure("http://unreachable.invalid/", &publisher.public_key()?, "")?;
     let stick = rig.work().join("stick.img");
     let name = stick.to_string_lossy().into_owned();
     host::run("truncate", ["-s", "8M", &name])?;

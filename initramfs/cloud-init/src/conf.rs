@@ -1,0 +1,200 @@
+//! The `updates:` block → the text of `update.conf`, by the rules of kubesolo-boot's own parser.
+
+use kubesolo_boot::config::{Config, KEYS, Problem};
+use kubesolo_boot::settings::LEN_MAX;
+
+use crate::yaml::{self, Flaw, Value};
+
+/// The block's name in `user-data`.
+const BLOCK: &str = "updates";
+/// First line of the kind of `user-data` that is read here.
+const HEADER: &str = "#cloud-config";
+
+/// What a `user-data` comes to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Settings to write.
+    Text(String),
+    /// Nothing is asked for, and why.
+    Nothing(&'static str),
+}
+
+/// Makes `update.conf` from `user-data`; `source` names it in the text, `warn` is told line and reason of what is
+/// passed over.
+///
+/// # Errors
+/// Text that is not YAML, or a value that its key cannot have.
+pub fn from_user_data(text: &str, source: &str, warn: &mut dyn FnMut(usize, String)) -> Result<Outcome, Flaw> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if text.lines().next().map(str::trim_ascii_end) != Some(HEADER) {
+        return Ok(Outcome::Nothing("its first line is not #cloud-config"));
+    }
+    let Some(block) = yaml::member(text, BLOCK)? else { return Ok(Outcome::Nothing("no updates: block")) };
+    let members = match block.value {
+        Value::Text(text) if text.is_empty() => return Ok(Outcome::Nothing("an empty updates: block")),
+        Value::Text(_) => return Err(Flaw::new(block.line, "updates is a text, not a mapping (key: value)")),
+        Value::Other(what) => return Err(Flaw::new(block.line, format!("updates is {what}, not a mapping"))),
+        Value::Members(members) if members.is_empty() => {
+            return Ok(Outcome::Nothing("an empty updates: block"));
+        }
+        Value::Members(members) => members,
+    };
+
+    let mut config = Config::default();
+    let mut conf = format!(
+        "# Made by kubesolo-cloud-init from the updates: block of {source}.\n\
+         # Yours to change: only a seed with another instance-id or another user-data replaces it.\n"
+    );
+    let empty = conf.len();
+    for member in &members {
+        let (key, line) = (member.key.as_str(), member.line);
+        if !KEYS.contains(&key) {
+            warn(line, format!("unknown key updates.{}", key.escape_debug()));
+            continue;
+        }
+        let value = match &member.value {
+            Value::Text(text) => text.as_str(),
+            Value::Members(_) => return Err(Flaw::new(line, format!("updates.{key} is a mapping, not one value"))),
+            Value::Other(what) => return Err(Flaw::new(line, format!("updates.{key} is {what}, not one value"))),
+        };
+        if let Some(found) = value.chars().find(|found| found.is_control()) {
+            return Err(Flaw::new(
+                line,
+                format!("updates.{key} holds a control character, {}", found.escape_unicode()),
+            ));
+        }
+        if value.trim_ascii() != value {
+            return Err(Flaw::new(line, format!("updates.{key} begins or ends with a space")));
+        }
+        config.set(key, value).map_err(|problem| Flaw::new(line, format!("updates.{problem}")))?;
+        if !value.is_empty() {
+            conf += &format!("{key}={value}\n");
+        }
+    }
+    if conf.len() == empty {
+        return Ok(Outcome::Nothing("no value in the updates: block"));
+    }
+    if conf.len() >= LEN_MAX {
+        return Err(Flaw::new(block.line, format!("updates comes to more than the {LEN_MAX} bytes of an update.conf")));
+    }
+    // What will be read must be what was meant: to the letter, and nothing besides.
+    let mut problems = 0_u32;
+    let mut count = |_: u32, _: Problem<'_>| problems = problems.saturating_add(1);
+    if Config::parse(&conf, &mut count) != config || problems > 0 {
+        return Err(Flaw::new(block.line, "updates reads otherwise once it is an update.conf"));
+    }
+    Ok(Outcome::Text(conf))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(text: &str) -> (Result<Outcome, Flaw>, Vec<(usize, String)>) {
+        let mut warnings = Vec::new();
+        let outcome = from_user_data(text, "a seed", &mut |line, reason| warnings.push((line, reason)));
+        (outcome, warnings)
+    }
+
+    fn lines(text: &str) -> Vec<String> {
+        match made(text).0 {
+            Ok(Outcome::Text(conf)) => conf.lines().filter(|line| !line.starts_with('#')).map(String::from).collect(),
+            other => panic!("{text:?}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_full_example_sets_every_key() {
+        let full = include_str!("../full-config.yaml");
+        let lines = lines(full);
+        let mut keys: Vec<&str> = lines.iter().filter_map(|line| Some(line.split_once('=')?.0)).collect();
+        keys.sort_unstable();
+        let mut all = KEYS.to_vec();
+        all.sort_unstable();
+        assert_eq!(keys, all);
+        assert_eq!(made(full).1, []);
+    }
+
+    #[test]
+    fn a_block_becomes_key_and_value_lines() {
+        let rows: &[(&str, &[&str])] = &[
+            ("server: http://x/u/", &["server=http://x/u/"]),
+            ("server: 'http://x/?a=b#c'", &["server=http://x/?a=b#c"]),
+            ("watchdog: 60\n  mark: \"init\"", &["watchdog=60", "mark=init"]),
+            ("maintenance_window: 23:00-01:00", &["maintenance_window=23:00-01:00"]),
+            ("channel: 'null'", &["channel=null"]),
+            ("channel:\n  server: /srv", &["server=/srv"]),
+            ("{server: /srv, channel: beta}", &["server=/srv", "channel=beta"]),
+            ("server: /srv  # where it is", &["server=/srv"]),
+            ("server: >-\n    /srv", &["server=/srv"]),
+        ];
+        for (block, want) in rows {
+            for end in ["\n", "\r\n"] {
+                let text = format!("#cloud-config\nhostname: box\nupdates:\n  {block}\nruncmd:\n  - [a, b]\n");
+                assert_eq!(lines(&text.replace('\n', end)), *want, "{block}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_comes_of_no_block() {
+        for (text, want) in [
+            ("", "first line"),
+            ("#!/bin/sh\necho updates:\n", "first line"),
+            ("updates:\n  server: /srv\n", "first line"),
+            ("#cloud-config\n", "no updates"),
+            ("#cloud-config\nhostname: box\n", "no updates"),
+            ("#cloud-config\nupdates:\n", "empty"),
+            ("#cloud-config\nupdates: {}\n", "empty"),
+            ("#cloud-config\nupdates:\n  server:\n  channel: ~\n", "no value"),
+            ("#cloud-config\nupdates:\n  servre: /srv\n", "no value"),
+        ] {
+            match made(text).0 {
+                Ok(Outcome::Nothing(why)) => assert!(why.contains(want), "{text:?}: {why}"),
+                other => panic!("{text:?}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_a_warning_and_not_written() {
+        let text = "#cloud-config\nupdates:\n  server: /srv\n  colour: [red, {a: b}]\n  \"x\\ny=1\": 2\n";
+        assert_eq!(lines(text), ["server=/srv"]);
+        let warnings = made(text).1;
+        assert_eq!(warnings, [(4, "unknown key updates.colour".into()), (5, "unknown key updates.x\\ny=1".into())]);
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_is_refused_by_line_and_key() {
+        let long = format!("server: /{}", "x".repeat(LEN_MAX));
+        let rows: &[(&str, usize, &str)] = &[
+            ("mark: maybe", 3, "updates.mark cannot be 'maybe'"),
+            ("server: /srv\n  watchdog: -1", 4, "updates.watchdog cannot be '-1'"),
+            ("watchdog: 60s", 3, "updates.watchdog cannot be '60s'"),
+            ("auto_rollback_after: 3.0", 3, "updates.auto_rollback_after cannot be"),
+            ("maintenance_window: 2-4", 3, "updates.maintenance_window cannot be '2-4'"),
+            ("server: [a, b]", 3, "updates.server is a list, not one value"),
+            ("server: {a: b}", 3, "updates.server is a mapping, not one value"),
+            ("server: !!binary L3Nydg==", 3, "updates.server is a value with a tag"),
+            ("server: /a\n  server: /b", 4, "updates.server stands in line 3 already"),
+            // A second key must not come in with the value of a first.
+            ("server: \"/srv\\nmark=init\"", 3, "updates.server holds a control character"),
+            ("server: |\n    /srv\n    mark=init", 3, "updates.server holds a control character"),
+            ("server: \"/srv\\rmark=init\"", 3, "updates.server holds a control character"),
+            ("server: \"/srv\\0\"", 3, "updates.server holds a control character"),
+            ("server: \"/srv\\e[2J\"", 3, "updates.server holds a control character"),
+            ("server: \"/srv\\N\"", 3, "updates.server holds a control character"),
+            ("server: \" /srv\"", 3, "updates.server begins or ends with a space"),
+            (&long, 2, "more than the 4096 bytes"),
+            ("[server]", 2, "updates is a list, not a mapping"),
+            ("/srv", 2, "updates is a text, not a mapping"),
+            ("server: /srv\n mark: init", 4, "not YAML"),
+        ];
+        for (block, line, want) in rows {
+            match made(&format!("#cloud-config\nupdates:\n  {block}\n")).0 {
+                Err(flaw) => assert!(flaw.line == *line && flaw.reason.contains(want), "{block}: {flaw:?}"),
+                other => panic!("{block}: {other:?}"),
+            }
+        }
+    }
+}
