@@ -169,7 +169,7 @@ impl Status {
         }
     }
 
-    /// For a script; the schema is in the README.
+    /// For a script; the schema is in docs/box.md.
     pub fn print_json(&self, host: &Host<'_>, out: &mut Output<'_>) -> fmt::Result {
         let state = &self.state;
         write!(out, "{{\"booted\":")?;
