@@ -97,6 +97,11 @@ impl<'a> Progress<'a> {
         }
     }
 
+    /// Since when it is under way.
+    pub fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
     /// Bytes a second in this run.
     fn rate(&self) -> u64 {
         let milliseconds = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);

@@ -17,7 +17,7 @@ use kubesolo_boot::boot::BootState;
 use kubesolo_boot::digest::Sha256;
 use kubesolo_boot::manifest::Manifest;
 use kubesolo_boot::slot::Slot::A;
-use kubesolo_boot::slot::SlotState::{self, Empty, Good, Staged, Trial};
+use kubesolo_boot::slot::SlotState::{self, Bad, Empty, Good, Staged, Trial};
 use scene::machine::{Machine, state};
 use scene::{Ran, run};
 
@@ -250,6 +250,14 @@ fn an_image_that_was_rolled_back_from_is_taken_again_by_force_only() {
     fleet.ran(&format!("apply {words}"), REFUSED, "to try it again: --force");
     assert_eq!(fleet.machine.copies(), before);
     fleet.ran(&format!("apply {words} --force"), 0, "installed");
+
+    // The power went between a rollback and its record.
+    let fleet = Fleet::new(Bad);
+    fleet
+        .machine
+        .folder
+        .write("data/update/state.json", format!("{{\"phase\":\"verifying\",\"to_image\":\"{image}\"}}"));
+    fleet.ran(&format!("apply {words}"), REFUSED, "tried here and rolled back from");
 
     // The same version with other files is another image.
     let fleet = Fleet::new(Good);

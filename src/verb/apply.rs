@@ -39,6 +39,10 @@ use super::check;
 /// All tries of one file begin within this time.
 const TRIES_WITHIN: Duration = Duration::from_secs(15 * 60);
 
+/// One file is here within this time, or the next run goes on with it: a server that only just keeps a connection alive
+/// must not hold the lock for good.
+const FILE_WITHIN: Duration = Duration::from_secs(6 * 60 * 60);
+
 /// The kernel and the initramfs: name in the slot, image in the manifest.
 pub type Files<'a> = [(&'static str, Image<'a>); 2];
 
@@ -68,6 +72,10 @@ pub fn run(
     let mut journal = Journal::open(&path, &|line| notes.say(line))?;
     in_window(config, host.flags().force)?;
     let slot = target_slot(host)?;
+    // A power cut came between the rollback and its record.
+    if journal.state.is_on_trial() && super::slot::show(host)?.slot(slot) == SlotState::Bad {
+        journal.state.remember_bad();
+    }
     not_held_back(host, config)?;
     let client = Client::new(config.ca.unwrap_or_default(), host.process.variable);
     let offer = check::ask(&client, config, source, notes)?;
@@ -198,6 +206,12 @@ impl Install<'_> {
         }
         let mut chunk = std::vec![0; CHUNK];
         loop {
+            if progress.elapsed() > FILE_WITHIN {
+                return Err(Failure::new(
+                    Exit::Io,
+                    format_args!("fetch {place}: not here after 6 hours; the next run goes on at {}", Size(*done)),
+                ));
+            }
             let count = body.read(&mut chunk)?;
             let bytes = chunk.get(..count).unwrap_or_default();
             if bytes.is_empty() {

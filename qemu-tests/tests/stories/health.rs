@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use kubesolo_boot::slot::Slot;
 use qemu_tests::failure::{Result, Step};
+use qemu_tests::hostile::{Act, serve};
 use qemu_tests::image::Part;
 use qemu_tests::initrd::System;
 use qemu_tests::machine::Machine;
 use qemu_tests::rig::{BOOT, COMMAND, Rig};
-use qemu_tests::server::Server;
+use qemu_tests::server::{HOST, Server};
 use qemu_tests::{ensure, shell};
 
 const SICK: u8 = 1;
@@ -78,6 +79,30 @@ pub fn full_or_read_only_data_decides_nothing(rig: &mut Rig) -> Result {
         rig.image.env_of_both_copies()?.expect("active_slot=B slot_A=good slot_B=trial")?;
     }
     Ok(())
+}
+
+pub fn the_url_decides_by_its_answer(rig: &mut Rig) -> Result {
+    rig.image.skip_grub_waits()?;
+    rig.add_network();
+    let server = serve(vec![
+        ("/well".into(), Act::file(b"well")),
+        ("/sick".into(), Act::head(500, "Content-Length: 0\r\n", b"")),
+        ("/slow".into(), Act::Stalls(Vec::new())),
+    ])?;
+    let mut machine = rig.power_on()?;
+    machine.comes_up(Slot::A)?;
+    machine.has_network()?;
+    for (url, want) in [
+        (format!("{server}/well"), r#""probe_url":true"#),
+        (format!("{server}/sick"), "the server answers 500"),
+        (format!("{server}/slow"), "the server does not answer in time"),
+        (format!("http://{HOST}:1/"), "Connection refused"),
+    ] {
+        let check = format!("kubesolo-boot healthcheck --json --healthcheck-timeout 0 --healthcheck-url {url}");
+        let reply = shell::run(&mut machine, &check, COMMAND)?;
+        ensure!(reply.text.contains(want), "{url}: {}", reply.text);
+    }
+    rig.image.env_of_both_copies()?.expect("active_slot=A boot_counter=3 boot_success=1 slot_A=good slot_B=good")
 }
 
 /// A box that runs version 1.1.0 in slot B, on trial, and was well before.
