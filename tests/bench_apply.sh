@@ -19,7 +19,9 @@ binary=$(realpath "${BINARY:-dist/kubesolo-boot}")
 for tool in nginx curl strace sha256sum; do
     command -v "$tool" >/dev/null || { echo "tests/bench_apply.sh: $tool is not installed" >&2; exit 1; }
 done
+# On the disk, as a slot is.
 mkdir -p build/bench
+rm -rf "$work"
 work=$(mktemp -d "$PWD/build/bench/XXXXXX")
 trap 'kill "${nginx:-}" 2>/dev/null; rm -rf "$work"' EXIT
 cd "$work" || exit 1
@@ -107,4 +109,5 @@ for size in 16 2048; do
     [ "$size" = 16 ] && small=$kib
 done
 judge 'difference' "$((kib > small ? kib - small : small - kib))" 64
+echo
 verdict

@@ -20,8 +20,6 @@ test -x "$binary" || { echo "tests/budget.sh: $binary: not there; make dist/kube
 for tool in readelf strace valgrind; do
     command -v "$tool" >/dev/null || { echo "tests/budget.sh: $tool is not installed" >&2; exit 1; }
 done
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 
 # ratio OTHERS OURS
@@ -102,4 +100,5 @@ prepare
 printf '        %-44s %9s\n' 'system calls' "$(init calls)"
 prepare
 judge 'peak RSS in KiB' "$(init peak)" 512
+echo
 verdict

@@ -15,32 +15,10 @@ esac
 
 cd "$(dirname "$0")/.." || exit 1
 kernel_dir=${KERNEL_DIR:-build}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failures=0
+. tests/checks.sh
 
-# check NAME COMMAND...: one line; the command's output only if it failed.
-check() {
-    local name=$1
-    shift
-    if "$@" >"$work/log" 2>&1; then
-        echo "ok      $name"
-    else
-        echo "FAILED  $name"
-        sed 's/^/        /' "$work/log"
-        failures=$((failures + 1))
-    fi
-}
 equal() { diff <(printf '%s\n' "$1") <(printf '%s\n' "$2"); }
 
-# refuses TEXT COMMAND...: the command fails, and its message holds the text.
-refuses() {
-    local text=$1 message
-    shift
-    if message=$("$@" 2>&1); then echo 'it went through'; return 1; fi
-    printf '%s\n' "$message"
-    [[ $message == *"$text"* ]]
-}
 quiet_or_die() { "$@" >"$work/log" 2>&1 || { cat "$work/log"; echo "FAILED  $*"; exit 1; }; }
 
 binary=${BINARY:-dist/kubesolo-boot}
@@ -170,8 +148,4 @@ done
 mkdir "$work/no-grub"
 check 'without any GRUB: refused' refuses 'no GRUB in' small --grub-lib "$work/no-grub" --out "$work/bad.img"
 
-if [ $failures != 0 ]; then
-    echo "tests/image.sh: $failures FAILED"
-    exit 1
-fi
-echo 'tests/image.sh: all ok'
+verdict

@@ -18,23 +18,7 @@ esac
 cd "$(dirname "$0")/.." || exit 1
 binary=$(realpath "${BINARY:-dist/kubesolo-boot}")
 test -x "$binary" || { echo "tests/manifests.sh: $binary: not there; make dist/kubesolo-boot" >&2; exit 1; }
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failures=0
-
-# check NAME COMMAND...: one line; the command's output only if it failed.
-check() {
-    local name=$1
-    shift
-    if "$@" >"$work/log" 2>&1; then
-        echo "ok      $name"
-    else
-        echo "FAILED  $name"
-        sed 's/^/        /' "$work/log"
-        failures=$((failures + 1))
-    fi
-}
-refuted() { ! "$@"; }
+. tests/checks.sh
 
 venv=build/manifests
 if ! cmp -s tests/manifests.txt $venv/installed; then
@@ -141,8 +125,4 @@ check 'healthcheck: ends as the check does' script healthcheck 1 healthcheck hea
 check 'activate: boots what is staged' script activate 0 'status activate' 'STATUS={"slot_B":{"state":"staged"}}'
 check 'activate: nothing staged, nothing done' script activate 0 status 'STATUS={"slot_B":{"state":"good"}}'
 
-if [ $failures != 0 ]; then
-    echo "tests/manifests.sh: $failures FAILED"
-    exit 1
-fi
-echo 'tests/manifests.sh: all ok'
+verdict

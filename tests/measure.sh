@@ -1,5 +1,5 @@
 # Sourced by the scripts that measure: what is judged, by what limit, and how it came out.
-failures=0
+. tests/checks.sh
 
 # judge NAME VALUE LIMIT [REMARK]: at most LIMIT.
 judge() {
@@ -7,23 +7,11 @@ judge() {
     if [ -z "$2" ] || [ "$2" -gt "$3" ]; then word='FAILED '; failures=$((failures + 1)); fi
     printf '%s %-44s %9s  (at most %s)%s\n' "$word" "$1" "${2:-none}" "$3" "${4:+  $4}"
 }
-# check NAME COMMAND...
-check() {
-    local name=$1
-    shift
-    if "$@"; then echo "ok      $name"; else echo "FAILED  $name"; failures=$((failures + 1)); fi
-}
 # judge_least NAME VALUE LIMIT: at least LIMIT.
 judge_least() {
     local word='ok     '
     if [ -z "$2" ] || [ "$2" -lt "$3" ]; then word='FAILED '; failures=$((failures + 1)); fi
     printf '%s %-44s %9s  (at least %s)\n' "$word" "$1" "${2:-none}" "$3"
-}
-# verdict: the last line, and the exit code.
-verdict() {
-    echo
-    if [ "$failures" -gt 0 ]; then echo "$failures failed"; exit 1; fi
-    echo 'all within budget'
 }
 
 # Most memory that any one process of the command held, in KiB. wait4 would say what the process held before exec, too;

@@ -14,31 +14,7 @@ esac
 
 cd "$(dirname "$0")/.." || exit 1
 kernel_dir=${KERNEL_DIR:-build}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failures=0
-
-# check NAME COMMAND...: one line; the command's output only if it failed.
-check() {
-    local name=$1
-    shift
-    if "$@" >"$work/log" 2>&1; then
-        echo "ok      $name"
-    else
-        echo "FAILED  $name"
-        sed 's/^/        /' "$work/log"
-        failures=$((failures + 1))
-    fi
-}
-# refuses TEXT COMMAND...: the command fails, and its message holds the text.
-refuses() {
-    local text=$1 message
-    shift
-    if message=$("$@" 2>&1); then echo 'it went through'; return 1; fi
-    printf '%s\n' "$message"
-    [[ $message == *"$text"* ]]
-}
-refuted() { ! "$@"; }
+. tests/checks.sh
 
 # The stand-in: a program that is static, and does nothing that KubeSolo does.
 stand_in=$work/kubesolo-stand-in
@@ -128,8 +104,4 @@ check 'health: not under mark=init' health 'server=/a\n mark = init \n' '' 0
 check 'health: the last mark= counts' health 'mark=init\nmark=healthcheck\n' '0' 1
 check 'health: not where the program does not know it' health '' '2' 1
 
-if [ $failures != 0 ]; then
-    echo "tests/payload.sh: $failures FAILED"
-    exit 1
-fi
-echo 'tests/payload.sh: all ok'
+verdict

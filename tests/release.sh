@@ -15,31 +15,8 @@ esac
 cd "$(dirname "$0")/.." || exit 1
 binary=${BINARY:-dist/kubesolo-boot}
 [ -x "$binary" ] || { echo "tests/release.sh: $binary: no such program; run make $binary" >&2; exit 1; }
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failures=0
+. tests/checks.sh
 
-# check NAME COMMAND...: one line; the command's output only if it failed.
-check() {
-    local name=$1
-    shift
-    if "$@" >"$work/log" 2>&1; then
-        echo "ok      $name"
-    else
-        echo "FAILED  $name"
-        sed 's/^/        /' "$work/log"
-        failures=$((failures + 1))
-    fi
-}
-
-# refuses TEXT COMMAND...: the command fails, and its message holds the text.
-refuses() {
-    local text=$1 message
-    shift
-    if message=$("$@" 2>&1); then echo 'it went through'; return 1; fi
-    printf '%s\n' "$message"
-    [[ $message == *"$text"* ]]
-}
 says() {
     local text=$1 message
     shift
@@ -128,8 +105,4 @@ check 'a release without a key' release --version 1.2.0
 check 'is offered with a warning' says 'WARNING: no public key' box check "$work/www"
 check 'and not to a box with a key' refuses 'check signature' asks "$work/key.pub"
 
-if [ $failures != 0 ]; then
-    echo "tests/release.sh: $failures FAILED"
-    exit 1
-fi
-echo 'tests/release.sh: all ok'
+verdict

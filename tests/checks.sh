@@ -1,0 +1,37 @@
+# Sourced by the scripts that test: a folder to work in, one line a check, and a verdict.
+me=tests/${0##*/}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failures=0
+
+# check NAME COMMAND...: one line; the command's output only if it failed.
+check() {
+    local name=$1
+    shift
+    if "$@" >"$work/log" 2>&1; then
+        echo "ok      $name"
+    else
+        echo "FAILED  $name"
+        sed 's/^/        /' "$work/log"
+        failures=$((failures + 1))
+    fi
+}
+
+# refuses TEXT COMMAND...: the command fails, and its message holds the text.
+refuses() {
+    local text=$1 message
+    shift
+    if message=$("$@" 2>&1); then echo 'it went through'; return 1; fi
+    printf '%s\n' "$message"
+    [[ $message == *"$text"* ]]
+}
+refuted() { ! "$@"; }
+
+# verdict: the last line, and the exit code.
+verdict() {
+    if [ "$failures" != 0 ]; then
+        echo "$me: $failures FAILED"
+        exit 1
+    fi
+    echo "$me: all ok"
+}
