@@ -22,7 +22,7 @@ const VERBS: &[Help] = &[
         verb: "status",
         arguments: "[--json]",
         line: "both slots, what boots next and why",
-        text: "Reads the env block, the kernel command line and the slots' versions. Writes nothing.",
+        text: "Writes nothing.",
     },
     Help {
         verb: "check",
@@ -35,7 +35,7 @@ const VERBS: &[Help] = &[
         arguments: "[URL|PATH] [--force] [--allow-downgrade] [--json]",
         line: "install an update into the other slot",
         text: "From the configured server, a URL, or a folder such as a USB stick. Refuses before it changes anything;\n\
-               then downloads, syncs, reads back and verifies. A broken download is taken up where it broke off.\n\
+               then downloads, syncs, reads back and verifies. A broken download is resumed.\n\
                --force overrules the maintenance window and the node's label, and never the signature.",
     },
     Help {
@@ -50,7 +50,7 @@ const VERBS: &[Help] = &[
         line: "is the box healthy? commits a trial, or counts against it",
         text: "containerd, API server, node, kube-system, healthcheck_url, data partition: each has a deadline.\n\
                All pass: a trial is committed. Not so --auto-rollback-after times in a row: the old slot boots\n\
-               next, with --reboot at once. Exit code 0: healthy, 1: not.",
+               next, with --reboot at once.",
     },
     Help {
         verb: "rollback",
@@ -62,7 +62,7 @@ const VERBS: &[Help] = &[
         verb: "commit",
         arguments: "",
         line: "keep the running slot: mark it good",
-        text: "What healthcheck does once all its checks have passed. Ends a trial.",
+        text: "Ends a trial, as healthcheck does.",
     },
     Help {
         verb: "slot",
@@ -93,7 +93,7 @@ const VERBS: &[Help] = &[
         verb: "find",
         arguments: "KSOLOEFI|KSOLOA|KSOLOB|KSOLODATA",
         line: "device node of a partition",
-        text: "Reads the partition tables themselves; needs neither udev nor blkid.",
+        text: "Reads the partition tables themselves.",
     },
     Help {
         verb: "init",
@@ -111,8 +111,6 @@ Flags:
   --data DIR       use this folder instead of the data partition
   --conf FILE      use this file instead of /etc/kubesolo/update.conf
   --json           answer in JSON
-  --cmdline FILE, --sys DIR, --dev DIR
-                   instead of /proc/cmdline, /sys/class/block, /dev
   -h, --help       this; VERB --help has more about a verb
   -V, --version    the version
   --server --channel --pubkey --ca --maintenance-window --healthcheck-url --healthcheck-timeout

@@ -1,12 +1,12 @@
 //! The target slot's filesystem: files that grow under a temporary name, are made durable, and read back.
 //!
 //! A file is downloaded as `NAME.HASH.part`, HASH being the first 16 digits of the SHA-256 it will have: a part of
-//! another image is never taken for this one's. Its length is the journal of a broken download: ext4 in its default
-//! mode (`data=ordered`) makes a length durable only after the bytes below it; it is synced every few MiB, and the whole is
-//! hashed in the end.
+//! another image is never taken for this one's. A mark says how much of a broken download is on the medium for sure; the
+//! next run goes on from there, and the whole is hashed in the end.
 
 use std::format;
 use std::string::String;
+use std::time::{Duration, Instant};
 use std::vec::Vec;
 
 use rustix::fd::{AsFd, OwnedFd};
@@ -18,6 +18,7 @@ use crate::digest::{Hash, Sha256};
 use crate::failure::{Exit, Failure, Reason};
 use crate::replace::{rename, replace};
 use crate::storage::{Storage, read_at};
+use crate::units::decimal;
 
 /// A writable slot.
 pub struct Target {
@@ -29,13 +30,13 @@ pub struct Target {
 pub const CHUNK: usize = 64 * 1024;
 /// Every name in a slot but those of parts.
 const OWN: [&str; 4] = ["vmlinuz", "kubesolo-os.gz", "version", "slot.json"];
-/// A download is made durable each time it has grown by this many bytes: no more is lost to a power cut, however slowly
-/// the system writes by itself.
-const SYNC_EVERY: u64 = 32 << 20;
+/// A download is kept this often: no more of it is lost to a power cut.
+const KEEP_AFTER: Duration = Duration::from_secs(3);
 /// Longest small file, in bytes: a `latest.json`.
 const TEXT_MAX: usize = 64 * 1024;
-/// Where a part remembers which version of the server's file it is a piece of.
-const VALIDATOR: &str = "user.kubesolo.validator";
+/// Where a part remembers how much of it is on the medium, in bytes, and which version of the server's file it is a piece
+/// of. The file's own length says less: ext4 may make a length durable before the bytes (`dioread_nolock`).
+const MARK: &str = "user.kubesolo.mark";
 
 impl Target {
     /// Takes over the root of a slot's filesystem that is mounted for writing; `name` is the partition's.
@@ -71,7 +72,7 @@ impl Target {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW;
         let device = Device::open(&self.root, temporary.as_str(), flags)
             .map_err(|errno| self.failed("create", &temporary, errno))?;
-        Ok(Part { target: self, name, temporary, device, unsynced: 0 })
+        Ok(Part { target: self, name, temporary, device, len: 0, validator: String::new(), kept: Instant::now() })
     }
 
     /// What lies in the slot and will not be needed: the system it holds, and parts but those in `keep`. Gives its size in
@@ -167,16 +168,26 @@ pub struct Part<'a> {
     name: &'static str,
     temporary: String,
     device: Device,
-    unsynced: u64,
+    len: u64,
+    validator: String,
+    kept: Instant,
 }
 
 impl Part<'_> {
-    /// Hashes what is there already, and goes to its end; gives its length.
+    /// Drops what may not be on the medium, hashes the rest, and goes to its end; gives its length.
     ///
     /// # Errors
     /// [`Exit::Io`].
     pub fn resume(&mut self, hash: &mut Sha256) -> Result<u64, Failure> {
-        hash_all(&mut self.device, hash, &mut |_| ()).map_err(|errno| self.failed("read", errno))
+        let mut bytes = [0; 256];
+        let len = fgetxattr(self.device.fd(), MARK, &mut bytes[..]).unwrap_or_default();
+        let mark = bytes.get(..len).and_then(|mark| core::str::from_utf8(mark).ok()).unwrap_or_default();
+        let (kept, validator) = mark.split_once(' ').unwrap_or_default();
+        self.validator = validator.into();
+        let kept = decimal::<u64>(kept).unwrap_or_default().min(self.target.len(&self.temporary));
+        ftruncate(self.device.fd(), kept).map_err(|errno| self.failed("cut", errno))?;
+        self.len = hash_all(&mut self.device, hash, &mut |_| ()).map_err(|errno| self.failed("read", errno))?;
+        Ok(self.len)
     }
 
     /// Drops what is there, to begin anew.
@@ -186,23 +197,25 @@ impl Part<'_> {
     pub fn restart(&mut self) -> Result<(), Failure> {
         use embedded_io::Seek;
 
+        self.len = 0;
+        self.validator.clear();
+        // The mark first: it must never say more than there is.
+        self.keep()?;
         ftruncate(self.device.fd(), 0).map_err(|errno| self.failed("empty", errno))?;
         self.device.rewind().map_err(|error| self.failed("empty", error.0))
     }
 
-    /// Which version of the server's file this is a piece of, if that was remembered.
-    pub fn validator(&self) -> Option<String> {
-        let mut bytes = [0; 256];
-        let len = fgetxattr(self.device.fd(), VALIDATOR, &mut bytes[..]).ok()?;
-        Some(String::from(core::str::from_utf8(bytes.get(..len)?).ok()?))
+    /// Which version of the server's file this is a piece of; empty if that is not known.
+    pub fn validator(&self) -> &str {
+        &self.validator
     }
 
-    /// Remembers the version. A filesystem that cannot only costs a download from the start.
-    pub fn set_validator(&self, validator: &str) {
-        fsetxattr(self.device.fd(), VALIDATOR, validator.as_bytes(), XattrFlags::empty()).unwrap_or_default();
+    /// Remembers the version.
+    pub fn set_validator(&mut self, validator: &str) {
+        self.validator = validator.into();
     }
 
-    /// Appends bytes. Not synced, but for each time that [`SYNC_EVERY`] bytes have come together.
+    /// Appends bytes. Kept, as [`Part::keep`] does, from time to time.
     ///
     /// # Errors
     /// [`Exit::Io`].
@@ -210,11 +223,20 @@ impl Part<'_> {
         use embedded_io::Write;
 
         self.device.write_all(bytes).map_err(|error| self.failed("write", error.0))?;
-        self.unsynced = self.unsynced.saturating_add(bytes.len() as u64);
-        if self.unsynced >= SYNC_EVERY {
-            self.unsynced = 0;
-            self.device.sync().map_err(|error| self.failed("sync", error.0))?;
-        }
+        self.len = self.len.saturating_add(bytes.len() as u64);
+        if self.kept.elapsed() >= KEEP_AFTER { self.keep() } else { Ok(()) }
+    }
+
+    /// Makes what is there durable, and marks it as such: the next run goes on from here. A filesystem that takes no mark
+    /// only costs a download from the start.
+    ///
+    /// # Errors
+    /// [`Exit::Io`].
+    pub fn keep(&mut self) -> Result<(), Failure> {
+        self.device.sync().map_err(|error| self.failed("sync", error.0))?;
+        let mark = format!("{} {}", self.len, self.validator);
+        fsetxattr(self.device.fd(), MARK, mark.as_bytes(), XattrFlags::empty()).unwrap_or_default();
+        self.kept = Instant::now();
         Ok(())
     }
 

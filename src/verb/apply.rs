@@ -161,6 +161,8 @@ impl Install<'_> {
             let before = done;
             let transferred = self.transfer(&mut part, &mut hash, &mut done, size, place, &mut progress);
             let Err(failure) = transferred else { break };
+            // What cannot be kept is downloaded again.
+            part.keep().unwrap_or_default();
             if !failure.is_transient() {
                 return Err(failure);
             }
@@ -194,23 +196,16 @@ impl Install<'_> {
         place: &Location,
         progress: &mut Progress<'_>,
     ) -> Result<(), Failure> {
-        let validator = part.validator();
-        let resume = validator.as_deref().map(|validator| Resume { offset: *done, validator });
-        let mut body = self.client.open(place, resume)?;
+        let mut body = self.client.open(place, Some(Resume { offset: *done, validator: part.validator() }))?;
         if body.offset() != *done {
             part.restart()?;
             (*hash, *done) = (Sha256::new(), 0);
         }
-        if let Some(validator) = body.validator() {
-            part.set_validator(validator);
-        }
+        part.set_validator(body.validator().unwrap_or_default());
         let mut chunk = std::vec![0; CHUNK];
         loop {
             if progress.elapsed() > FILE_WITHIN {
-                return Err(Failure::new(
-                    Exit::Io,
-                    format_args!("fetch {place}: not here after 6 hours; the next run goes on at {}", Size(*done)),
-                ));
+                return Err(Failure::new(Exit::Io, format_args!("fetch {place}: not here after 6 hours")));
             }
             let count = body.read(&mut chunk)?;
             let bytes = chunk.get(..count).unwrap_or_default();

@@ -8,7 +8,7 @@ use qemu_tests::machine::Machine;
 use qemu_tests::release::noise;
 use qemu_tests::rig::{BOOT, COMMAND, Rig};
 use qemu_tests::server::Server;
-use qemu_tests::{ensure, shell};
+use qemu_tests::ensure;
 
 /// Progress in lines, as in a log.
 const APPLY: &str = "(kubesolo-boot apply; echo exit $?) 2>&1 | cat";
@@ -41,10 +41,6 @@ pub fn download_resumes_after_a_power_cut(rig: &mut Rig) -> Result {
     let (server, publisher) = rig.add_update_server("slow/")?;
     publisher.publish("1.1.0", &noise(1, 100_000), &noise(2, 9_000_000))?;
     let mut machine = comes_up(rig)?;
-    // Linux keeps written bytes in memory for up to 30 seconds, ext4 a file's new length for another 5. Here the first is
-    // told not to wait.
-    let hurry = "cd /proc/sys/vm && echo 20 >dirty_expire_centisecs && echo 10 >dirty_writeback_centisecs; cd /";
-    shell::must(&mut machine, hurry, COMMAND)?;
     machine.type_line(APPLY)?;
     machine.wait_for("kubesolo-os.gz: 80 %", COMMAND)?;
     machine.power_cut();
