@@ -10,6 +10,7 @@
 extern crate std;
 
 pub mod boot;
+pub mod bootlog;
 pub mod clock;
 pub mod cmdline;
 pub mod config;
@@ -29,6 +30,7 @@ pub mod manifest;
 pub mod retry;
 pub mod signature;
 pub mod slot;
+pub mod split;
 pub mod storage;
 pub mod units;
 pub mod version;
@@ -36,6 +38,8 @@ pub mod window;
 
 #[cfg(feature = "std")]
 pub mod body;
+#[cfg(feature = "std")]
+pub mod boots;
 #[cfg(feature = "std")]
 pub mod cli;
 #[cfg(feature = "std")]
@@ -69,6 +73,8 @@ pub mod progress;
 #[cfg(feature = "std")]
 pub mod proxy;
 #[cfg(feature = "std")]
+pub mod pstore;
+#[cfg(feature = "std")]
 pub mod replace;
 #[cfg(feature = "std")]
 pub mod resolve;
@@ -84,3 +90,5 @@ pub mod tcp;
 pub mod tls;
 #[cfg(feature = "std")]
 pub mod verb;
+#[cfg(feature = "std")]
+pub mod watchdog;
