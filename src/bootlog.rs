@@ -217,7 +217,7 @@ pub fn sector(line: &str) -> [u8; SECTOR] {
 
 /// Where that record stands in the log, in bytes.
 pub const fn offset(number: u32) -> usize {
-    (number % RECORDS) as usize * SECTOR
+    SECTOR.wrapping_mul((number % RECORDS) as usize)
 }
 
 /// That record, if it is still, or already, in the log.

@@ -51,17 +51,17 @@ pub fn run(host: &Host<'_>, notes: &Notes) -> Exit {
     let watchdog = start_watchdog(host, notes, config.watchdog);
     wait_for_disk(host);
     let record = read_record(host, notes);
-    let data = prepare_data(host);
-    if data.is_ok() {
+    let data = mount_data(host).and_then(|folder| {
         begin(host, notes, record.as_ref().ok(), watchdog.as_ref().is_some_and(|watchdog| watchdog.was_it));
-    }
+        probe::disk_writable(folder)
+    });
     let exit = conclude(host, notes, record, data, config.mark);
-    if exit == Exit::Reboot {
-        record::reached(host, notes, bootlog::Mark::Failed);
-        record::reached(host, notes, bootlog::Mark::Stopped);
-    } else {
-        record::reached(host, notes, bootlog::Mark::HandedOver);
-    }
+    let reached: &[_] = match exit {
+        Exit::Reboot => &[bootlog::Mark::Failed, bootlog::Mark::Stopped],
+        _ => &[bootlog::Mark::HandedOver],
+    };
+    // A log that cannot be written was said to be so at the beginning.
+    reached.iter().for_each(|mark| boots::mark(host, *mark).unwrap_or_default());
     if let Some(watchdog) = watchdog {
         watchdog.feed();
     }
@@ -195,16 +195,12 @@ fn read_state(host: &Host<'_>, notes: &Notes, loaded: &Loaded, told: Option<Slot
     (block.sound(), reading.state)
 }
 
-/// The data partition mounted at its place, and proven to take writes.
-fn prepare_data(host: &Host<'_>) -> Result<(), Failure> {
-    let folder = match host.flags().data {
-        Some(folder) => folder,
-        None => {
-            mount::at(&host.disk()?.partition(disk::DATA)?, DATA_FOLDER)?;
-            DATA_FOLDER
-        }
-    };
-    probe::disk_writable(folder)
+/// The data partition at its place; gives that.
+fn mount_data<'a>(host: &Host<'a>) -> Result<&'a str, Failure> {
+    if host.flags().data.is_none() {
+        mount::at(&host.disk()?.partition(disk::DATA)?, DATA_FOLDER)?;
+    }
+    Ok(host.data_folder())
 }
 
 /// Marks the boot, if it is `init` that marks it, and takes GRUB's word about a slot it gave up out of the block once
