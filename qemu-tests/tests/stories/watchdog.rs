@@ -4,12 +4,11 @@ use std::fs;
 
 use kubesolo_boot::slot::Slot;
 use qemu_tests::failure::{Result, Step};
-use qemu_tests::follow::PANIC;
 use qemu_tests::image::Part;
 use qemu_tests::initrd::System;
 use qemu_tests::machine::Machine;
 use qemu_tests::rig::{BOOT, COMMAND, Rig};
-use qemu_tests::{ensure, paths, shell};
+use qemu_tests::{paths, shell};
 
 use super::last_boots::ended;
 
@@ -21,7 +20,7 @@ pub fn a_trial_that_hangs_hard_ends_in_the_old_slot(rig: &mut Rig) -> Result {
         machine.boots(Slot::B, &format!("trial, {left} boots left"))?;
         machine.wait_for("watchdog: resets the box if nobody feeds it for 10 s", BOOT)?;
         machine.wait_for(System::LAST_WORDS, BOOT)?;
-        machine.wait_for(PANIC, COMMAND)?;
+        machine.wait_for("end Kernel panic", COMMAND)?;
     }
     machine.boots(Slot::A, "good, 2 boots left")?;
     machine.comes_up(Slot::A)?;
