@@ -96,14 +96,15 @@ pub struct Traces<'a> {
 pub struct Record<'a> {
     /// The boots of the box, counted; the newest has the highest.
     pub number: u32,
-    line: &'a str,
+    /// The line, number and all.
+    pub line: &'a str,
 }
 
 impl<'a> Record<'a> {
     /// Reads a sector; `None` if no record is in it.
     pub fn parse(sector: &'a [u8]) -> Option<Record<'a>> {
         let line = core::str::from_utf8(sector).ok()?.trim_ascii_end();
-        Some(Record { number: decimal(line.split_ascii_whitespace().next()?)?, line })
+        Some(Record { number: number_of(sector)?, line })
     }
 
     /// The words of the line: number, boot id, slot, state, time, and what else is known.
@@ -185,11 +186,17 @@ pub struct Begun<'a> {
     pub traces: Traces<'a>,
 }
 
+impl Begun<'_> {
+    /// The record's number.
+    pub fn number(&self) -> u32 {
+        self.before.map_or(0, |before| before.number.wrapping_add(1))
+    }
+}
+
 impl fmt::Display for Begun<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Begun { boot_id, slot, state, at, split, before, traces } = self;
-        let number = before.map_or(0, |before| before.number.wrapping_add(1));
-        write!(f, "{number} {boot_id} {slot} {state} {at}")?;
+        write!(f, "{} {boot_id} {slot} {state} {at}", self.number())?;
         if let Some(before) = before {
             write!(f, " before={}", before.ending(traces).name())?;
         }
@@ -207,8 +214,10 @@ impl fmt::Display for Begun<'_> {
 /// The sector of a line.
 pub fn sector(line: &str) -> [u8; SECTOR] {
     let mut sector = [b' '; SECTOR];
-    let bytes = line.bytes().map(|byte| if byte.is_ascii_control() { b' ' } else { byte });
-    sector.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+    let len = line.len().min(SECTOR);
+    if let (Some(to), Some(from)) = (sector.get_mut(..len), line.as_bytes().get(..len)) {
+        to.copy_from_slice(from);
+    }
     if let Some(last) = sector.last_mut() {
         *last = b'\n';
     }
@@ -227,7 +236,13 @@ pub fn record(log: &[u8], number: u32) -> Option<Record<'_>> {
 
 /// The newest record.
 pub fn newest(log: &[u8]) -> Option<Record<'_>> {
-    log.chunks_exact(SECTOR).filter_map(Record::parse).max_by_key(|record| record.number)
+    let numbers = log.chunks_exact(SECTOR).filter_map(number_of);
+    record(log, numbers.max()?)
+}
+
+fn number_of(sector: &[u8]) -> Option<u32> {
+    let digits = sector.split(|byte| *byte == b' ').next()?;
+    core::str::from_utf8(digits).ok().and_then(decimal)
 }
 
 #[cfg(test)]

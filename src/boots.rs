@@ -24,8 +24,28 @@ const FILE: &str = "boots";
 /// The kernel's log up to the last panic.
 const PANIC: &str = "panic.txt";
 
+/// The record of the boot that runs.
+pub struct Boot {
+    file: Device,
+    line: Line,
+}
+
+impl Boot {
+    /// Records that this boot got there. Durable on return.
+    ///
+    /// # Errors
+    /// [`Exit::Io`].
+    pub fn mark(&mut self, mark: Mark) -> Result<(), Failure> {
+        let Some(record) = Record::parse(self.line.as_bytes()) else { return Ok(()) };
+        let number = record.number;
+        let Some(line) = record.marked(mark) else { return Ok(()) };
+        self.line = line;
+        write(&mut self.file, number, &self.line).map_err(failed)
+    }
+}
+
 /// Records that this boot has reached the data partition, and how the one before ended. The kernel's own record of a panic is
-/// taken over and then cleared. Durable on return.
+/// taken over and then cleared. Durable on return. For `init`, beside which nothing else runs yet.
 ///
 /// # Errors
 /// [`Exit::Io`].
@@ -35,21 +55,23 @@ pub fn begin(
     state: SlotState,
     split: Option<Split>,
     watchdog: bool,
-) -> Result<(), Failure> {
-    let mut bytes = [0; LEN];
-    let mut file = open(host, OFlags::RDWR | OFlags::CREATE, &mut bytes).map_err(failed)?;
+    log: &mut [u8; LEN],
+) -> Result<Boot, Failure> {
+    let (mut file, log) = open(host, OFlags::RDWR | OFlags::CREATE, log).map_err(failed)?;
     let mut id = [0; 36];
     let boot_id = boot_id(host, &mut id);
-    let before = newest(&bytes);
-    if before.is_some_and(|before| before.boot_id() == boot_id) {
-        return Ok(());
+    let before = newest(log);
+    let mut line = Line::new();
+    if let Some(before) = before.filter(|before| before.boot_id() == boot_id) {
+        line.push_str(before.line).unwrap_or_default();
+        return Ok(Boot { file, line });
     }
     // Flags that stand for a machine of files mean another machine's kernel as well.
     let left = if host.flags().data.is_none() { pstore::read() } else { None };
     let traces = Traces { panic: left.as_ref().and_then(|left| left.panic()), watchdog };
-    let mut line = Line::new();
-    write!(line, "{}", Begun { boot_id, slot, state, at: now(), split, before, traces }).unwrap_or_default();
-    change(&mut file, &line).map_err(failed)?;
+    let begun = Begun { boot_id, slot, state, at: now(), split, before, traces };
+    write!(line, "{begun}").unwrap_or_default();
+    write(&mut file, begun.number(), &line).map_err(failed)?;
     if let Some(left) = left {
         if !left.log().is_empty() {
             let folder = open_folder(CWD, host.data_folder()).and_then(|data| open_folder(data, FOLDER));
@@ -57,7 +79,7 @@ pub fn begin(
         }
         left.clear();
     }
-    Ok(())
+    Ok(Boot { file, line })
 }
 
 /// Records that this boot got there. Durable on return. One that is not in the log stays out of it.
@@ -65,21 +87,20 @@ pub fn begin(
 /// # Errors
 /// [`Exit::Io`].
 pub fn mark(host: &Host<'_>, mark: Mark) -> Result<(), Failure> {
-    let mut bytes = [0; LEN];
-    let mut file = match open(host, OFlags::RDWR, &mut bytes) {
+    let mut log = [0; LEN];
+    let (file, log) = match open(host, OFlags::RDWR, &mut log) {
         Err(Errno::NOENT) => return Ok(()),
         opened => opened.map_err(failed)?,
     };
-    match this(host, &bytes).and_then(|record| record.marked(mark)) {
-        Some(line) => change(&mut file, &line).map_err(failed),
-        None => Ok(()),
-    }
+    let Some(record) = this(host, log) else { return Ok(()) };
+    let mut line = Line::new();
+    line.push_str(record.line).unwrap_or_default();
+    Boot { file, line }.mark(mark)
 }
 
 /// The log as it is, for [`bootlog::record`]; empty where it cannot be read.
-pub fn peek(host: &Host<'_>) -> [u8; LEN] {
-    let mut bytes = [0; LEN];
-    open(host, OFlags::RDONLY, &mut bytes).map_or([0; LEN], |_| bytes)
+pub fn peek<'a>(host: &Host<'_>, log: &'a mut [u8; LEN]) -> &'a [u8] {
+    open(host, OFlags::RDONLY, log).map_or(&[], |(_, log)| log)
 }
 
 /// The record of the boot that runs.
@@ -89,7 +110,9 @@ pub fn this<'a>(host: &Host<'_>, log: &'a [u8]) -> Option<Record<'a>> {
     newest(log).filter(|record| record.boot_id() == id)
 }
 
-fn open(host: &Host<'_>, flags: OFlags, bytes: &mut [u8; LEN]) -> Result<Device, Errno> {
+/// Opens the log and reads it into `log`. One that is opened for writing is locked until it is closed: nobody waits behind that for
+/// longer than a write takes.
+fn open<'a>(host: &Host<'_>, flags: OFlags, log: &'a mut [u8; LEN]) -> Result<(Device, &'a [u8]), Errno> {
     let data = open_folder(CWD, host.data_folder())?;
     if flags.contains(OFlags::CREATE) {
         match mkdirat(&data, FOLDER, Mode::from_raw_mode(0o755)) {
@@ -99,16 +122,14 @@ fn open(host: &Host<'_>, flags: OFlags, bytes: &mut [u8; LEN]) -> Result<Device,
     }
     let mut file = Device::open(open_folder(&data, FOLDER)?, FILE, flags | OFlags::NOFOLLOW)?;
     if !flags.is_empty() {
-        // Held for the time of one write: nobody waits behind it longer than the disk makes them.
         flock(file.fd(), FlockOperation::LockExclusive)?;
     }
-    read_at(&mut file, 0, bytes).map_err(|error| error.0)?;
-    Ok(file)
+    let len = read_at(&mut file, 0, log).map_err(|error| error.0)?;
+    Ok((file, log.get(..len).unwrap_or_default()))
 }
 
 /// Writes one record's sector, and syncs it.
-fn change(file: &mut Device, line: &str) -> Result<(), Errno> {
-    let number = Record::parse(line.as_bytes()).map_or(0, |record| record.number);
+fn write(file: &mut Device, number: u32, line: &str) -> Result<(), Errno> {
     let mut write = || -> Result<(), IoError> {
         file.seek(SeekFrom::Start(offset(number) as u64))?;
         file.write_all(&sector(line))?;

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use embedded_io::Read;
 use rustix::fs::{CWD, OFlags};
 
+use crate::bootlog;
 use crate::boots;
 use crate::config::{Config, Mark};
 use crate::console::Notes;
@@ -271,7 +272,9 @@ fn target_slot(host: &Host<'_>) -> Result<Slot, Failure> {
         )));
     };
     let force = host.flags().force;
-    if let Some(split) = boots::this(host, &boots::peek(host)).and_then(|boot| boot.split()).filter(|_| !force) {
+    let mut log = [0; bootlog::LEN];
+    let boot = boots::this(host, boots::peek(host, &mut log));
+    if let Some(split) = boot.and_then(|boot| boot.split()).filter(|_| !force) {
         return Err(refused(format_args!("{split}; or --force")));
     }
     if state.active != booted && !force {

@@ -1,6 +1,7 @@
 //! `commit` and `rollback`: one transition of the boot state, written or refused.
 
 use crate::boot::{BootState, Refused};
+use crate::bootlog::Mark;
 use crate::console::Notes;
 use crate::envblk::{EnvBlock, ONE_SECTOR};
 use crate::envfile::{EnvFiles, Loaded};
@@ -27,6 +28,7 @@ pub fn commit(host: &Host<'_>, notes: &Notes) -> Result<BootState, Failure> {
             )
         })
     })?;
+    record::reached(host, notes, Mark::Committed);
     record::committed(host, notes);
     Ok(state)
 }

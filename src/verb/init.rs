@@ -6,8 +6,8 @@
 use core::time::Duration;
 
 use crate::boot::BootState;
-use crate::bootlog;
-use crate::boots;
+use crate::bootlog::{self, Mark as Reached};
+use crate::boots::{self, Boot};
 use crate::config::{Config, Mark};
 use crate::console::Notes;
 use crate::disk;
@@ -47,21 +47,19 @@ pub fn run(host: &Host<'_>, notes: &Notes) -> Exit {
         return Exit::Emergency;
     }
     let mut buffer = [0; settings::LEN_MAX];
-    let config = settings(host, notes, &mut buffer);
-    let watchdog = start_watchdog(host, notes, config.watchdog);
+    let Config { mark: decides, watchdog, .. } = settings(host, notes, &mut buffer);
+    let watchdog = start_watchdog(host, notes, watchdog);
     wait_for_disk(host);
     let record = read_record(host, notes);
+    let mut boot = None;
     let data = mount_data(host).and_then(|folder| {
-        begin(host, notes, record.as_ref().ok(), watchdog.as_ref().is_some_and(|watchdog| watchdog.was_it));
+        let reset = watchdog.as_ref().is_some_and(|watchdog| watchdog.was_it);
+        boot = begin(host, notes, record.as_ref().ok(), reset, &mut buffer);
         probe::disk_writable(folder)
     });
-    let exit = conclude(host, notes, record, data, config.mark);
-    let reached: &[_] = match exit {
-        Exit::Reboot => &[bootlog::Mark::Failed, bootlog::Mark::Stopped],
-        _ => &[bootlog::Mark::HandedOver],
-    };
-    // A log that cannot be written was said to be so at the beginning.
-    reached.iter().for_each(|mark| boots::mark(host, *mark).unwrap_or_default());
+    let exit = conclude(host, notes, record, data, decides, &mut boot);
+    let marks: &[_] = if exit == Exit::Reboot { &[Reached::Failed, Reached::Stopped] } else { &[Reached::HandedOver] };
+    marks.iter().for_each(|mark| reached(&mut boot, *mark));
     if let Some(watchdog) = watchdog {
         watchdog.feed();
     }
@@ -75,9 +73,10 @@ fn conclude(
     record: Result<Record, Failure>,
     data: Result<(), Failure>,
     decides: Mark,
+    boot: &mut Option<Boot>,
 ) -> Exit {
     match (record, data) {
-        (Ok(mut record), Ok(())) => match mark(host, notes, &mut record, decides) {
+        (Ok(mut record), Ok(())) => match mark(host, notes, &mut record, decides, boot) {
             Ok(state) => go_on(notes, record.booted, state),
             Err(failure) => go_on_degraded(notes, &failure),
         },
@@ -205,7 +204,13 @@ fn mount_data<'a>(host: &Host<'a>) -> Result<&'a str, Failure> {
 
 /// Marks the boot, if it is `init` that marks it, and takes GRUB's word about a slot it gave up out of the block once
 /// that is recorded elsewhere: a power cut between the two records it twice.
-fn mark(host: &Host<'_>, notes: &Notes, record: &mut Record, decides: Mark) -> Result<BootState, Failure> {
+fn mark(
+    host: &Host<'_>,
+    notes: &Notes,
+    record: &mut Record,
+    decides: Mark,
+    boot: &mut Option<Boot>,
+) -> Result<BootState, Failure> {
     let before = record.state;
     if let Some(slot) = before.rollback_from
         && record::given_up(host, notes, slot)
@@ -218,6 +223,7 @@ fn mark(host: &Host<'_>, notes: &Notes, record: &mut Record, decides: Mark) -> R
     }
     keep(record)?;
     if before.slot(record.booted) == SlotState::Trial && record.state.slot(record.booted) == SlotState::Good {
+        reached(boot, Reached::Committed);
         record::committed(host, notes);
     }
     Ok(record.state)
@@ -246,12 +252,27 @@ fn start_watchdog(host: &Host<'_>, notes: &Notes, seconds: Option<u32>) -> Optio
 }
 
 /// Records that this boot has reached the data partition.
-fn begin(host: &Host<'_>, notes: &Notes, record: Option<&Record>, watchdog: bool) {
+fn begin(
+    host: &Host<'_>,
+    notes: &Notes,
+    record: Option<&Record>,
+    reset: bool,
+    log: &mut [u8; bootlog::LEN],
+) -> Option<Boot> {
     let told = record.map(|record| (record.booted, record.state.slot(record.booted)));
-    let Some((slot, state)) = told.or_else(|| Some((host.cmdline().booted().ok()??, SlotState::Trial))) else { return };
+    let (slot, state) = told.or_else(|| Some((host.cmdline().booted().ok()??, SlotState::Trial)))?;
     let split = record.and_then(|record| record.split);
-    if let Err(failure) = boots::begin(host, slot, state, split, watchdog) {
+    let boot = boots::begin(host, slot, state, split, reset, log);
+    if let Err(failure) = &boot {
         notes.say(format_args!("init: {failure}"));
+    }
+    boot.ok()
+}
+
+/// Records that this boot got there. What cannot be written now could not be at the beginning, and was said then.
+fn reached(boot: &mut Option<Boot>, mark: Reached) {
+    if let Some(boot) = boot {
+        boot.mark(mark).unwrap_or_default();
     }
 }
 

@@ -14,7 +14,6 @@ use crate::state::{Journal, Phase, State, peek};
 
 /// The running slot was committed.
 pub fn committed(host: &Host<'_>, notes: &Notes) {
-    reached(host, notes, Mark::Committed);
     ended(host, notes, Phase::Success, "");
 }
 

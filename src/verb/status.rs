@@ -223,14 +223,15 @@ impl Status {
 
 /// The boots before the newest, and how they ended.
 fn print_boots(host: &Host<'_>, out: &mut Output<'_>) -> fmt::Result {
-    let log = boots::peek(host);
-    let Some(mut after) = bootlog::newest(&log) else { return Ok(()) };
-    if let Some(split) = boots::this(host, &log).and_then(|boot| boot.split()) {
+    let mut log = [0; bootlog::LEN];
+    let log = boots::peek(host, &mut log);
+    let Some(mut after) = bootlog::newest(log) else { return Ok(()) };
+    if let Some(split) = boots::this(host, log).and_then(|boot| boot.split()) {
         writeln!(out, "Mismatch    {split}; until then apply refuses")?;
     }
     let mut label = "Last boots";
     for number in (0..after.number).rev().take(BOOTS_SHOWN) {
-        let Some(boot) = bootlog::record(&log, number) else { break };
+        let Some(boot) = bootlog::record(log, number) else { break };
         let mut words = boot.words().skip(2);
         let mut next = || words.next().unwrap_or_default();
         write!(out, "{label:<12}slot {} ({}), {}: ", next(), next(), next())?;
@@ -242,12 +243,13 @@ fn print_boots(host: &Host<'_>, out: &mut Output<'_>) -> fmt::Result {
 
 /// The member `boots` of `status --json`, the newest first.
 fn print_boots_json(host: &Host<'_>, out: &mut Output<'_>) -> fmt::Result {
-    let log = boots::peek(host);
-    let last = bootlog::newest(&log).map_or(0, |newest| newest.number);
+    let mut log = [0; bootlog::LEN];
+    let log = boots::peek(host, &mut log);
+    let last = bootlog::newest(log).map_or(0, |newest| newest.number);
     let mut after = None;
     write!(out, ",\"boots\":[")?;
     for number in (0..=last).rev() {
-        let Some(boot) = bootlog::record(&log, number) else { break };
+        let Some(boot) = bootlog::record(log, number) else { break };
         let mut comma = if after.is_some() { ",{" } else { "{" };
         let mut words = boot.words();
         for (name, word) in ["number", "boot_id", "slot", "state", "at"].iter().zip(&mut words) {
