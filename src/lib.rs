@@ -10,6 +10,7 @@
 extern crate std;
 
 pub mod boot;
+pub mod bootstage;
 pub mod clock;
 pub mod cmdline;
 pub mod config;
@@ -22,10 +23,12 @@ pub mod gpt;
 pub mod guid;
 pub mod hex;
 pub mod http;
+pub mod install;
 pub mod json;
 pub mod label;
 pub mod location;
 pub mod manifest;
+pub mod part;
 pub mod retry;
 pub mod signature;
 pub mod slot;

@@ -6,12 +6,13 @@
 use core::time::Duration;
 
 use crate::boot::BootState;
+use crate::bootstage;
 use crate::config::Mark;
 use crate::console::Notes;
 use crate::disk;
 use crate::envblk::EnvBlock;
 use crate::envfile::{EnvFiles, Loaded};
-use crate::envstore::{Bytes, Source};
+use crate::envstore::Bytes;
 use crate::failure::{Exit, Failure};
 use crate::host::{DATA_FOLDER, Host};
 use crate::mount::{self, Access};
@@ -118,15 +119,7 @@ fn read_record(host: &Host<'_>, notes: &Notes) -> Result<Record, Failure> {
     files.load(&mut loaded);
     let (mut block, mut state) = read_state(host, notes, &loaded, told);
     let booted = told.unwrap_or(state.active);
-
-    if matches!(loaded.chosen(), None | Some((_, Source::Remains))) {
-        // The block does not say which slot is active; the one that runs is.
-        state.active = booted;
-        if block.get(booted.variable()).is_none() {
-            // Nor that it was ever good.
-            state = state.with_slot(booted, SlotState::Trial);
-        }
-    }
+    bootstage::settle(&mut state, &block, loaded.chosen(), booted);
     state.write_to(&mut block).map_err(|_| too_big(&block))?;
     if loaded.first.flaw().is_some() || loaded.second.flaw().is_some() {
         for (name, found) in [("grubenv", &loaded.first), ("grubenv.bak", &loaded.second)] {
@@ -175,12 +168,8 @@ fn prepare_data(host: &Host<'_>) -> Result<(), Failure> {
 /// that is recorded elsewhere: a power cut between the two records it twice.
 fn mark(host: &Host<'_>, notes: &Notes, record: &mut Record) -> Result<BootState, Failure> {
     let before = record.state;
-    if let Some(slot) = before.rollback_from
-        && record::given_up(host, notes, slot)
-    {
-        record.state.rollback_from = None;
-    }
-    record.state = record.state.after_init(record.booted, init_decides(host, notes)).unwrap_or(record.state);
+    let recorded = |slot| record::given_up(host, notes, slot);
+    bootstage::mark(&mut record.state, record.booted, recorded, || init_decides(host, notes));
     if record.state != before {
         record.state.write_to(&mut record.block).map_err(|_| too_big(&record.block))?;
     }
