@@ -9,7 +9,7 @@ CARGO := PATH=/usr/bin:$$PATH RUSTC=/usr/bin/rustc /usr/bin/cargo
 HOST := --locked --target-dir build/host
 # Static with musl, std rebuilt for size, no unwinding and no panic messages, a reproducible file.
 STATIC := -Clink-self-contained=no -Ctarget-feature=+crt-static -Crelocation-model=static -Cforce-unwind-tables=no \
-  -Zunstable-options -Cpanic=immediate-abort -Zfmt-debug=none --cfg sha2_backend_soft=\"compact\" \
+  -Zunstable-options -Cpanic=immediate-abort -Zfmt-debug=none -Cllvm-args=-enable-machine-outliner=always --cfg sha2_backend_soft=\"compact\" \
   -Clink-arg=-L$(CURDIR)/build \
   -Clink-arg=-Wl,-z,noseparate-code,--build-id=none,-z,norelro \
   --remap-path-prefix=$(CURDIR)=/kubesolo-boot --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=/cargo
@@ -52,7 +52,7 @@ qemu-test: deps image-test ## the stories that boot the image (STORY=name picks 
 
 image: deps dist/kubesolo.img ## the disk image of shipped size
 
-image-test: deps dist/kubesolo-test.img ## a small one for tests
+image-test: deps dist/kubesolo-test.img build/watchdog/kubesolo-os.gz ## a small one for tests
 
 image-kubesolo: deps $(BINARY) dist/kubesolo-cloud-init ## the disk image with Kubernetes in it, from KUBESOLO=binary (EXTRA=folder)
 	image/payload build/payload
@@ -107,6 +107,13 @@ build/vmlinuz: image/kernel
 
 build/kubesolo-os.gz: $(BINARY) dist/kubesolo-cloud-init build/vmlinuz $(SYSTEM)
 	image/initramfs --binary $(BINARY) --cloud-init dist/kubesolo-cloud-init --kernel-modules build/modules --out $@
+
+# A system whose kernel has a driver for the watchdog of the tests' machine.
+build/watchdog/vmlinuz: image/kernel
+	KERNEL_PACKAGE=linux-image-amd64 MODULES_TOO=i6300esb image/kernel build/watchdog
+
+build/watchdog/kubesolo-os.gz: $(BINARY) dist/kubesolo-cloud-init build/watchdog/vmlinuz $(SYSTEM)
+	image/initramfs --binary $(BINARY) --cloud-init dist/kubesolo-cloud-init --kernel-modules build/watchdog/modules --out $@
 
 dist/kubesolo.img: build/kubesolo-os.gz grub/grub.cfg image/build
 	image/build --kernel build/vmlinuz --initramfs build/kubesolo-os.gz --out $@

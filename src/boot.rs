@@ -18,7 +18,7 @@
 //! | GRUB | the same, other slot not `good` | `boot_counter=2`, boot the active slot again | ″ |
 //! | `init` | active slot `good`, probe passed | `boot_success=1`, `boot_counter=3` | [`BootState::after_init`] |
 //! | `init` | active slot `trial`, `mark=init`, probe passed | as `commit` | ″ |
-//! | `apply` | before the first byte is written | target → `empty` | [`BootState::invalidate`] |
+//! | `apply` | before the first byte is written | target → `empty`; if it was active (`--force`), the booted slot is now, `boot_counter=3`, `boot_success=0` | [`BootState::invalidate`] |
 //! | `apply` | written, synced, read back, verified | target → `staged` | [`BootState::stage`] |
 //! | `activate` | target `staged` | active slot = target, target → `trial`, `boot_counter=3`, `boot_success=0` | [`BootState::activate`] |
 //! | `healthcheck` | all checks passed | booted slot → `good`, `boot_success=1`, `boot_counter=3` | [`BootState::commit`] |
@@ -292,10 +292,15 @@ impl BootState {
         Ok(BootState { active: slot, counter: TRIES, success: false, ..self }.with_slot(booted, left))
     }
 
-    /// The target slot is about to be overwritten.
+    /// The target slot is about to be overwritten. If it was the active one, that is now the other.
     #[must_use]
     pub fn invalidate(self, target: Slot) -> BootState {
-        self.with_slot(target, SlotState::Empty)
+        let kept = if self.active == target {
+            BootState { active: !target, counter: TRIES, success: false, ..self }
+        } else {
+            self
+        };
+        kept.with_slot(target, SlotState::Empty)
     }
 
     /// The target slot holds a whole, verified system.

@@ -6,32 +6,30 @@ use crate::envblk::EnvBlock;
 use crate::envstore::{Bytes, Source};
 use crate::slot::{Slot, SlotState};
 
-/// Where no copy names an active slot, it is the one that runs; `state` was read from `block`.
+/// Whether a copy names an active slot.
 #[inline(always)]
-pub fn settle(state: &mut BootState, block: &EnvBlock<Bytes>, chosen: Option<(EnvBlock<&[u8]>, Source)>, booted: Slot) {
-    if matches!(chosen, None | Some((_, Source::Remains))) {
-        // The block does not say which slot is active; the one that runs is.
-        state.active = booted;
-        if block.get(booted.variable()).is_none() {
-            // Nor that it was ever good.
-            *state = state.with_slot(booted, SlotState::Trial);
-        }
+pub fn names_a_slot(chosen: Option<(EnvBlock<&[u8]>, Source)>) -> bool {
+    !matches!(chosen, None | Some((_, Source::Remains)))
+}
+
+/// For a `state` that was read from a `block` which does not say which slot is active: the one that runs is.
+#[inline(always)]
+pub fn settle(state: &mut BootState, block: &EnvBlock<Bytes>, booted: Slot) {
+    state.active = booted;
+    if block.get(booted.variable()).is_none() {
+        // Nor that it was ever good.
+        *state = state.with_slot(booted, SlotState::Trial);
     }
 }
 
 /// Marks the boot, if it is `init` that marks it, and takes GRUB's word about a slot it gave up out of the state once that
 /// is `recorded` elsewhere: a power cut between the two records it twice.
 #[inline(always)]
-pub fn mark(
-    state: &mut BootState,
-    booted: Slot,
-    recorded: impl FnOnce(Slot) -> bool,
-    init_decides: impl FnOnce() -> bool,
-) {
+pub fn mark(state: &mut BootState, booted: Slot, recorded: impl FnOnce(Slot) -> bool, init_decides: bool) {
     if let Some(slot) = state.rollback_from
         && recorded(slot)
     {
         state.rollback_from = None;
     }
-    *state = state.after_init(booted, init_decides()).unwrap_or(*state);
+    *state = state.after_init(booted, init_decides).unwrap_or(*state);
 }

@@ -78,6 +78,19 @@ const VERBS: &[Help] = &[
                env create starts both copies anew, without any variable.",
     },
     Help {
+        verb: "watchdog",
+        arguments: "",
+        line: "feed the hardware watchdog until this boot is committed",
+        text: "init starts it where update.conf has watchdog=SECONDS. Then it is stopped, if it can be. A boot that is\n\
+               given up, or a disk that hangs, is left to it: the box is reset.",
+    },
+    Help {
+        verb: "stopping",
+        arguments: "",
+        line: "note that this boot ends on purpose, for init",
+        text: "To be run at shutdown, before the data partition is unmounted. Else status takes it for a power cut.",
+    },
+    Help {
         verb: "metrics",
         arguments: "[FILE]",
         line: "boot state and update for Prometheus",
@@ -158,6 +171,8 @@ pub enum Verb<'a> {
     Probe,
     Find(&'a str),
     Init,
+    Watchdog,
+    Stopping,
 }
 
 impl<'a> Call<'a> {
@@ -189,6 +204,7 @@ impl<'a> Call<'a> {
                 "--cmdline" => &mut call.flags.cmdline,
                 "--sys" => &mut call.flags.sys,
                 "--dev" => &mut call.flags.dev,
+                "--boot-id" => &mut call.flags.boot_id,
                 "--conf" => &mut call.flags.conf,
                 "--state" => &mut call.flags.state,
                 "--target" => &mut call.flags.target,
@@ -263,6 +279,8 @@ impl<'a> Call<'a> {
             ["probe"] => Verb::Probe,
             ["find", name] => Verb::Find(name),
             ["init"] => Verb::Init,
+            ["watchdog"] => Verb::Watchdog,
+            ["stopping"] => Verb::Stopping,
             [verb, ..] => {
                 return Err(match VERBS.iter().find(|help| help.verb == *verb) {
                     Some(help) if help.arguments.is_empty() => usage(verb, "takes no arguments"),

@@ -11,7 +11,7 @@ pub struct Cmdline<'a> {
     pub state: Option<&'a str>,
     /// `ksolo.counter=`: boots left after this one.
     pub counter: Option<&'a str>,
-    /// `ksolo.via=`: `auto`, or `menu` if a person chose.
+    /// `ksolo.via=`: `auto`; `unsaved` if GRUB could not save its count; `menu` if a person chose.
     pub via: Option<&'a str>,
     /// `ksolo.partuuid=`: GPT partition GUID of the booted slot.
     pub partuuid: Option<&'a str>,

@@ -6,8 +6,9 @@ use core::time::Duration;
 use std::string::String;
 use std::vec::Vec;
 
-use rustix::fd::OwnedFd;
+use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, OFlags, statat};
+use rustix::io::Errno;
 
 use crate::boot::{BootState, Reading};
 use crate::cmdline::Cmdline;
@@ -45,6 +46,8 @@ pub struct Flags<'a> {
     pub sys: Option<&'a str>,
     /// `--dev`: this folder instead of `/dev`.
     pub dev: Option<&'a str>,
+    /// `--boot-id`: this file instead of the kernel's.
+    pub boot_id: Option<&'a str>,
     /// `--conf`: this file instead of `/etc/kubesolo/update.conf`.
     pub conf: Option<&'a str>,
     /// `--state`: this file instead of the data partition's `update/state.json`.
@@ -64,6 +67,8 @@ pub struct Flags<'a> {
 pub struct Process {
     /// An environment variable; `None` if it is not set, or no text.
     pub variable: fn(&str) -> Option<String>,
+    /// Sets a watchdog's time-out, in seconds; gives the one it took, and whether it reset the box last.
+    pub watchdog: fn(BorrowedFd<'_>, u32) -> Result<(u32, bool), Errno>,
     /// Runs a program (its name and its arguments), what it prints and complains going into the buffer.
     pub output: fn(&[&str], Duration, &mut [u8]) -> Ran,
 }
@@ -84,8 +89,9 @@ pub enum Ran {
 }
 
 impl Process {
-    /// No variables, and no programs.
-    pub const BARE: Process = Process { variable: |_| None, output: |_, _, _| Ran::NotAtAll };
+    /// No variables, no programs, no watchdog.
+    pub const BARE: Process =
+        Process { variable: |_| None, watchdog: |_, _| Err(Errno::NOTTY), output: |_, _, _| Ran::NotAtAll };
 }
 
 /// The machine; looks at its command line and for its disk when asked.
@@ -123,8 +129,13 @@ impl<'a> Host<'a> {
     pub fn state_path(&self) -> String {
         match self.flags.state {
             Some(path) => path.into(),
-            None => std::format!("{}/update/state.json", self.flags.data.unwrap_or(DATA_FOLDER)),
+            None => std::format!("{}/update/state.json", self.data_folder()),
         }
+    }
+
+    /// Where the data partition is mounted.
+    pub fn data_folder(&self) -> &'a str {
+        self.flags.data.unwrap_or(DATA_FOLDER)
     }
 
     /// The disk to work on.

@@ -10,6 +10,7 @@
 extern crate std;
 
 pub mod boot;
+pub mod bootlog;
 pub mod bootstage;
 pub mod clock;
 pub mod cmdline;
@@ -32,6 +33,7 @@ pub mod part;
 pub mod retry;
 pub mod signature;
 pub mod slot;
+pub mod split;
 pub mod storage;
 pub mod units;
 pub mod version;
@@ -39,6 +41,8 @@ pub mod window;
 
 #[cfg(feature = "std")]
 pub mod body;
+#[cfg(feature = "std")]
+pub mod boots;
 #[cfg(feature = "std")]
 pub mod cli;
 #[cfg(feature = "std")]
@@ -72,6 +76,8 @@ pub mod progress;
 #[cfg(feature = "std")]
 pub mod proxy;
 #[cfg(feature = "std")]
+pub mod pstore;
+#[cfg(feature = "std")]
 pub mod replace;
 #[cfg(feature = "std")]
 pub mod resolve;
@@ -87,3 +93,5 @@ pub mod tcp;
 pub mod tls;
 #[cfg(feature = "std")]
 pub mod verb;
+#[cfg(feature = "std")]
+pub mod watchdog;

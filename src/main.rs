@@ -66,7 +66,7 @@ fn run_verb(call: &Call<'_>, verb: Verb<'_>, notes: &Notes) -> Result<Exit, Fail
     let mut out = Output::to(rustix::stdio::stdout());
     let host = Host::new(&call.flags, process::HOOKS);
     match verb {
-        Verb::Check(_) | Verb::Apply(_) | Verb::Activate | Verb::Healthcheck => {
+        Verb::Check(_) | Verb::Apply(_) | Verb::Activate | Verb::Healthcheck | Verb::Watchdog => {
             return run_update(call, verb, &host, notes, out);
         }
         Verb::Status => {
@@ -98,13 +98,14 @@ fn run_verb(call: &Call<'_>, verb: Verb<'_>, notes: &Notes) -> Result<Exit, Fail
         Verb::EnvUnset(names) => verb::env::unset(&host, names)?,
         Verb::EnvCreate => verb::env::create(&host)?,
         Verb::Metrics(file) => verb::metrics::run(&host, file, &mut out)?,
+        Verb::Stopping => verb::stopping::run(&host)?,
         Verb::Probe => return probe(&host, call.json, out),
         Verb::Find(name) => say(&mut out, format_args!("{}", verb::find::run(&host, name)?)),
         Verb::Help(_) | Verb::Version | Verb::Init => {}
     }
     finish(out)?;
     if call.reboot {
-        restart::now(host.cmdline().mode == Some("emergency"))?;
+        restart::now(&host)?;
     }
     Ok(Exit::Done)
 }
@@ -134,13 +135,14 @@ fn run_update(
                 say(&mut out, format_args!("Next: kubesolo-boot activate --reboot"));
             }
         }
+        Verb::Watchdog => verb::watchdog::run(host, notes, &config, &mut out)?,
         Verb::Healthcheck => {
             let concluded = verb::healthcheck::run(host, notes, &config, call.json, &mut out);
             // What was seen is told also where nothing could be made of it.
             finish(out)?;
             let (healthy, rolled_back) = concluded?;
             if call.reboot && rolled_back {
-                restart::now(false)?;
+                restart::now(host)?;
             }
             return Ok(healthy);
         }
@@ -151,7 +153,7 @@ fn run_update(
     }
     finish(out)?;
     if call.reboot {
-        restart::now(false)?;
+        restart::now(host)?;
     }
     Ok(exit)
 }

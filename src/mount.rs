@@ -22,6 +22,8 @@ pub enum Kind {
     Fat,
     /// A slot or the data partition.
     Ext4,
+    /// What the kernel kept of a panic.
+    Pstore,
 }
 
 impl Kind {
@@ -29,6 +31,7 @@ impl Kind {
         match self {
             Kind::Fat => "vfat",
             Kind::Ext4 => "ext4",
+            Kind::Pstore => "pstore",
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use kubesolo_boot::host::{Process, Ran};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{Errno, read};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -39,6 +39,7 @@ pub enum Ended {
 unsafe extern "C" {
     fn _Fork() -> i32;
     fn getenv(name: *const c_char) -> *const c_char;
+    fn ioctl(fd: i32, request: i32, ...) -> i32;
     fn execvp(program: *const c_char, words: *const *const c_char) -> i32;
     safe fn _exit(code: i32) -> !;
 }
@@ -90,7 +91,28 @@ fn exit_code(child: Pid) -> Option<u8> {
 }
 
 /// For the library, in which no unsafe code is.
-pub const HOOKS: Process = Process { variable, output };
+pub const HOOKS: Process = Process { variable, watchdog, output };
+
+/// Linux `include/uapi/linux/watchdog.h`: `_IOR('W', 2, int)`, `_IOWR('W', 6, int)`, `_IOR('W', 7, int)`, and a bit of the
+/// first one's answer.
+const WDIOC_GETBOOTSTATUS: u32 = 0x8004_5702;
+const WDIOC_SETTIMEOUT: u32 = 0xc004_5706;
+const WDIOC_GETTIMEOUT: u32 = 0x8004_5707;
+const WDIOF_CARDRESET: i32 = 0x20;
+
+fn watchdog(device: BorrowedFd<'_>, seconds: u32) -> Result<(u32, bool), Errno> {
+    let ask = |request: u32, value: &mut i32| {
+        // SAFETY: each of these requests takes a pointer to one int, which `value` is.
+        let answer = unsafe { ioctl(device.as_raw_fd(), request.cast_signed(), core::ptr::from_mut(value)) };
+        if answer == 0 { Ok(()) } else { Err(Errno::NOTTY) }
+    };
+    let mut taken = i32::try_from(seconds).unwrap_or(i32::MAX);
+    ask(WDIOC_SETTIMEOUT, &mut taken).or_else(|_| ask(WDIOC_GETTIMEOUT, &mut taken))?;
+    let mut status = 0;
+    // One that does not know was not it.
+    ask(WDIOC_GETBOOTSTATUS, &mut status).unwrap_or_default();
+    Ok((u32::try_from(taken).unwrap_or(seconds), status & WDIOF_CARDRESET != 0))
+}
 
 fn variable(name: &str) -> Option<String> {
     let name = CString::new(name).ok()?;

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use kubesolo_boot::failure::{Exit, Failure, Reason};
+use kubesolo_boot::host::Host;
+use kubesolo_boot::verb;
 use rustix::fs::sync;
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::system::{RebootCommand, reboot};
@@ -17,8 +19,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// [`Exit::Io`] if the kernel refuses. Else this does not return.
-pub fn now(emergency: bool) -> Result<(), Failure> {
+pub fn now(host: &Host<'_>) -> Result<(), Failure> {
+    // That it is on purpose is only of use to know, and where there is no data partition nobody does.
+    verb::stopping::run(host).unwrap_or_default();
     sync();
+    let emergency = host.cmdline().mode == Some("emergency");
     if !emergency && kill_process(Pid::INIT, Signal::INT).is_ok() {
         std::thread::sleep(PATIENCE);
     }

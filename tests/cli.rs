@@ -69,7 +69,7 @@ fn status_shows_both_slots_and_what_boots_next() {
             "slot_A": { "state": "good", "version": null, "size": null, "installed": null, "why": "active" },
             "slot_B": { "state": "bad", "version": null, "size": null, "installed": null,
                         "why": "given up by GRUB: no boot of it was committed, or it did not load" },
-            "grubenv": "good", "grubenv_bak": "good", "doubts": [], "update": null,
+            "grubenv": "good", "grubenv_bak": "good", "doubts": [], "update": null, "boots": [],
         })
     );
 }

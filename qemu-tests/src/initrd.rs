@@ -17,6 +17,8 @@ pub enum System {
     Panics,
     /// Comes past `kubesolo-boot init` and resets the machine where the real init should start.
     Restarts,
+    /// Comes past `kubesolo-boot init`; then the kernel is dead, and stands still.
+    HangsHard,
     /// Resets the machine before `kubesolo-boot init` has run.
     Reboots,
     /// Hangs for ever before `kubesolo-boot init` has run.
@@ -31,6 +33,7 @@ impl System {
         let (program, act) = match self {
             Self::Normal => return None,
             Self::Panics => ("sbin/init", "echo c >/proc/sysrq-trigger"),
+            Self::HangsHard => ("sbin/init", "echo 0 >/proc/sys/kernel/panic; echo c >/proc/sysrq-trigger"),
             Self::Restarts => ("sbin/init", "busybox reboot -f"),
             Self::Reboots => ("init", "busybox reboot -f"),
             Self::Hangs => ("init", "while :; do busybox sleep 1000; done"),

@@ -26,6 +26,11 @@ pub fn image() -> Result<PathBuf> {
     Err(Failure::new(format!("no image at {}: run `make image-test`", path.display())))
 }
 
+/// A file of the system whose kernel has a driver for the watchdog: `vmlinuz` or `kubesolo-os.gz`.
+pub fn watchdog_system(file: &str) -> PathBuf {
+    workspace().join("build/watchdog").join(file)
+}
+
 /// Where a story's disk copy and its other short-lived files stand.
 pub fn work() -> PathBuf {
     workspace().join("build/qemu-tests")

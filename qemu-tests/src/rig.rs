@@ -100,6 +100,18 @@ impl Rig {
         self.more.extend(["-drive", &drive, "-device", "virtio-blk-pci,drive=second"].map(String::from));
     }
 
+    /// Gives its machines a watchdog that resets them.
+    pub fn add_watchdog(&mut self) {
+        self.more.extend(["-device", "i6300esb", "-action", "watchdog=reset"].map(String::from));
+    }
+
+    /// Gives its machines the memory in which firmware keeps a kernel's last words (ACPI ERST). It outlives power cuts.
+    pub fn add_error_record(&mut self) {
+        let file = self.work.join("erst");
+        let memory = format!("memory-backend-file,id=erst,size=64K,share=on,mem-path={}", file.display());
+        self.more.extend(["-object", &memory, "-device", "acpi-erst,memdev=erst"].map(String::from));
+    }
+
     /// From now on the disk answers every write to this partition with an I/O error.
     ///
     /// # Errors

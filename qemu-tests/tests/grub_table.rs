@@ -12,8 +12,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use kubesolo_boot::boot::{self, BootState};
+use kubesolo_boot::cmdline::Cmdline;
 use kubesolo_boot::envblk::EnvBlock;
 use kubesolo_boot::slot::{Slot, SlotState};
+use kubesolo_boot::split::{self, Split};
 use libtest_mimic::{Arguments, Failed, Trial};
 use qemu_tests::envblock::{FIRST, SECOND, Variables};
 use qemu_tests::failure::{Failure, Result, Step};
@@ -336,16 +338,17 @@ fn check_in(row: &Row, base: &Path, work: &Path, transcript: &Transcript) -> Res
             Some(reading.state)
         }
     };
-    let word = |name: &str| {
-        let line = said.lines().find(|line| line.starts_with("BOOT_IMAGE="))?;
-        line.split_whitespace().find_map(|word| word.strip_prefix(name)).map(str::to_owned)
-    };
+    let line = said.lines().find(|line| line.starts_with("BOOT_IMAGE=")).unwrap_or_default();
+    let word = |name: &str| line.split_whitespace().find_map(|word| word.strip_prefix(name)).map(str::to_owned);
     let booted = word("ksolo.slot=").as_deref().and_then(Slot::parse);
     let told = word("ksolo.state=").zip(word("ksolo.counter="));
     ensure_eq!(Outcome { booted, told, on_disk }, want, "GRUB and its model (row {})", row.name);
 
     if let Some(slot) = booted {
-        ensure_eq!(word("ksolo.via=").as_deref(), Some("auto"), "ksolo.via");
+        let unsaved = used.is_some() && !row.saves;
+        ensure_eq!(word("ksolo.via=").as_deref(), Some(if unsaved { "unsaved" } else { "auto" }), "ksolo.via");
+        let split = split::compare(&Cmdline::parse(line), on_disk.as_ref());
+        ensure_eq!(split, unsaved.then_some(Split::NotSaved), "what `init` makes of it");
         let guid = &image.extent(Part::from(slot)).guid;
         ensure_eq!(word("ksolo.partuuid=").as_ref(), Some(guid), "ksolo.partuuid");
         ensure_eq!(word("panic=").as_deref(), Some("10"), "panic");

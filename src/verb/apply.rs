@@ -14,6 +14,7 @@ use embedded_io::Read;
 use rustix::fs::{CWD, OFlags};
 
 use crate::boot::BootState;
+use crate::boots;
 use crate::config::{Config, Mark};
 use crate::console::Notes;
 use crate::device::Device;
@@ -315,7 +316,11 @@ fn target_slot(host: &Host<'_>) -> Result<Slot, Failure> {
             "the kernel command line does not say which slot runs (ksolo.slot=); boot through this box's GRUB"
         )));
     };
-    if state.active != booted {
+    let force = host.flags().force;
+    if let Some(split) = boots::this(host, &boots::peek(host)).and_then(|boot| boot.split()).filter(|_| !force) {
+        return Err(refused(format_args!("{split}; or --force")));
+    }
+    if state.active != booted && !force {
         return Err(refused(format_args!(
             "slot {booted} runs, but slot {} boots next; reboot first, or kubesolo-boot rollback",
             state.active

@@ -6,6 +6,7 @@ use core::time::Duration;
 use std::format;
 use std::string::String;
 
+use crate::bootlog::Mark;
 use crate::config::Config;
 use crate::console::{Notes, Output};
 use crate::failure::{Exit, Failure};
@@ -101,6 +102,7 @@ fn conclude(host: &Host<'_>, notes: &Notes, config: &Config<'_>, reasons: &str) 
         boot_state::commit(host, notes)?;
         return Ok(Outcome::Committed);
     }
+    super::record::reached(host, notes, Mark::Failed);
     match journal(&host.state_path(), notes) {
         Ok(journal) => count(host, notes, journal, config.auto_rollback_after, reasons),
         // What cannot be counted has its three boots.

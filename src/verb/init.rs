@@ -6,8 +6,10 @@
 use core::time::Duration;
 
 use crate::boot::BootState;
+use crate::bootlog;
+use crate::boots;
 use crate::bootstage;
-use crate::config::Mark;
+use crate::config::{Config, Mark};
 use crate::console::Notes;
 use crate::disk;
 use crate::envblk::EnvBlock;
@@ -19,6 +21,8 @@ use crate::mount::{self, Access};
 use crate::probe;
 use crate::settings::{self, Settings};
 use crate::slot::{Slot, SlotState};
+use crate::split::{self, Split};
+use crate::watchdog::Watchdog;
 
 use super::boot_state::{store, too_big};
 use super::record;
@@ -34,6 +38,7 @@ struct Record {
     block: EnvBlock<Bytes>,
     state: BootState,
     booted: Slot,
+    split: Option<Split>,
 }
 
 /// Does the boot-time work and says how to go on.
@@ -42,12 +47,38 @@ pub fn run(host: &Host<'_>, notes: &Notes) -> Exit {
         notes.say(format_args!("init: emergency shell asked for"));
         return Exit::Emergency;
     }
+    let mut buffer = [0; settings::LEN_MAX];
+    let config = settings(host, notes, &mut buffer);
+    let watchdog = start_watchdog(host, notes, config.watchdog);
     wait_for_disk(host);
     let record = read_record(host, notes);
-    let data = prepare_data(host);
+    let data = mount_data(host).and_then(|folder| {
+        begin(host, notes, record.as_ref().ok(), watchdog.as_ref().is_some_and(|watchdog| watchdog.was_it));
+        probe::disk_writable(folder)
+    });
+    let exit = conclude(host, notes, record, data, config.mark);
+    let reached: &[_] = match exit {
+        Exit::Reboot => &[bootlog::Mark::Failed, bootlog::Mark::Stopped],
+        _ => &[bootlog::Mark::HandedOver],
+    };
+    // A log that cannot be written was said to be so at the beginning.
+    reached.iter().for_each(|mark| boots::mark(host, *mark).unwrap_or_default());
+    if let Some(watchdog) = watchdog {
+        watchdog.feed();
+    }
+    exit
+}
 
+/// Marks the boot or leaves it, and says how to go on.
+fn conclude(
+    host: &Host<'_>,
+    notes: &Notes,
+    record: Result<Record, Failure>,
+    data: Result<(), Failure>,
+    decides: Mark,
+) -> Exit {
     match (record, data) {
-        (Ok(mut record), Ok(())) => match mark(host, notes, &mut record) {
+        (Ok(mut record), Ok(())) => match mark(host, notes, &mut record, decides) {
             Ok(state) => go_on(notes, record.booted, state),
             Err(failure) => go_on_degraded(notes, &failure),
         },
@@ -119,7 +150,15 @@ fn read_record(host: &Host<'_>, notes: &Notes) -> Result<Record, Failure> {
     files.load(&mut loaded);
     let (mut block, mut state) = read_state(host, notes, &loaded, told);
     let booted = told.unwrap_or(state.active);
-    bootstage::settle(&mut state, &block, loaded.chosen(), booted);
+    let names_a_slot = bootstage::names_a_slot(loaded.chosen());
+    let split = split::compare(&host.cmdline(), names_a_slot.then_some(&state));
+    if let Some(split) = split {
+        notes.say(format_args!("init: {split}"));
+    }
+
+    if !names_a_slot {
+        bootstage::settle(&mut state, &block, booted);
+    }
     state.write_to(&mut block).map_err(|_| too_big(&block))?;
     if loaded.first.flaw().is_some() || loaded.second.flaw().is_some() {
         for (name, found) in [("grubenv", &loaded.first), ("grubenv.bak", &loaded.second)] {
@@ -135,7 +174,7 @@ fn read_record(host: &Host<'_>, notes: &Notes) -> Result<Record, Failure> {
     if booted != state.active {
         notes.say(format_args!("init: slot {booted} runs, slot {} is active: this boot marks nothing", state.active));
     }
-    Ok(Record { files, loaded, block, state, booted })
+    Ok(Record { files, loaded, block, state, booted, split })
 }
 
 fn read_state(host: &Host<'_>, notes: &Notes, loaded: &Loaded, told: Option<Slot>) -> (EnvBlock<Bytes>, BootState) {
@@ -152,24 +191,20 @@ fn read_state(host: &Host<'_>, notes: &Notes, loaded: &Loaded, told: Option<Slot
     (block.sound(), reading.state)
 }
 
-/// The data partition mounted at its place, and proven to take writes.
-fn prepare_data(host: &Host<'_>) -> Result<(), Failure> {
-    let folder = match host.flags().data {
-        Some(folder) => folder,
-        None => {
-            mount::at(&host.disk()?.partition(disk::DATA)?, DATA_FOLDER)?;
-            DATA_FOLDER
-        }
-    };
-    probe::disk_writable(folder)
+/// The data partition at its place; gives that.
+fn mount_data<'a>(host: &Host<'a>) -> Result<&'a str, Failure> {
+    if host.flags().data.is_none() {
+        mount::at(&host.disk()?.partition(disk::DATA)?, DATA_FOLDER)?;
+    }
+    Ok(host.data_folder())
 }
 
 /// Marks the boot, if it is `init` that marks it, and takes GRUB's word about a slot it gave up out of the block once
 /// that is recorded elsewhere: a power cut between the two records it twice.
-fn mark(host: &Host<'_>, notes: &Notes, record: &mut Record) -> Result<BootState, Failure> {
+fn mark(host: &Host<'_>, notes: &Notes, record: &mut Record, decides: Mark) -> Result<BootState, Failure> {
     let before = record.state;
     let recorded = |slot| record::given_up(host, notes, slot);
-    bootstage::mark(&mut record.state, record.booted, recorded, || init_decides(host, notes));
+    bootstage::mark(&mut record.state, record.booted, recorded, decides == Mark::Init);
     if record.state != before {
         record.state.write_to(&mut record.block).map_err(|_| too_big(&record.block))?;
     }
@@ -180,15 +215,35 @@ fn mark(host: &Host<'_>, notes: &Notes, record: &mut Record) -> Result<BootState
     Ok(record.state)
 }
 
-/// What `update.conf` says about it; whatever is wrong there is said and stops nothing.
-fn init_decides(host: &Host<'_>, notes: &Notes) -> bool {
-    let mut buffer = [0; settings::LEN_MAX];
-    match Settings::read(host.flags(), &mut buffer) {
-        Ok(settings) => settings.lenient(&|problem| notes.say(format_args!("init: {problem}"))).mark == Mark::Init,
+/// What `update.conf` says; whatever is wrong there is said and stops nothing.
+fn settings<'a>(host: &Host<'a>, notes: &Notes, buffer: &'a mut [u8; settings::LEN_MAX]) -> Config<'a> {
+    match Settings::read(host.flags(), buffer) {
+        Ok(settings) => settings.lenient(&|problem| notes.say(format_args!("init: {problem}"))),
         Err(failure) => {
             notes.say(format_args!("init: {failure}; using the defaults"));
-            false
+            Config::default()
         }
+    }
+}
+
+/// From here on a hang resets the box, until the real init feeds the watchdog, or `kubesolo-boot watchdog` does.
+fn start_watchdog(host: &Host<'_>, notes: &Notes, seconds: Option<u32>) -> Option<Watchdog> {
+    let started = Watchdog::start(host, seconds?);
+    if let Err(failure) = &started {
+        notes.say(format_args!("init: {failure}"));
+    }
+    let watchdog = started.ok()??;
+    notes.say(format_args!("init: watchdog: resets the box if nobody feeds it for {} s", watchdog.seconds));
+    Some(watchdog)
+}
+
+/// Records that this boot has reached the data partition.
+fn begin(host: &Host<'_>, notes: &Notes, record: Option<&Record>, watchdog: bool) {
+    let told = record.map(|record| (record.booted, record.state.slot(record.booted)));
+    let Some((slot, state)) = told.or_else(|| Some((host.cmdline().booted().ok()??, SlotState::Trial))) else { return };
+    let split = record.and_then(|record| record.split);
+    if let Err(failure) = boots::begin(host, slot, state, split, watchdog) {
+        notes.say(format_args!("init: {failure}"));
     }
 }
 

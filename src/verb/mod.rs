@@ -14,3 +14,5 @@ pub mod probe;
 pub mod record;
 pub mod slot;
 pub mod status;
+pub mod stopping;
+pub mod watchdog;

@@ -5,6 +5,8 @@ use std::format;
 use std::string::String;
 
 use super::status::read_version;
+use crate::bootlog::Mark;
+use crate::boots;
 use crate::console::Notes;
 use crate::host::Host;
 use crate::slot::Slot;
@@ -12,7 +14,15 @@ use crate::state::{Journal, Phase, State, peek};
 
 /// The running slot was committed.
 pub fn committed(host: &Host<'_>, notes: &Notes) {
+    reached(host, notes, Mark::Committed);
     ended(host, notes, Phase::Success, "");
+}
+
+/// The boot got there. What boots next does not hang on it.
+pub fn reached(host: &Host<'_>, notes: &Notes, mark: Mark) {
+    if let Err(failure) = boots::mark(host, mark) {
+        notes.say(format_args!("warning: {failure}"));
+    }
 }
 
 /// The other slot boots next; `why`.

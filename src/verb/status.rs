@@ -6,6 +6,8 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, OFlags, statat};
 
 use crate::boot::{BootState, Doubt};
+use crate::bootlog::{self, Record};
+use crate::boots;
 use crate::clock::Moment;
 use crate::console::Output;
 use crate::device::Device;
@@ -21,6 +23,9 @@ use crate::slot::{Slot, SlotState};
 use crate::storage::read_at;
 
 use super::record;
+
+/// Boots before this one that a person is told of.
+const BOOTS_SHOWN: usize = 4;
 
 /// First line of a slot's `version` file.
 pub type Version = heapless::String<32>;
@@ -129,6 +134,7 @@ impl Status {
             if state.success { "" } else { "not " }
         )?;
         record::print(host, out)?;
+        print_boots(host, out)?;
         for (name, copy) in ["grubenv", "grubenv.bak"].iter().zip(&self.copies) {
             match copy.flaw() {
                 None => writeln!(out, "Env block   {name}: good")?,
@@ -206,12 +212,63 @@ impl Status {
             }
         }
         record::print_json(host, out)?;
+        print_boots_json(host, out)?;
         write!(out, ",\"doubts\":[")?;
         for (number, doubt) in self.doubts.iter().enumerate() {
             write!(out, "{}\"{doubt}\"", if number == 0 { "" } else { "," })?;
         }
         writeln!(out, "]}}")
     }
+}
+
+/// The boots before the newest, and how they ended.
+fn print_boots(host: &Host<'_>, out: &mut Output<'_>) -> fmt::Result {
+    let log = boots::peek(host);
+    let Some(mut after) = bootlog::newest(&log) else { return Ok(()) };
+    if let Some(split) = boots::this(host, &log).and_then(|boot| boot.split()) {
+        writeln!(out, "Mismatch    {split}; until then apply refuses")?;
+    }
+    let mut label = "Last boots";
+    for number in (0..after.number).rev().take(BOOTS_SHOWN) {
+        let Some(boot) = bootlog::record(&log, number) else { break };
+        let mut words = boot.words().skip(2);
+        let mut next = || words.next().unwrap_or_default();
+        write!(out, "{label:<12}slot {} ({}), {}: ", next(), next(), next())?;
+        writeln!(out, "{} {}", after.value("before").unwrap_or("?"), after.last_words())?;
+        (label, after) = ("", boot);
+    }
+    Ok(())
+}
+
+/// The member `boots` of `status --json`, the newest first.
+fn print_boots_json(host: &Host<'_>, out: &mut Output<'_>) -> fmt::Result {
+    let log = boots::peek(host);
+    let last = bootlog::newest(&log).map_or(0, |newest| newest.number);
+    let mut after = None;
+    write!(out, ",\"boots\":[")?;
+    for number in (0..=last).rev() {
+        let Some(boot) = bootlog::record(&log, number) else { break };
+        let mut comma = if after.is_some() { ",{" } else { "{" };
+        let mut words = boot.words();
+        for (name, word) in ["number", "boot_id", "slot", "state", "at"].iter().zip(&mut words) {
+            write!(out, "{comma}\"{name}\":{}", Quoted::text(word))?;
+            comma = ",";
+        }
+        comma = ",\"marks\":[";
+        for word in words.filter(|word| !word.contains('=')) {
+            write!(out, "{comma}{}", Quoted::text(word))?;
+            comma = ",";
+        }
+        write!(out, "{}],\"split\":", if comma == "," { "" } else { comma })?;
+        json_text(out, boot.value("split"))?;
+        write!(out, ",\"ended\":")?;
+        json_text(out, after.and_then(|after: Record<'_>| after.value("before")))?;
+        write!(out, ",\"last_words\":")?;
+        json_text(out, after.map(|after| after.last_words()))?;
+        out.write_char('}')?;
+        after = Some(boot);
+    }
+    out.write_char(']')
 }
 
 impl Content {

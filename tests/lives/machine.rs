@@ -1,17 +1,17 @@
-//! A box in memory: its disk, its boot, and its commands, which are the program's own code over files in memory.
+//! A box in memory: what is on its disk, what a cut leaves of it, and whether that is as it should be.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use kubesolo_boot::boot::{BootState, Doubt, GrubBoot, grub_boot_without_block};
+use kubesolo_boot::boot::{BootState, Doubt};
 use kubesolo_boot::bootstage;
-use kubesolo_boot::envblk::{EnvBlock, SIZE};
-use kubesolo_boot::envstore::{self, Bytes, CopyFile, Found, Source, choose, fits_one_sector};
-use kubesolo_boot::install::{self, Change};
-use kubesolo_boot::part::{self, Growing, Unnamed};
+use kubesolo_boot::envblk::EnvBlock;
+use kubesolo_boot::envstore::{self, Bytes, Found, Source, choose};
+use kubesolo_boot::install;
+use kubesolo_boot::part;
 use kubesolo_boot::slot::{Slot, SlotState};
-use kubesolo_boot::state::Phase;
 
-use crate::folder::{Folder, Name, Sector, WRONG};
+use crate::filling::{Copy, Install, Part, image, plant, text};
+use crate::folder::{Folder, Name};
 use crate::scene::medium::{Cut, Fuse, Medium};
 
 /// A system's version, 1 to 7.
@@ -90,7 +90,7 @@ pub const PRODUCT: Orders = Orders {
     install: |target| install::install(target),
     activate: |target| install::activate(target),
     mark: |machine, state, booted, init_decides| {
-        bootstage::mark(state, booted, |slot| machine.record_given_up(slot), || init_decides);
+        bootstage::mark(state, booted, |slot| machine.record_given_up(slot), init_decides);
         false
     },
     restart: |file| part::restart(file),
@@ -100,21 +100,21 @@ pub const PRODUCT: Orders = Orders {
 
 /// What GRUB wrote: durable with the next sync of anything, for its disk has one cache.
 #[derive(Clone, Copy)]
-struct Firmware {
-    copy: usize,
-    its_syncs: usize,
-    all_syncs: usize,
-    writes: usize,
+pub struct Firmware {
+    pub copy: usize,
+    pub its_syncs: usize,
+    pub all_syncs: usize,
+    pub writes: usize,
 }
 
 #[derive(Clone)]
 pub struct Machine {
     pub env: [Medium; 2],
     pub slots: [Folder; 2],
-    data: Folder,
-    fuse: Fuse,
-    firmware: Option<Firmware>,
-    orders: &'static Orders,
+    pub data: Folder,
+    pub fuse: Fuse,
+    pub firmware: Option<Firmware>,
+    pub orders: &'static Orders,
     /// The slot that runs.
     pub booted: Option<Slot>,
     /// Which copies of the env block cannot be written.
@@ -124,38 +124,12 @@ pub struct Machine {
     /// This slot's files have changed since they were staged.
     pub rotten: Option<Slot>,
     /// The versions that passed a health check, or `init` where that decides.
-    passed: u8,
+    pub passed: u8,
     /// The trial that GRUB last gave up, and what it held.
-    given_up: Option<(Slot, Version)>,
+    pub given_up: Option<(Slot, Version)>,
 }
 
-/// `state.json`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Journal {
-    phase: Phase,
-    image: Sector,
-    failures: Sector,
-    known_bad: Sector,
-}
-
-const STATE: usize = 2;
-/// A download is kept after so many sectors.
-const KEEP_AFTER: usize = 7;
-
-/// A file of this version, by its number in a slot: 0 and 1 are images, 2 and 3 texts.
-fn sectors(version: Version, file: u16, len: u16) -> Vec<Sector> {
-    (0..len).map(|sector| u16::from(version) << 8 | file << 6 | sector | 1 << 5).collect()
-}
-
-fn image(version: Version, which: usize) -> Vec<Sector> {
-    sectors(version, which as u16, 9 + (u16::from(version) + which as u16) % 2)
-}
-
-fn text(version: Version, which: usize) -> Vec<Sector> {
-    sectors(version, which as u16 + 2, which as u16 + 1)
-}
-
-const fn index(slot: Slot) -> usize {
+pub const fn index(slot: Slot) -> usize {
     match slot {
         Slot::A => 0,
         Slot::B => 1,
@@ -242,7 +216,7 @@ impl Machine {
         if self.fuse.is_blown() { Err(Stop::Cut) } else { ended }
     }
 
-    fn flush_firmware(&mut self) {
+    pub fn flush_firmware(&mut self) {
         let Some(Firmware { copy, its_syncs, all_syncs, writes }) = self.firmware else { return };
         let medium = &mut self.env[copy];
         if self.fuse.syncs() > all_syncs || medium.syncs > its_syncs {
@@ -306,16 +280,16 @@ impl Machine {
         hasher.finish()
     }
 
-    fn slot(&self, slot: Slot) -> &Folder {
+    pub fn slot(&self, slot: Slot) -> &Folder {
         &self.slots[index(slot)]
     }
 
-    fn has_files(&self, slot: Slot) -> bool {
+    pub fn has_files(&self, slot: Slot) -> bool {
         (0..2).all(|which| self.slot(slot).read(Name::Image(which)).is_some_and(|file| !file.sectors.is_empty()))
     }
 
     /// The version of which the slot has that image whole.
-    fn version_of(&self, slot: Slot, which: usize) -> Option<Version> {
+    pub fn version_of(&self, slot: Slot, which: usize) -> Option<Version> {
         let file = self.slot(slot).read(Name::Image(which))?;
         (1..=7).find(|version| file.sectors == image(*version, which))
     }
@@ -328,11 +302,11 @@ impl Machine {
         (self.version_of(slot, 1) == Some(version) && told(0) && told(1)).then_some(version)
     }
 
-    fn loads(&self, slot: Slot) -> bool {
+    pub fn loads(&self, slot: Slot) -> bool {
         (0..2).all(|which| self.version_of(slot, which).is_some_and(|version| version != UNLOADABLE))
     }
 
-    fn load(&mut self) -> [Found; 2] {
+    pub fn load(&mut self) -> [Found; 2] {
         self.env.each_mut().map(|copy| {
             let mut found = Found::with(&[]);
             found.read(copy).unwrap();
@@ -390,440 +364,5 @@ impl Machine {
             standing => return Err(format!("GRUB boots a slot that is {standing}, {tries} tries left")),
         }
         Ok((booted, state.slot(booted), state))
-    }
-
-    /// What GRUB makes of the block, by the model of its table, and the copy it goes by.
-    fn grub_decides(&self, found: &[Found; 2]) -> (GrubBoot, Option<usize>) {
-        let loads = |slot| self.loads(slot);
-        match choose(&found[0], &found[1]) {
-            Some((block, source @ (Source::First | Source::Second))) => {
-                let copy = usize::from(source == Source::Second);
-                let state = BootState::read_safely(&block, |slot| self.has_files(slot)).state;
-                (state.grub_boot(loads, self.grub_saves(found, copy)), Some(copy))
-            }
-            _ => {
-                let on_disk = BootState::lost(Slot::A, |_| true);
-                (GrubBoot { on_disk, booted: grub_boot_without_block(None, None, loads) }, None)
-            }
-        }
-    }
-
-    fn grub_saves(&self, found: &[Found; 2], copy: usize) -> bool {
-        !self.read_only[copy] && found[copy].flaw().is_none()
-    }
-
-    /// Power on: GRUB reads, counts, saves and boots.
-    fn grub(&mut self) -> Result<Slot, Stop> {
-        self.booted = None;
-        let found = self.load();
-        let (boot, copy) = self.grub_decides(&found);
-        if let Some(copy) = copy
-            && self.grub_saves(&found, copy)
-        {
-            let block = found[copy].block().unwrap();
-            let state = BootState::read_safely(&block, |slot| self.has_files(slot)).state;
-            // It counts before it tries to load.
-            let counted = state.grub_boot(|_| true, true).on_disk;
-            self.save_env(copy, counted)?;
-            if boot.on_disk != counted {
-                self.save_env(copy, boot.on_disk)?;
-            }
-            if boot.on_disk.rollback_from != state.rollback_from && state.slot(state.active) == SlotState::Trial {
-                let system = self.system(state.active);
-                self.given_up = system.map(|version| (state.active, version));
-            }
-        }
-        self.booted = boot.booted;
-        boot.booted.ok_or(Stop::NothingBoots)
-    }
-
-    /// GRUB's `save_env`: the named variables, in the file's own blocks, without a sync.
-    fn save_env(&mut self, copy: usize, state: BootState) -> Result<(), Stop> {
-        use embedded_io::{Seek, SeekFrom, Write};
-
-        let medium = &mut self.env[copy];
-        let old = medium.cached.clone();
-        let mut block = EnvBlock::parse(old.clone()).unwrap();
-        state.write_to(&mut block).unwrap();
-        for at in [0, SIZE / 2].into_iter().filter(|at| old[*at..at + SIZE / 2] != block.bytes()[*at..at + SIZE / 2]) {
-            medium.seek(SeekFrom::Start(at as u64))?;
-            medium.write(&block.bytes()[at..at + SIZE / 2])?;
-        }
-        let writes = medium.pending.len();
-        self.firmware = Some(Firmware { copy, its_syncs: medium.syncs, all_syncs: self.fuse.syncs(), writes });
-        Ok(())
-    }
-
-    fn store(&mut self, found: &mut [Found; 2], block: &EnvBlock<Bytes>) -> Result<(), Stop> {
-        assert!(fits_one_sector(block));
-        let [first, second] = &mut self.env;
-        let copies = [(first, self.read_only[0]), (second, self.read_only[1])];
-        let copies = copies.map(|(medium, read_only)| Copy { medium, read_only });
-        (self.orders.store)(copies, found.each_mut(), block)
-    }
-
-    /// The program's `change`.
-    fn change(&mut self, transition: impl FnOnce(BootState) -> Option<BootState>) -> Result<BootState, Stop> {
-        let mut found = self.load();
-        let (block, _) = choose(&found[0], &found[1]).ok_or(Stop::Env)?;
-        let state = BootState::read_safely(&block, |slot| self.has_files(slot)).state;
-        let new = transition(state).ok_or(Stop::Refused)?;
-        let mut block = block.sound();
-        new.write_to(&mut block).unwrap();
-        self.store(&mut found, &block)?;
-        Ok(new)
-    }
-
-    /// `init`, which no failure stops.
-    fn init(&mut self, booted: Slot, init_decides: bool) -> Result<(), Stop> {
-        match self.take_over(booted, init_decides) {
-            Err(Stop::Env) => Ok(()),
-            result => result,
-        }
-    }
-
-    fn take_over(&mut self, booted: Slot, init_decides: bool) -> Result<(), Stop> {
-        let mut found = self.load();
-        let (mut block, mut state) = match choose(&found[0], &found[1]) {
-            Some((block, _)) => (block.sound(), BootState::read_safely(&block, |slot| self.has_files(slot)).state),
-            None => (EnvBlock::blank(), BootState::lost(booted, |slot| self.has_files(slot))),
-        };
-        bootstage::settle(&mut state, &block, choose(&found[0], &found[1]), booted);
-        state.write_to(&mut block).unwrap();
-        if found.iter().any(|found| found.flaw().is_some()) {
-            self.store(&mut found, &block)?;
-        }
-        let before = state;
-        if init_decides && let Some(version) = self.system(booted) {
-            self.passed |= 1 << version;
-        }
-        let record_late = (self.orders.mark)(self, &mut state, booted, init_decides);
-        state.write_to(&mut block).unwrap();
-        self.store(&mut found, &block)?;
-        if record_late && let Some(slot) = before.rollback_from {
-            self.record_given_up(slot);
-        }
-        if (before.slot(booted), state.slot(booted)) == (SlotState::Trial, SlotState::Good) {
-            self.ended(Phase::Success)?;
-        }
-        self.older = false;
-        Ok(())
-    }
-
-    fn journal(&self) -> Option<Journal> {
-        let sectors = &self.data.read(Name::Text(STATE))?.sectors;
-        let value = |place: u16| Some(*sectors.get(usize::from(place) - 1)?).filter(|sector| sector >> 8 == place);
-        let values = [value(1)?, value(2)?, value(3)?, value(4)?].map(|sector| sector & 0xff);
-        let [phase, image, failures, known_bad] = values;
-        Some(Journal { phase: Phase::ALL[usize::from(phase)], image, failures, known_bad })
-    }
-
-    /// Whether there is a `state.json`, and it is not whole.
-    fn journal_is_torn(&self) -> bool {
-        self.data.read(Name::Text(STATE)).is_some() && self.journal().is_none()
-    }
-
-    fn journal_now(&self) -> Journal {
-        self.journal().unwrap_or(Journal { phase: Phase::Idle, image: 0, failures: 0, known_bad: 0 })
-    }
-
-    fn store_journal(&mut self, journal: Journal) -> Result<(), Stop> {
-        let phase = Phase::ALL.iter().position(|phase| *phase == journal.phase).unwrap() as Sector;
-        let sectors = [1 << 8 | phase, 2 << 8 | journal.image, 3 << 8 | journal.failures, 4 << 8 | journal.known_bad];
-        replace(self.orders, &mut self.data, STATE, &sectors, Folder::sync_names)
-    }
-
-    /// `record::given_up`.
-    pub fn record_given_up(&mut self, _: Slot) -> bool {
-        let mut journal = self.journal_now();
-        if is_on_trial(&journal) || journal.phase == Phase::Staged {
-            journal.known_bad |= 1 << journal.image;
-        }
-        journal.phase = Phase::RolledBack;
-        self.store_journal(journal).is_ok()
-    }
-
-    /// `record::ended`.
-    fn ended(&mut self, phase: Phase) -> Result<(), Stop> {
-        let mut journal = self.journal_now();
-        if !is_on_trial(&journal) && (phase, journal.phase) != (Phase::RolledBack, Phase::Staged) {
-            return Ok(());
-        }
-        journal.phase = phase;
-        if phase == Phase::Success {
-            journal.failures = 0;
-            journal.known_bad &= !(1 << journal.image);
-        } else {
-            journal.known_bad |= 1 << journal.image;
-        }
-        self.store_journal(journal)
-    }
-
-    fn apply(&mut self, version: Version, server: Server) -> Result<(), Stop> {
-        let (state, booted) = (self.state().ok_or(Stop::Env)?, self.booted.unwrap());
-        if state.active != booted || state.slot(booted) != SlotState::Good {
-            return Err(Stop::Refused);
-        }
-        let slot = !booted;
-        let mut journal = self.journal_now();
-        if is_on_trial(&journal) && state.slot(slot) == SlotState::Bad {
-            journal.known_bad |= 1 << journal.image;
-        }
-        if journal.known_bad >> version & 1 == 1 {
-            return Err(Stop::Refused);
-        }
-        let staged = self.slot(slot).read(Name::Text(1)).is_some_and(|file| file.sectors == text(version, 1));
-        if state.slot(slot) == SlotState::Staged && staged {
-            return Ok(());
-        }
-        journal = Journal { phase: Phase::Downloading, image: version.into(), failures: 0, ..journal };
-        self.store_journal(journal)?;
-        let install = self.orders.install;
-        let installed = install(&mut Install { machine: self, slot, version: Some(version), server });
-        journal.phase = if installed.is_ok() { Phase::Staged } else { Phase::Failed };
-        self.store_journal(journal)?;
-        if installed.is_ok() && self.rotten == Some(slot) {
-            self.rotten = None;
-        }
-        installed
-    }
-
-    fn activate(&mut self) -> Result<(), Stop> {
-        let (state, slot) = (self.state().ok_or(Stop::Env)?, !self.booted.unwrap());
-        if state.slot(slot) != SlotState::Staged {
-            return Err(Stop::Refused);
-        }
-        let journal = self.journal_now();
-        let activate = self.orders.activate;
-        activate(&mut Install { machine: self, slot, version: None, server: Server::Whole })?;
-        self.store_journal(Journal { phase: Phase::Activated, ..journal })
-    }
-
-    fn check(&mut self, passes: bool, most: u8) -> Result<(), Stop> {
-        let (state, booted) = (self.state().ok_or(Stop::Env)?, self.booted.unwrap());
-        if state.active != booted || state.slot(booted) != SlotState::Trial && state.success {
-            return Ok(());
-        }
-        let mut journal = self.journal_now();
-        if journal.phase == Phase::Activated {
-            journal.phase = Phase::Verifying;
-            self.store_journal(journal)?;
-        }
-        if passes {
-            self.passed |= self.system(booted).map_or(0, |version| 1 << version);
-            self.change(|state| state.commit(booted).ok())?;
-            return self.ended(Phase::Success);
-        }
-        if !is_on_trial(&journal) {
-            return Ok(());
-        }
-        journal.failures += 1;
-        self.store_journal(Journal { phase: Phase::Verifying, ..journal })?;
-        if journal.failures >= most.into() { self.rollback() } else { Ok(()) }
-    }
-
-    fn rollback(&mut self) -> Result<(), Stop> {
-        let booted = self.booted.unwrap();
-        self.change(|state| state.rollback(booted).ok())?;
-        self.ended(Phase::RolledBack)
-    }
-}
-
-fn is_on_trial(journal: &Journal) -> bool {
-    matches!(journal.phase, Phase::Activated | Phase::Verifying)
-}
-
-fn plant(folder: &mut Folder, version: Version) {
-    for which in 0..2 {
-        folder.plant(Name::Image(which), &image(version, which));
-        folder.plant(Name::Text(which), &text(version, which));
-    }
-}
-
-/// The program's `replace`: a small file beside the old one, and in its place.
-fn replace(
-    orders: &'static Orders,
-    folder: &mut Folder,
-    which: usize,
-    sectors: &[Sector],
-    sync_names: fn(&mut Folder) -> Result<(), Cut>,
-) -> Result<(), Stop> {
-    let file = folder.open(Name::New(which))?;
-    folder.cut(file, 0)?;
-    for sector in sectors {
-        folder.append(file, *sector)?;
-    }
-    (orders.finish)(&mut Part { folder, file, from: Name::New(which), to: Name::Text(which) })?;
-    Ok(sync_names(folder)?)
-}
-
-/// A copy of the env block.
-pub struct Copy<'a> {
-    medium: &'a mut Medium,
-    read_only: bool,
-}
-
-impl CopyFile for Copy<'_> {
-    type Error = Stop;
-
-    fn replace(&mut self, found: &mut Found, new: &EnvBlock<Bytes>) -> Result<(), Stop> {
-        if self.read_only {
-            return Err(Stop::Env);
-        }
-        envstore::replace(self.medium, found, new).map_err(|error| match error {
-            envstore::Error::Io(Cut) => Stop::Cut,
-            envstore::Error::NotTaken => Stop::Env,
-        })
-    }
-
-    fn settle(&mut self) -> Result<(), Stop> {
-        use kubesolo_boot::storage::Storage;
-
-        self.medium.truncate(SIZE)?;
-        Ok(self.medium.sync()?)
-    }
-}
-
-/// A file that is being written under another name.
-pub struct Part<'a> {
-    folder: &'a mut Folder,
-    file: usize,
-    from: Name,
-    to: Name,
-}
-
-impl Unnamed for Part<'_> {
-    type Error = Stop;
-
-    fn sync(&mut self) -> Result<(), Stop> {
-        Ok(self.folder.sync(self.file)?)
-    }
-
-    fn name(&mut self) -> Result<(), Stop> {
-        Ok(self.folder.rename(self.from, self.to)?)
-    }
-}
-
-impl Growing for Part<'_> {
-    fn length(&self) -> u64 {
-        self.folder.content(self.file).sectors.len() as u64
-    }
-
-    fn marked(&mut self) -> u64 {
-        self.folder.content(self.file).mark.into()
-    }
-
-    fn mark(&mut self, len: u64) {
-        // Without power, the next step says so.
-        self.folder.mark(self.file, len as u8).unwrap_or_default();
-    }
-
-    fn cut(&mut self, len: u64) -> Result<(), Stop> {
-        Ok(self.folder.cut(self.file, len as usize)?)
-    }
-}
-
-/// The target slot: filled with a version, or with what it says itself that it holds.
-pub struct Install<'a> {
-    pub machine: &'a mut Machine,
-    slot: Slot,
-    version: Option<Version>,
-    server: Server,
-}
-
-impl Install<'_> {
-    fn folder(&mut self) -> &mut Folder {
-        &mut self.machine.slots[index(self.slot)]
-    }
-
-    /// Makes all of the slot durable.
-    pub fn sync_all(&mut self) -> Result<(), Stop> {
-        let folder = self.folder();
-        for name in folder.names() {
-            let file = folder.open(name)?;
-            folder.sync(file)?;
-        }
-        Ok(folder.sync_names()?)
-    }
-
-    fn download(&mut self, which: usize, version: Version, left: &mut usize) -> Result<(), Stop> {
-        let (orders, server, want) = (self.machine.orders, self.server, image(version, which));
-        let (from, to) = (Name::Part(which, version), Name::Image(which));
-        let folder = self.folder();
-        let file = folder.open(from)?;
-        let mut part = Part { folder, file, from, to };
-        part::resume(&mut part)?;
-        if server == Server::FromTheStart && part.length() > 0 {
-            (orders.restart)(&mut part)?;
-        }
-        while (part.length() as usize) < want.len() {
-            let done = part.length() as usize;
-            let Some(still) = left.checked_sub(1) else {
-                part::keep(&mut part, done as u64)?;
-                return Err(Stop::Server);
-            };
-            *left = still;
-            let spoilt = if server == Server::Wrong && done + 1 == want.len() { WRONG } else { 0 };
-            part.folder.append(file, want[done] ^ spoilt)?;
-            if done % KEEP_AFTER == KEEP_AFTER - 1 {
-                part::keep(&mut part, done as u64 + 1)?;
-            }
-        }
-        if part.folder.content(file).sectors != want {
-            (orders.restart)(&mut part)?;
-            return Err(Stop::Server);
-        }
-        (orders.finish)(&mut part)
-    }
-}
-
-impl install::Target for Install<'_> {
-    type Error = Stop;
-
-    fn record(&mut self, change: Change) -> Result<BootState, Stop> {
-        let slot = self.slot;
-        self.machine.change(|state| change.of(state, slot).ok())
-    }
-
-    fn verify(&mut self) -> Result<(), Stop> {
-        let folder = self.folder();
-        let told =
-            folder.read(Name::Text(1)).and_then(|file| (1..=7).find(|version| file.sectors == text(*version, 1)));
-        let version = self.version.or(told).ok_or(Stop::Files)?;
-        let folder = self.folder();
-        let holds = |which| folder.read(Name::Image(which)).is_some_and(|file| file.sectors == image(version, which));
-        if holds(0) && holds(1) { Ok(()) } else { Err(Stop::Files) }
-    }
-}
-
-impl install::Writable for Install<'_> {
-    fn remove_leftovers(&mut self) -> Result<(), Stop> {
-        let version = self.version.unwrap();
-        let folder = self.folder();
-        for name in folder.names().into_iter().filter(|name| !matches!(name, Name::Part(_, kept) if *kept == version)) {
-            folder.unlink(name)?;
-        }
-        Ok(())
-    }
-
-    fn write_images(&mut self) -> Result<(), Stop> {
-        let mut left = if let Server::Breaks(after) = self.server { after } else { usize::MAX };
-        for which in 0..2 {
-            self.download(which, self.version.unwrap(), &mut left)?;
-        }
-        Ok(())
-    }
-
-    fn write_texts(&mut self) -> Result<(), Stop> {
-        let (orders, version) = (self.machine.orders, self.version.unwrap());
-        for which in 0..2 {
-            replace(orders, self.folder(), which, &text(version, which), orders.sync_names)?;
-        }
-        Ok(())
-    }
-
-    fn sync_names(&mut self) -> Result<(), Stop> {
-        let sync_names = self.machine.orders.sync_names;
-        Ok(sync_names(self.folder())?)
     }
 }

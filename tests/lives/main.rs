@@ -12,9 +12,12 @@
     reason = "a test that panics has failed"
 )]
 
+mod commands;
 mod cuts;
+mod filling;
 mod folder;
 mod machine;
+mod power_on;
 #[path = "../scene/mod.rs"]
 mod scene;
 
@@ -378,7 +381,7 @@ const WRONG_ORDERS: &[(&str, &str, Orders, &str)] = &[
         "a trial that dies before init",
         Orders {
             mark: |_, state, booted, init_decides| {
-                bootstage::mark(state, booted, |_| true, || init_decides);
+                bootstage::mark(state, booted, |_| true, init_decides);
                 true
             },
             ..PRODUCT
@@ -390,7 +393,7 @@ const WRONG_ORDERS: &[(&str, &str, Orders, &str)] = &[
         "a trial that nobody commits, and the next",
         Orders {
             mark: |machine, state, booted, _| {
-                bootstage::mark(state, booted, |slot| machine.record_given_up(slot), || true);
+                bootstage::mark(state, booted, |slot| machine.record_given_up(slot), true);
                 false
             },
             ..PRODUCT

@@ -40,6 +40,13 @@ impl Machine {
         Machine::with_block(&block_of(state))
     }
 
+    /// Makes both copies hold this state.
+    pub fn set(&self, state: BootState) {
+        for name in ["esp/grubenv", "esp/grubenv.bak"] {
+            self.folder.write(name, block_of(state).bytes());
+        }
+    }
+
     pub fn cmdline(&self, text: &str) {
         self.folder.write("cmdline", text);
     }
@@ -59,6 +66,7 @@ impl Machine {
             ("--conf", "conf"),
             ("--sys", "sys"),
             ("--dev", "dev"),
+            ("--boot-id", "boot_id"),
         ] {
             flags.extend([flag.to_owned(), self.folder.text(name)]);
         }

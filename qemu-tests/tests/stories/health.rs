@@ -14,6 +14,8 @@ use qemu_tests::rig::{BOOT, COMMAND, Rig};
 use qemu_tests::server::{HOST, Server};
 use qemu_tests::{ensure, shell};
 
+use super::last_boots::ended;
+
 const SICK: u8 = 1;
 const REFUSED: u8 = 7;
 
@@ -37,6 +39,7 @@ pub fn sick_update_is_rolled_back(rig: &mut Rig) -> Result {
     let status = shell::must(&mut machine, "kubesolo-boot status", COMMAND)?;
     ensure!(status.contains("rolled_back: 1.0.0 to 1.1.0"), "status: {status}");
     ensure!(status.contains("Last error  health check failed 3 times: probe_url: "), "status: {status}");
+    ended(&mut machine, &["failed_health", "clean_stop"])?;
 
     // Once is enough: the same image is not taken again.
     machine.has_network()?;

@@ -38,6 +38,7 @@ stories! {
         env_block: both_copies_corrupt, both_copies_empty, both_copies_missing, only_one_copy;
         emergency_shell: emergency_shell_rolls_back;
         menu: slot_chosen_by_hand;
+        last_boots: clean_stop_and_power_cut_are_told_apart, panic_is_told;
         fresh_image: fresh_image;
         update: update_from_the_web;
     }
@@ -51,6 +52,8 @@ stories! {
         hostile_server: hostile_servers_change_nothing;
         target_slot: target_is_full, target_is_no_filesystem, target_filesystem_is_damaged,
             leftovers_of_another_version_make_room;
+        watchdog: a_trial_that_hangs_hard_ends_in_the_old_slot, a_fed_trial_lives_and_is_committed;
+        split: forced_update_of_a_slot_chosen_by_hand, grub_that_cannot_save, grub_with_another_block;
         two_at_once: two_updates_at_once;
         seed: seed_sets_a_box_up_once;
         health: sick_update_is_rolled_back, health_may_come_late, full_or_read_only_data_decides_nothing,

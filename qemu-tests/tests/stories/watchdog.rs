@@ -1,0 +1,69 @@
+//! A box with a hardware watchdog, and nobody beside it.
+
+use std::fs;
+
+use kubesolo_boot::slot::Slot;
+use qemu_tests::failure::{Result, Step};
+use qemu_tests::follow::PANIC;
+use qemu_tests::image::Part;
+use qemu_tests::initrd::System;
+use qemu_tests::machine::Machine;
+use qemu_tests::rig::{BOOT, COMMAND, Rig};
+use qemu_tests::{ensure, paths, shell};
+
+use super::last_boots::ended;
+
+pub fn a_trial_that_hangs_hard_ends_in_the_old_slot(rig: &mut Rig) -> Result {
+    rig.add_watchdog();
+    prepare(rig, System::HangsHard, "watchdog=10\n")?;
+    let mut machine = rig.power_on()?;
+    for left in [2, 1, 0] {
+        machine.boots(Slot::B, &format!("trial, {left} boots left"))?;
+        machine.wait_for("watchdog: resets the box if nobody feeds it for 10 s", BOOT)?;
+        machine.wait_for(System::LAST_WORDS, BOOT)?;
+        machine.wait_for(PANIC, COMMAND)?;
+    }
+    machine.boots(Slot::A, "good, 2 boots left")?;
+    machine.comes_up(Slot::A)?;
+    rig.image.env_of_both_copies()?.expect("active_slot=A boot_counter=3 boot_success=1 slot_A=good slot_B=bad")?;
+    ended(&mut machine, &["hang", "hang", "hang"])
+}
+
+pub fn a_fed_trial_lives_and_is_committed(rig: &mut Rig) -> Result {
+    rig.add_watchdog();
+    prepare(rig, System::Normal, "watchdog=4\n")?;
+    let mut machine = rig.power_on()?;
+    machine.boots(Slot::B, "trial, 2 boots left")?;
+    machine.comes_up(Slot::B)?;
+    // /etc/start feeds it: three time-outs pass, and the box still answers.
+    let began = seconds(&mut machine)?;
+    while seconds(&mut machine)? < began + 12 {}
+    shell::must(&mut machine, "pidof kubesolo-boot", COMMAND)?;
+    shell::must(&mut machine, "kubesolo-boot commit", COMMAND)?;
+    shell::must(&mut machine, "while pidof kubesolo-boot; do usleep 100000; done", COMMAND)?;
+    // And now it is stopped.
+    let began = seconds(&mut machine)?;
+    while seconds(&mut machine)? < began + 8 {}
+    rig.image.env_of_both_copies()?.expect("active_slot=B boot_counter=3 boot_success=1 slot_A=good slot_B=good")
+}
+
+/// Slot B is on trial and does this; both slots have a kernel that knows the watchdog.
+fn prepare(rig: &mut Rig, system: System, conf: &str) -> Result {
+    rig.image.skip_grub_waits()?;
+    for (slot, part, system) in [(Slot::A, Part::SlotA, System::Normal), (Slot::B, Part::SlotB, system)] {
+        for name in ["vmlinuz", "kubesolo-os.gz"] {
+            let file = paths::watchdog_system(name);
+            let content = fs::read(&file).step(|| format!("read {}: run `make image-test`", file.display()))?;
+            rig.image.ext4_write(part, name, &content)?;
+        }
+        let initramfs = rig.image.initramfs(slot, system, &[("etc/kubesolo/update.conf", conf.as_bytes())])?;
+        rig.image.ext4_write(part, "kubesolo-os.gz", &initramfs)?;
+    }
+    rig.image.env_edit("active_slot=B boot_counter=3 boot_success=0 slot_A=good slot_B=trial")
+}
+
+/// How long the guest has been up.
+fn seconds(machine: &mut Machine) -> Result<u64> {
+    let uptime = shell::must(machine, "cut -d. -f1 /proc/uptime", COMMAND)?;
+    uptime.parse().step(|| format!("/proc/uptime: {uptime}"))
+}

@@ -1,0 +1,88 @@
+//! `watchdog`: feeds the hardware watchdog that `init` started, until the boot is committed or given up.
+//!
+//! It looks at the env block before each meal: when the disk hangs, so does this, and the box is reset.
+
+use core::fmt::Write;
+use core::time::Duration;
+
+use rustix::fs::{CWD, OFlags};
+
+use crate::config::Config;
+use crate::console::{Notes, Output};
+use crate::device::Device;
+use crate::failure::Failure;
+use crate::host::Host;
+use crate::slot::SlotState;
+use crate::storage::read_at;
+use crate::watchdog::Watchdog;
+
+/// Where the kernel says whether a watchdog that runs can be stopped.
+const NOWAYOUT: &str = "/sys/class/watchdog/watchdog0/nowayout";
+
+/// What the env block says about this boot.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Open,
+    Committed,
+    GivenUp,
+}
+
+/// Feeds it. Returns when that is not needed any more: after a commit the watchdog is stopped, or fed for ever if it cannot be; a
+/// boot that was given up is reset by it.
+///
+/// # Errors
+/// Those of [`Watchdog::start`].
+pub fn run(host: &Host<'_>, notes: &Notes, config: &Config<'_>, out: &mut Output<'_>) -> Result<(), Failure> {
+    let Some(seconds) = config.watchdog else {
+        writeln!(out, "No watchdog= is configured: nothing to feed.").unwrap_or_default();
+        return Ok(());
+    };
+    let Some(watchdog) = Watchdog::start(host, seconds)? else {
+        writeln!(out, "Somebody else feeds the watchdog.").unwrap_or_default();
+        return Ok(());
+    };
+    let pause = Duration::from_secs((watchdog.seconds / 3).max(1).into());
+    let mut stays = false;
+    loop {
+        watchdog.feed();
+        match if stays { Verdict::Open } else { verdict(host) } {
+            Verdict::Open => {}
+            Verdict::Committed if can_be_stopped() => {
+                watchdog.stop();
+                writeln!(out, "The boot is committed: the watchdog is stopped.").unwrap_or_default();
+                return Ok(());
+            }
+            Verdict::Committed => {
+                notes.say(format_args!(
+                    "watchdog: the boot is committed; this one cannot be stopped (nowayout), feeding on"
+                ));
+                stays = true;
+            }
+            Verdict::GivenUp => {
+                let seconds = watchdog.seconds;
+                writeln!(out, "The boot is given up: the watchdog resets the box in {seconds} s.").unwrap_or_default();
+                return Ok(());
+            }
+        }
+        std::thread::sleep(pause);
+    }
+}
+
+/// A block that cannot be read says nothing new.
+fn verdict(host: &Host<'_>) -> Verdict {
+    let Ok(state) = super::slot::show(host) else { return Verdict::Open };
+    let booted = host.booted(state.active).unwrap_or(state.active);
+    match state.slot(booted) {
+        _ if booted != state.active => Verdict::GivenUp,
+        SlotState::Bad => Verdict::GivenUp,
+        SlotState::Good => Verdict::Committed,
+        _ => Verdict::Open,
+    }
+}
+
+/// A kernel that does not say may not let it be stopped.
+fn can_be_stopped() -> bool {
+    let mut answer = [0];
+    Device::open(CWD, NOWAYOUT, OFlags::RDONLY).is_ok_and(|mut file| read_at(&mut file, 0, &mut answer).is_ok())
+        && answer == *b"0"
+}
