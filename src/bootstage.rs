@@ -7,13 +7,11 @@ use crate::envstore::{Bytes, Source};
 use crate::slot::{Slot, SlotState};
 
 /// Whether a copy names an active slot.
-#[inline(always)]
 pub fn names_a_slot(chosen: Option<(EnvBlock<&[u8]>, Source)>) -> bool {
     !matches!(chosen, None | Some((_, Source::Remains)))
 }
 
 /// For a `state` that was read from a `block` which does not say which slot is active: the one that runs is.
-#[inline(always)]
 pub fn settle(state: &mut BootState, block: &EnvBlock<Bytes>, booted: Slot) {
     state.active = booted;
     if block.get(booted.variable()).is_none() {
@@ -24,7 +22,6 @@ pub fn settle(state: &mut BootState, block: &EnvBlock<Bytes>, booted: Slot) {
 
 /// Marks the boot, if it is `init` that marks it, and takes GRUB's word about a slot it gave up out of the state once that
 /// is `recorded` elsewhere: a power cut between the two records it twice.
-#[inline(always)]
 pub fn mark(state: &mut BootState, booted: Slot, recorded: impl FnOnce(Slot) -> bool, init_decides: bool) {
     if let Some(slot) = state.rollback_from
         && recorded(slot)

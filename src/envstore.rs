@@ -231,7 +231,6 @@ pub fn store<C: CopyFile>(mut copy: C, found: &mut Found, new: &EnvBlock<Bytes>)
 ///
 /// # Errors
 /// Those of the files; the first copy's error counts, for GRUB goes by it.
-#[inline(always)]
 pub fn store_both<C: CopyFile>(
     [first, second]: [C; 2],
     [found_first, found_second]: [&mut Found; 2],

@@ -91,7 +91,6 @@ pub trait Writable: Target {
 ///
 /// # Errors
 /// Those of the steps. The slot is `empty` then, unless it is the first that failed.
-#[inline(always)]
 pub fn install<T: Writable>(target: &mut T) -> Result<(), T::Error> {
     target.record(Change::Invalidate)?;
     target.remove_leftovers()?;
@@ -107,7 +106,6 @@ pub fn install<T: Writable>(target: &mut T) -> Result<(), T::Error> {
 ///
 /// # Errors
 /// Those of the steps.
-#[inline(always)]
 pub fn activate<T: Target>(target: &mut T) -> Result<BootState, T::Error> {
     if let Err(error) = target.verify() {
         target.record(Change::Spoil)?;

@@ -43,7 +43,6 @@ pub trait Growing: Unnamed {
 ///
 /// # Errors
 /// Those of the filesystem.
-#[inline(always)]
 pub fn resume<F: Growing>(file: &mut F) -> Result<(), F::Error> {
     let kept = file.marked().min(file.length());
     file.cut(kept)
@@ -53,7 +52,6 @@ pub fn resume<F: Growing>(file: &mut F) -> Result<(), F::Error> {
 ///
 /// # Errors
 /// Those of the filesystem.
-#[inline(always)]
 pub fn keep<F: Growing>(file: &mut F, len: u64) -> Result<(), F::Error> {
     file.sync()?;
     file.mark(len);
@@ -64,7 +62,6 @@ pub fn keep<F: Growing>(file: &mut F, len: u64) -> Result<(), F::Error> {
 ///
 /// # Errors
 /// Those of the filesystem.
-#[inline(always)]
 pub fn restart<F: Growing>(file: &mut F) -> Result<(), F::Error> {
     // A mark that outlived its bytes would vouch for the next ones.
     file.mark(0);
@@ -76,7 +73,6 @@ pub fn restart<F: Growing>(file: &mut F) -> Result<(), F::Error> {
 ///
 /// # Errors
 /// Those of the filesystem.
-#[inline(always)]
 pub fn finish<F: Unnamed>(file: &mut F) -> Result<(), F::Error> {
     file.sync()?;
     file.name()
