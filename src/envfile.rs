@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use crate::device::Device;
 use crate::envblk::{EnvBlock, SIZE};
-use crate::envstore::{self, Bytes, Flaw, Found, Source};
+use crate::envstore::{self, Bytes, CopyFile, Flaw, Found, Source, store_both};
 use crate::failure::{Exit, Failure, Reason};
 use crate::mount::Access;
 
@@ -114,20 +114,14 @@ impl EnvFiles {
         self.second.read(&mut loaded.second);
     }
 
-    /// Makes both copies hold `new`, the first before the second; what holds it already is not written. A second copy
-    /// that is not there is made only if `make_second`.
-    ///
-    /// Durable on return. A power cut leaves the first copy old or new, and the second untouched until the first is
-    /// safe.
+    /// Makes both copies hold `new`, as [`envstore::store_both`] does.
     ///
     /// # Errors
-    /// [`Exit::Io`]; the first copy's error counts, for GRUB goes by it.
+    /// [`Exit::Io`].
     pub fn store(&mut self, loaded: &mut Loaded, new: &EnvBlock<Bytes>, make_second: bool) -> Result<(), Failure> {
-        self.first.replace(&self.folder, &mut loaded.first, new)?;
-        if make_second || loaded.second.flaw() != Some(Flaw::Missing) {
-            self.second.replace(&self.folder, &mut loaded.second, new)?;
-        }
-        Ok(())
+        let folder = &self.folder;
+        let copies = [&mut self.first, &mut self.second].map(|copy| InFolder { folder, copy });
+        store_both(copies, [&mut loaded.first, &mut loaded.second], new, make_second)
     }
 
     /// Makes both copies a block without variables.
@@ -167,44 +161,56 @@ impl Copy {
         }
     }
 
-    fn replace(&mut self, folder: &OwnedFd, found: &mut Found, new: &EnvBlock<Bytes>) -> Result<(), Failure> {
-        if found.holds(new) {
-            return Ok(());
-        }
-        let name = &self.name;
-        let failed = |step: &str, errno: Errno| {
-            let advice = match errno {
-                Errno::ROFS => "; the filesystem is read-only: check it, then mount -o remount,rw",
-                Errno::NOSPC => "; the filesystem is full: remove files that do not belong there (FSCK*.REC)",
-                Errno::ACCESS | Errno::PERM => "; run as root",
-                _ => "",
-            };
-            Failure::new(Exit::Io, format_args!("{step} {name}: {}{advice}", Reason(errno)))
+    fn failed(&self, step: &str, errno: Errno) -> Failure {
+        let advice = match errno {
+            Errno::ROFS => "; the filesystem is read-only: check it, then mount -o remount,rw",
+            Errno::NOSPC => "; the filesystem is full: remove files that do not belong there (FSCK*.REC)",
+            Errno::ACCESS | Errno::PERM => "; run as root",
+            _ => "",
         };
-        if let Some(errno) = self.read_only {
-            return Err(failed("write", errno));
+        Failure::new(Exit::Io, format_args!("{step} {}: {}{advice}", self.name, Reason(errno)))
+    }
+}
+
+/// A copy with the folder that it is in.
+struct InFolder<'a> {
+    folder: &'a OwnedFd,
+    copy: &'a mut Copy,
+}
+
+impl CopyFile for InFolder<'_> {
+    type Error = Failure;
+
+    fn replace(&mut self, found: &mut Found, new: &EnvBlock<Bytes>) -> Result<(), Failure> {
+        let copy = &mut *self.copy;
+        if let Some(errno) = copy.read_only {
+            return Err(copy.failed("write", errno));
         }
-        if let Err(Errno::NOENT) = self.file {
+        if let Err(Errno::NOENT) = copy.file {
             let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
-            self.file = Device::open(folder, name.as_str(), flags);
+            copy.file = Device::open(self.folder, copy.name.as_str(), flags);
         }
         // Never truncated, never renamed: GRUB must find the same blocks, and FAT has no atomic rename.
-        let file = self.file.as_mut().map_err(|errno| failed("open", *errno))?;
-        let whole = found.whole().is_some();
-        envstore::replace(file, found, new).map_err(|error| match error {
-            envstore::Error::Io(error) => failed("write", error.0),
+        let written = match &mut copy.file {
+            Ok(file) => envstore::replace(file, found, new),
+            &mut Err(errno) => return Err(copy.failed("open", errno)),
+        };
+        written.map_err(|error| match error {
+            envstore::Error::Io(error) => copy.failed("write", error.0),
             envstore::Error::NotTaken => Failure::new(
                 Exit::Io,
-                format_args!("write {name}: the disk gives other bytes back than were written; replace the disk"),
+                format_args!(
+                    "write {}: the disk gives other bytes back than were written; replace the disk",
+                    copy.name
+                ),
             ),
-        })?;
-        if !whole {
-            // Of the wrong length before, or new: the rest goes, and the name is made durable too.
-            ftruncate(file.fd(), SIZE as u64)
-                .and_then(|()| fsync(file.fd()))
-                .and_then(|()| fsync(folder))
-                .map_err(|errno| failed("sync", errno))?;
-        }
-        Ok(())
+        })
+    }
+
+    fn settle(&mut self) -> Result<(), Failure> {
+        let settled = self.copy.file.as_ref().map_err(|errno| *errno).and_then(|file| {
+            ftruncate(file.fd(), SIZE as u64).and_then(|()| fsync(file.fd())).and_then(|()| fsync(self.folder))
+        });
+        settled.map_err(|errno| self.copy.failed("sync", errno))
     }
 }

@@ -192,6 +192,58 @@ pub fn replace<S: Storage>(copy: &mut S, found: &mut Found, new: &EnvBlock<Bytes
     if same(found.first_block(), new.bytes()) { Ok(()) } else { Err(Error::NotTaken) }
 }
 
+/// A copy as a file in its folder.
+pub trait CopyFile {
+    /// Why a step failed.
+    type Error;
+
+    /// Makes the file hold `new`, by [`replace`]. A file that is not there is made.
+    ///
+    /// # Errors
+    /// Those of [`replace`] and of making the file.
+    fn replace(&mut self, found: &mut Found, new: &EnvBlock<Bytes>) -> Result<(), Self::Error>;
+
+    /// Makes the file [`SIZE`] bytes long; that and its name are durable on return.
+    ///
+    /// # Errors
+    /// Those of the filesystem.
+    fn settle(&mut self) -> Result<(), Self::Error>;
+}
+
+/// Makes a copy hold `new`; one that does is not written. Durable on return.
+///
+/// # Errors
+/// Those of the file.
+pub fn store<C: CopyFile>(mut copy: C, found: &mut Found, new: &EnvBlock<Bytes>) -> Result<(), C::Error> {
+    if found.holds(new) {
+        return Ok(());
+    }
+    let whole = found.whole().is_some();
+    copy.replace(found, new)?;
+    // Of the wrong length before, or new: the rest goes, and the name is made durable too.
+    if whole { Ok(()) } else { copy.settle() }
+}
+
+/// Makes both copies hold `new`, the first before the second. A second copy that is not there is made only if
+/// `make_second`.
+///
+/// Durable on return. A power cut leaves the first copy old or new, and the second untouched until the first is safe.
+///
+/// # Errors
+/// Those of the files; the first copy's error counts, for GRUB goes by it.
+pub fn store_both<C: CopyFile>(
+    [first, second]: [C; 2],
+    [found_first, found_second]: [&mut Found; 2],
+    new: &EnvBlock<Bytes>,
+    make_second: bool,
+) -> Result<(), C::Error> {
+    store(first, found_first, new)?;
+    if make_second || found_second.flaw() != Some(Flaw::Missing) {
+        store(second, found_second, new)?;
+    }
+    Ok(())
+}
+
 fn write_at<S: Storage>(copy: &mut S, offset: u64, bytes: &[u8]) -> Result<(), Error<S::Error>> {
     copy.seek(SeekFrom::Start(offset))?;
     let mut left = bytes;

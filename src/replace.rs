@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use crate::device::Device;
 use crate::disk::open_folder;
+use crate::part::{self, Unnamed};
 use crate::storage::Storage;
 
 /// Makes the file `name` in `folder` hold `content`. Durable on return; a power cut before that leaves the old file or
@@ -20,10 +21,30 @@ pub fn replace(folder: BorrowedFd<'_>, name: &str, content: &[u8]) -> Result<(),
     let new = format!("{name}.part");
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW;
     let mut file = Device::open(folder, &new, flags)?;
-    file.write_all(content).and_then(|()| file.sync()).map_err(|error| error.0)?;
-    rename(folder, &new, name)?;
+    file.write_all(content).map_err(|error| error.0)?;
+    part::finish(&mut New { folder, file, from: &new, to: name })?;
     // A folder that stands for a path only (O_PATH), as a mount's root does, cannot be synced; this one can.
     fsync(open_folder(folder, ".")?.as_fd())
+}
+
+/// The new file.
+struct New<'a> {
+    folder: BorrowedFd<'a>,
+    file: Device,
+    from: &'a str,
+    to: &'a str,
+}
+
+impl Unnamed for New<'_> {
+    type Error = Errno;
+
+    fn sync(&mut self) -> Result<(), Errno> {
+        self.file.sync().map_err(|error| error.0)
+    }
+
+    fn name(&mut self) -> Result<(), Errno> {
+        rename(self.folder, self.from, self.to)
+    }
 }
 
 /// Gives a file of `folder` another name there. Durable when the folder is synced.

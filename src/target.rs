@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use crate::device::Device;
 use crate::digest::{Hash, Sha256};
 use crate::failure::{Exit, Failure, Reason};
+use crate::part::{self, Growing, Unnamed};
 use crate::replace::{rename, replace};
 use crate::storage::{Storage, read_at};
 use crate::units::decimal;
@@ -179,13 +180,7 @@ impl Part<'_> {
     /// # Errors
     /// [`Exit::Io`].
     pub fn resume(&mut self, hash: &mut Sha256) -> Result<u64, Failure> {
-        let mut bytes = [0; 256];
-        let len = fgetxattr(self.device.fd(), MARK, &mut bytes[..]).unwrap_or_default();
-        let mark = bytes.get(..len).and_then(|mark| core::str::from_utf8(mark).ok()).unwrap_or_default();
-        let (kept, validator) = mark.split_once(' ').unwrap_or_default();
-        self.validator = validator.into();
-        let kept = decimal::<u64>(kept).unwrap_or_default().min(self.target.len(&self.temporary));
-        ftruncate(self.device.fd(), kept).map_err(|errno| self.failed("cut", errno))?;
+        part::resume(self)?;
         self.len = hash_all(&mut self.device, hash, &mut |_| ()).map_err(|errno| self.failed("read", errno))?;
         Ok(self.len)
     }
@@ -199,9 +194,7 @@ impl Part<'_> {
 
         self.len = 0;
         self.validator.clear();
-        // The mark first: it must never say more than there is.
-        self.keep()?;
-        ftruncate(self.device.fd(), 0).map_err(|errno| self.failed("empty", errno))?;
+        part::restart(self)?;
         self.device.rewind().map_err(|error| self.failed("empty", error.0))
     }
 
@@ -227,15 +220,12 @@ impl Part<'_> {
         if self.kept.elapsed() >= KEEP_AFTER { self.keep() } else { Ok(()) }
     }
 
-    /// Makes what is there durable, and marks it as such: the next run goes on from here. A filesystem that takes no mark
-    /// only costs a download from the start.
+    /// Makes what is there durable, and marks it as such: the next run goes on from here.
     ///
     /// # Errors
     /// [`Exit::Io`].
     pub fn keep(&mut self) -> Result<(), Failure> {
-        self.device.sync().map_err(|error| self.failed("sync", error.0))?;
-        let mark = format!("{} {}", self.len, self.validator);
-        fsetxattr(self.device.fd(), MARK, mark.as_bytes(), XattrFlags::empty()).unwrap_or_default();
+        part::keep(self, self.len)?;
         self.kept = Instant::now();
         Ok(())
     }
@@ -244,13 +234,49 @@ impl Part<'_> {
     ///
     /// # Errors
     /// [`Exit::Io`].
-    pub fn finish(self) -> Result<(), Failure> {
-        fsync(self.device.fd()).map_err(|errno| self.failed("sync", errno))?;
-        self.target.rename(&self.temporary, self.name)
+    pub fn finish(mut self) -> Result<(), Failure> {
+        part::finish(&mut self)
     }
 
     fn failed(&self, step: &str, errno: Errno) -> Failure {
         self.target.failed(step, &self.temporary, errno)
+    }
+}
+
+impl Unnamed for Part<'_> {
+    type Error = Failure;
+
+    fn sync(&mut self) -> Result<(), Failure> {
+        fsync(self.device.fd()).map_err(|errno| self.failed("sync", errno))
+    }
+
+    fn name(&mut self) -> Result<(), Failure> {
+        self.target.rename(&self.temporary, self.name)
+    }
+}
+
+impl Growing for Part<'_> {
+    fn length(&self) -> u64 {
+        self.target.len(&self.temporary)
+    }
+
+    /// Takes over what the mark says of the server's file too.
+    fn marked(&mut self) -> u64 {
+        let mut bytes = [0; 256];
+        let len = fgetxattr(self.device.fd(), MARK, &mut bytes[..]).unwrap_or_default();
+        let mark = bytes.get(..len).and_then(|mark| core::str::from_utf8(mark).ok()).unwrap_or_default();
+        let (kept, validator) = mark.split_once(' ').unwrap_or_default();
+        self.validator = validator.into();
+        decimal(kept).unwrap_or_default()
+    }
+
+    fn mark(&mut self, len: u64) {
+        let mark = format!("{len} {}", self.validator);
+        fsetxattr(self.device.fd(), MARK, mark.as_bytes(), XattrFlags::empty()).unwrap_or_default();
+    }
+
+    fn cut(&mut self, len: u64) -> Result<(), Failure> {
+        ftruncate(self.device.fd(), len).map_err(|errno| self.failed("cut", errno))
     }
 }
 

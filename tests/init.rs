@@ -184,6 +184,27 @@ fn a_damaged_copy_is_repaired_from_the_other() {
     }
 }
 
+/// The power went between the flip and its record.
+#[test]
+fn an_image_that_was_given_up_is_remembered_although_its_activation_was_not_recorded() {
+    let journal = "{\"phase\":\"staged\",\"to_image\":\"00aa\"}";
+    let remembered = |machine: &Machine| {
+        let text = String::from_utf8(machine.folder.read("data/update/state.json").unwrap()).unwrap();
+        assert!(text.contains("\"rolled_back\"") && text.contains("\"known_bad\":\"00aa\""), "{text}");
+    };
+    let machine = Machine::with_state(BootState { rollback_from: Some(B), ..counted(Good, Bad) });
+    machine.folder.write("data/update/state.json", journal);
+    init(&machine, GO_ON, "init: GRUB gave slot B up");
+    assert_eq!(machine.state().rollback_from, None);
+    remembered(&machine);
+
+    let machine = Machine::with_state(BootState { active: B, ..counted(Good, Trial) });
+    machine.cmdline("ksolo.slot=B ksolo.state=trial ksolo.counter=2");
+    machine.folder.write("data/update/state.json", journal);
+    assert_eq!(machine.run("rollback").exit, 0);
+    remembered(&machine);
+}
+
 #[test]
 fn two_damaged_copies_are_repaired_from_what_is_left() {
     let now = counted(Good, Staged);

@@ -11,182 +11,15 @@
     reason = "a test that panics has failed"
 )]
 
-use embedded_io::{ErrorKind, ErrorType, Read, Seek, SeekFrom, Write};
+mod scene;
+
+use embedded_io::{ErrorType, Read, Seek, SeekFrom, Write};
 use kubesolo_boot::boot::BootState;
 use kubesolo_boot::envblk::{EnvBlock, ONE_SECTOR, SIZE};
 use kubesolo_boot::envstore::{self, Bytes, Found, Source, choose, replace};
 use kubesolo_boot::slot::{Slot, SlotState};
 use kubesolo_boot::storage::Storage;
-
-const SECTOR: usize = 512;
-
-/// The power is gone, or the medium refuses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Cut;
-
-impl std::fmt::Display for Cut {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("cut")
-    }
-}
-
-impl std::error::Error for Cut {}
-
-impl embedded_io::Error for Cut {
-    fn kind(&self) -> ErrorKind {
-        ErrorKind::Other
-    }
-}
-
-/// What waits to be made durable.
-#[derive(Clone, Debug)]
-enum Pending {
-    Sector(usize, Vec<u8>),
-    Len(usize),
-}
-
-/// A file in memory, with what is on the medium, what is in the cache above it, and how many steps are left until the
-/// power goes.
-#[derive(Clone, Debug)]
-struct Medium {
-    cached: Vec<u8>,
-    durable: Vec<u8>,
-    pending: Vec<Pending>,
-    position: usize,
-    steps_left: usize,
-    sectors_written: usize,
-    syncs: usize,
-    cache_dropped: bool,
-}
-
-impl Medium {
-    fn holding(content: &[u8]) -> Medium {
-        Medium {
-            cached: content.to_vec(),
-            durable: content.to_vec(),
-            pending: Vec::new(),
-            position: 0,
-            steps_left: usize::MAX,
-            sectors_written: 0,
-            syncs: 0,
-            cache_dropped: true,
-        }
-    }
-
-    fn cut_after(&self, steps: usize) -> Medium {
-        Medium { steps_left: steps, ..self.clone() }
-    }
-
-    fn step(&mut self) -> Result<(), Cut> {
-        self.steps_left = self.steps_left.checked_sub(1).ok_or(Cut)?;
-        Ok(())
-    }
-
-    fn truncate(&mut self, len: usize) -> Result<(), Cut> {
-        self.step()?;
-        self.cached.resize(len, 0);
-        self.pending.push(Pending::Len(len));
-        Ok(())
-    }
-
-    /// Every content that the medium may have after a cut now: each part of what is pending may have arrived.
-    fn after_cut(&self) -> Vec<Vec<u8>> {
-        assert!(self.pending.len() < 12, "too much is pending to try it all: {}", self.pending.len());
-        (0..1_u32 << self.pending.len())
-            .map(|arrived| {
-                let mut content = self.durable.clone();
-                for (number, pending) in self.pending.iter().enumerate() {
-                    if arrived >> number & 1 == 1 {
-                        apply(&mut content, pending);
-                    }
-                }
-                content
-            })
-            .collect()
-    }
-}
-
-fn apply(content: &mut Vec<u8>, pending: &Pending) {
-    match pending {
-        Pending::Sector(sector, bytes) => {
-            let (start, end) = (sector * SECTOR, sector * SECTOR + bytes.len());
-            if content.len() < end {
-                content.resize(end, 0);
-            }
-            content[start..end].copy_from_slice(bytes);
-        }
-        Pending::Len(len) => content.resize(*len, 0),
-    }
-}
-
-impl ErrorType for Medium {
-    type Error = Cut;
-}
-
-impl Read for Medium {
-    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Cut> {
-        let from = if self.cache_dropped { &self.durable } else { &self.cached };
-        let rest = from.get(self.position..).unwrap_or_default();
-        let count = rest.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&rest[..count]);
-        self.position += count;
-        Ok(count)
-    }
-}
-
-impl Write for Medium {
-    /// One step for each sector that it touches: a cut may tear it there.
-    fn write(&mut self, bytes: &[u8]) -> Result<usize, Cut> {
-        self.cache_dropped = false;
-        let mut left = bytes;
-        while !left.is_empty() {
-            self.step()?;
-            let sector = self.position / SECTOR;
-            let count = left.len().min((sector + 1) * SECTOR - self.position);
-            let end = self.position + count;
-            if self.cached.len() < end {
-                self.cached.resize(end, 0);
-            }
-            self.cached[self.position..end].copy_from_slice(&left[..count]);
-            let whole = self.cached.len().min((sector + 1) * SECTOR);
-            self.pending.push(Pending::Sector(sector, self.cached[sector * SECTOR..whole].to_vec()));
-            self.sectors_written += 1;
-            self.position = end;
-            left = &left[count..];
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> Result<(), Cut> {
-        Ok(())
-    }
-}
-
-impl Seek for Medium {
-    fn seek(&mut self, to: SeekFrom) -> Result<u64, Cut> {
-        self.position = match to {
-            SeekFrom::Start(at) => at as usize,
-            SeekFrom::End(by) => self.cached.len().checked_add_signed(by as isize).ok_or(Cut)?,
-            SeekFrom::Current(by) => self.position.checked_add_signed(by as isize).ok_or(Cut)?,
-        };
-        Ok(self.position as u64)
-    }
-}
-
-impl Storage for Medium {
-    fn sync(&mut self) -> Result<(), Cut> {
-        self.step()?;
-        self.durable = self.cached.clone();
-        self.pending.clear();
-        self.syncs += 1;
-        Ok(())
-    }
-
-    fn drop_cache(&mut self) -> Result<(), Cut> {
-        self.cache_dropped = self.pending.is_empty();
-        Ok(())
-    }
-}
+use scene::medium::{Cut, Fuse, Medium};
 
 /// How one copy is written: as the program does, or wrongly.
 type Way = fn(&mut Medium, &mut Found, &EnvBlock<Bytes>) -> Result<(), envstore::Error<Cut>>;
@@ -247,20 +80,17 @@ struct Replayed {
 /// Cuts the write of `new` over `old` (what the copies hold) at every step, and looks at everything that the medium may
 /// then hold.
 fn replay(old: [&[u8]; 2], new: &EnvBlock<Bytes>, order: [usize; 2], way: Way) -> Replayed {
-    let start = old.map(Medium::holding);
+    let start = || old.map(Medium::holding);
     let (before, after) = (state_of(old[0], old[1]), state_of(new.bytes(), new.bytes()));
     assert!(before.is_some() && after.is_some());
 
-    let mut uncut = start.clone();
-    store(&mut uncut, order, way, new).unwrap();
-    let steps: usize = uncut.iter().map(|copy| usize::MAX - copy.steps_left).sum();
+    let fuse = Fuse::endless();
+    store(&mut start().map(|copy| copy.on(&fuse)), order, way, new).unwrap();
+    let steps = fuse.steps();
     let mut replayed = Replayed::default();
     for stop in 0..=steps {
-        // The steps of the copy that is written first, then those of the other.
-        let used_by_first = (usize::MAX - uncut[order[0]].steps_left).min(stop);
-        let mut copies = start.clone();
-        copies[order[0]] = copies[order[0]].cut_after(used_by_first);
-        copies[order[1]] = copies[order[1]].cut_after(stop - used_by_first);
+        let fuse = Fuse::blows_after(stop);
+        let mut copies = start().map(|copy| copy.on(&fuse));
         let ended = store(&mut copies, order, way, new);
         assert_eq!(ended.is_ok(), stop == steps, "stop {stop} of {steps}");
         replayed.stops += 1;

@@ -4,13 +4,13 @@ use crate::boot::BootState;
 use crate::console::Notes;
 use crate::failure::{Exit, Failure};
 use crate::host::Host;
+use crate::install::{self, Change};
 use crate::manifest::Manifest;
 use crate::progress::Style;
 use crate::slot::{Slot, SlotState};
 use crate::state::{Journal, Phase};
 
-use super::apply::{files_of, open_target, verify};
-use super::boot_state::change;
+use super::apply::{files_of, open_target, record, verify};
 
 /// Verifies the slot that is not booted, and flips: one sector.
 ///
@@ -27,21 +27,31 @@ pub fn run(host: &Host<'_>, notes: &Notes, style: Style) -> Result<BootState, Fa
             format_args!("activate: slot {slot} is {}, not staged; kubesolo-boot apply first", state.slot(slot)),
         ));
     }
-    if let Err(failure) = check_files(host, slot, style) {
-        change(host, &|state, _| Ok(state.with_slot(slot, SlotState::Bad)))?;
-        return Err(failure);
-    }
-    let state = change(host, &|state, _| {
-        state.activate(slot).map_err(|refused| Failure::new(Exit::Refused, format_args!("activate: {refused}")))
-    })?;
+    let state = install::activate(&mut Staged { host, slot, style })?;
     journal.store(Phase::Activated)?;
     Ok(state)
 }
 
-fn check_files(host: &Host<'_>, slot: Slot, style: Style) -> Result<(), Failure> {
-    let target = open_target(host, slot)?;
-    let document = target.read_text("slot.json").unwrap_or_default();
-    let manifest = Manifest::parse(&document)
-        .map_err(|error| Failure::new(Exit::Io, format_args!("read {}/slot.json: {error}", slot.partition())))?;
-    verify(&target, &files_of(&manifest), style)
+/// The slot to activate.
+struct Staged<'a> {
+    host: &'a Host<'a>,
+    slot: Slot,
+    style: Style,
+}
+
+impl install::Target for Staged<'_> {
+    type Error = Failure;
+
+    fn record(&mut self, step: Change) -> Result<BootState, Failure> {
+        record(self.host, self.slot, step)
+    }
+
+    fn verify(&mut self) -> Result<(), Failure> {
+        let target = open_target(self.host, self.slot)?;
+        let document = target.read_text("slot.json").unwrap_or_default();
+        let manifest = Manifest::parse(&document).map_err(|error| {
+            Failure::new(Exit::Io, format_args!("read {}/slot.json: {error}", self.slot.partition()))
+        })?;
+        verify(&target, &files_of(&manifest), self.style)
+    }
 }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use embedded_io::Read;
 use rustix::fs::{CWD, OFlags};
 
+use crate::boot::BootState;
 use crate::bootlog;
 use crate::boots;
 use crate::config::{Config, Mark};
@@ -24,6 +25,7 @@ use crate::failure::{Exit, Failure, Reason};
 use crate::fetch::{Client, Resume};
 use crate::health::Report;
 use crate::host::Host;
+use crate::install::{self, Change};
 use crate::kubectl;
 use crate::location::Location;
 use crate::manifest::{Image, Manifest};
@@ -108,8 +110,20 @@ pub fn run(
     journal.state.health_check_failures = 0;
     journal.state.last_error.clear();
     journal.store(Phase::Downloading)?;
-    let install = Install { host, slot, target: &target, files, places, sizes, client: &client, style };
-    let installed = install.run(&version, offer.document());
+    let document = offer.document();
+    let mut install = Install {
+        host,
+        slot,
+        target: &target,
+        files,
+        places,
+        sizes,
+        version: &version,
+        document,
+        client: &client,
+        style,
+    };
+    let installed = install::install(&mut install);
     if let Err(failure) = &installed {
         journal.state.last_error = format!("{failure}");
     }
@@ -130,26 +144,13 @@ struct Install<'a> {
     files: Files<'a>,
     places: [Location; 2],
     sizes: [u64; 2],
+    version: &'a str,
+    document: &'a [u8],
     client: &'a Client<'a>,
     style: Style,
 }
 
 impl Install<'_> {
-    fn run(&self, version: &str, document: &[u8]) -> Result<(), Failure> {
-        // From here on nobody may boot the slot; from `stage` on, all of it is on the medium and verified.
-        change(self.host, &|state, _| Ok(state.invalidate(self.slot)))?;
-        self.target.leftovers(&parts(&self.files), true)?;
-        for (((name, image), place), size) in self.files.iter().zip(&self.places).zip(self.sizes) {
-            self.download(name, image, place, size)?;
-        }
-        self.target.write_text("version", format!("{version}\n").as_bytes())?;
-        self.target.write_text("slot.json", document)?;
-        self.target.sync_names()?;
-        verify(self.target, &self.files, self.style)?;
-        change(self.host, &|state, _| Ok(state.stage(self.slot)))?;
-        Ok(())
-    }
-
     /// Brings one file into the slot, whole and under its name. What a failure leaves is kept for the next try, unless
     /// it is known to be wrong.
     fn download(&self, name: &'static str, image: &Image<'_>, place: &Location, size: u64) -> Result<(), Failure> {
@@ -227,6 +228,51 @@ impl Install<'_> {
             progress.at(*done);
         }
     }
+}
+
+impl install::Target for Install<'_> {
+    type Error = Failure;
+
+    fn record(&mut self, step: Change) -> Result<BootState, Failure> {
+        record(self.host, self.slot, step)
+    }
+
+    fn verify(&mut self) -> Result<(), Failure> {
+        verify(self.target, &self.files, self.style)
+    }
+}
+
+impl install::Writable for Install<'_> {
+    fn remove_leftovers(&mut self) -> Result<(), Failure> {
+        self.target.leftovers(&parts(&self.files), true)?;
+        Ok(())
+    }
+
+    fn write_images(&mut self) -> Result<(), Failure> {
+        for (((name, image), place), size) in self.files.iter().zip(&self.places).zip(self.sizes) {
+            self.download(name, image, place, size)?;
+        }
+        Ok(())
+    }
+
+    fn write_texts(&mut self) -> Result<(), Failure> {
+        self.target.write_text("version", format!("{}\n", self.version).as_bytes())?;
+        self.target.write_text("slot.json", self.document)
+    }
+
+    fn sync_names(&mut self) -> Result<(), Failure> {
+        self.target.sync_names()
+    }
+}
+
+/// Records what becomes of the target slot.
+///
+/// # Errors
+/// [`Exit::Refused`], of an activation; those of [`change`].
+pub fn record(host: &Host<'_>, slot: Slot, step: Change) -> Result<BootState, Failure> {
+    change(host, &|state, _| {
+        step.of(state, slot).map_err(|refused| Failure::new(Exit::Refused, format_args!("activate: {refused}")))
+    })
 }
 
 /// Compares the files on the medium with the manifest.

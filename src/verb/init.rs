@@ -8,12 +8,13 @@ use core::time::Duration;
 use crate::boot::BootState;
 use crate::bootlog::{self, Mark as Reached};
 use crate::boots::{self, Boot};
+use crate::bootstage;
 use crate::config::{Config, Mark};
 use crate::console::Notes;
 use crate::disk;
 use crate::envblk::EnvBlock;
 use crate::envfile::{EnvFiles, Loaded};
-use crate::envstore::{Bytes, Source};
+use crate::envstore::Bytes;
 use crate::failure::{Exit, Failure};
 use crate::host::{DATA_FOLDER, Host};
 use crate::mount::{self, Access};
@@ -148,19 +149,14 @@ fn read_record(host: &Host<'_>, notes: &Notes) -> Result<Record, Failure> {
     files.load(&mut loaded);
     let (mut block, mut state) = read_state(host, notes, &loaded, told);
     let booted = told.unwrap_or(state.active);
-    let names_a_slot = !matches!(loaded.chosen(), None | Some((_, Source::Remains)));
+    let names_a_slot = bootstage::names_a_slot(loaded.chosen());
     let split = split::compare(&host.cmdline(), names_a_slot.then_some(&state));
     if let Some(split) = split {
         notes.say(format_args!("init: {split}"));
     }
 
     if !names_a_slot {
-        // The block does not say which slot is active; the one that runs is.
-        state.active = booted;
-        if block.get(booted.variable()).is_none() {
-            // Nor that it was ever good.
-            state = state.with_slot(booted, SlotState::Trial);
-        }
+        bootstage::settle(&mut state, &block, booted);
     }
     state.write_to(&mut block).map_err(|_| too_big(&block))?;
     if loaded.first.flaw().is_some() || loaded.second.flaw().is_some() {
@@ -212,12 +208,8 @@ fn mark(
     boot: &mut Option<Boot>,
 ) -> Result<BootState, Failure> {
     let before = record.state;
-    if let Some(slot) = before.rollback_from
-        && record::given_up(host, notes, slot)
-    {
-        record.state.rollback_from = None;
-    }
-    record.state = record.state.after_init(record.booted, decides == Mark::Init).unwrap_or(record.state);
+    let recorded = |slot| record::given_up(host, notes, slot);
+    bootstage::mark(&mut record.state, record.booted, recorded, decides == Mark::Init);
     if record.state != before {
         record.state.write_to(&mut record.block).map_err(|_| too_big(&record.block))?;
     }

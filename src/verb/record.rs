@@ -34,7 +34,8 @@ pub fn rolled_back(host: &Host<'_>, notes: &Notes, why: &str) {
 fn ended(host: &Host<'_>, notes: &Notes, phase: Phase, last_error: &str) {
     let path = host.state_path();
     let stored = Journal::open(&path, &|line| notes.say(line)).and_then(|mut journal| {
-        if !journal.state.is_on_trial() {
+        // What is rolled back from was on trial, also if the power went between the flip and its record.
+        if !journal.state.is_on_trial() && (phase, journal.state.phase) != (Phase::RolledBack, Phase::Staged) {
             return Ok(());
         }
         journal.state.last_error = last_error.into();
@@ -61,7 +62,8 @@ pub fn given_up(host: &Host<'_>, notes: &Notes, slot: Slot) -> bool {
         journal.state.last_error = format!(
             "slot {slot} (version {version}) was given up by GRUB: no boot of it was committed, or it did not load"
         );
-        if journal.state.is_on_trial() {
+        // As in `ended`.
+        if journal.state.is_on_trial() || journal.state.phase == Phase::Staged {
             journal.state.remember_bad();
         }
         journal.store(Phase::RolledBack)

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 pub mod machine;
+pub mod medium;
 
 use std::ffi::OsStr;
 use std::fs;

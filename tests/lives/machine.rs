@@ -1,0 +1,368 @@
+//! A box in memory: what is on its disk, what a cut leaves of it, and whether that is as it should be.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use kubesolo_boot::boot::{BootState, Doubt};
+use kubesolo_boot::bootstage;
+use kubesolo_boot::envblk::EnvBlock;
+use kubesolo_boot::envstore::{self, Bytes, Found, Source, choose};
+use kubesolo_boot::install;
+use kubesolo_boot::part;
+use kubesolo_boot::slot::{Slot, SlotState};
+
+use crate::filling::{Copy, Install, Part, image, plant, text};
+use crate::folder::{Folder, Name};
+use crate::scene::medium::{Cut, Fuse, Medium};
+
+/// A system's version, 1 to 7.
+pub type Version = u8;
+
+/// A version whose kernel does not load, though its files are as its manifest says.
+pub const UNLOADABLE: Version = 7;
+
+/// Why a command stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The power went.
+    Cut,
+    /// Nothing was changed, for a reason.
+    Refused,
+    /// The server's connection broke, or its bytes are not those of its manifest.
+    Server,
+    /// The slot's files are not those of its manifest.
+    Files,
+    /// A copy of the env block cannot be written.
+    Env,
+    /// GRUB found nothing to boot.
+    NothingBoots,
+}
+
+impl From<Cut> for Stop {
+    fn from(_: Cut) -> Stop {
+        Stop::Cut
+    }
+}
+
+/// How the update server behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Server {
+    Whole,
+    /// The connection breaks after so many sectors.
+    Breaks(usize),
+    /// The last byte is wrong.
+    Wrong,
+    /// It cannot go on in the middle of a file.
+    FromTheStart,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Command {
+    /// Power, GRUB, and `init` with `mark=init` or not.
+    PowerOn {
+        init_decides: bool,
+    },
+    /// Power and GRUB; what it boots dies before `init`.
+    Dies,
+    Apply(Version, Server),
+    Activate,
+    /// A health check, and how many failures in a row are too many.
+    Check {
+        passes: bool,
+        most: u8,
+    },
+    Rollback,
+}
+
+/// What is written in which order. The program's way, or a wrong one.
+pub struct Orders {
+    pub store: fn([Copy<'_>; 2], [&mut Found; 2], &EnvBlock<Bytes>) -> Result<(), Stop>,
+    pub install: fn(&mut Install<'_>) -> Result<(), Stop>,
+    pub activate: fn(&mut Install<'_>) -> Result<BootState, Stop>,
+    pub mark: fn(&mut Machine, &mut BootState, Slot, bool) -> bool,
+    pub restart: fn(&mut Part<'_>) -> Result<(), Stop>,
+    pub finish: fn(&mut Part<'_>) -> Result<(), Stop>,
+    pub sync_names: fn(&mut Folder) -> Result<(), Cut>,
+}
+
+/// As the program does it.
+pub const PRODUCT: Orders = Orders {
+    store: |copies, found, new| envstore::store_both(copies, found, new, true),
+    install: |target| install::install(target),
+    activate: |target| install::activate(target),
+    mark: |machine, state, booted, init_decides| {
+        bootstage::mark(state, booted, |slot| machine.record_given_up(slot), init_decides);
+        false
+    },
+    restart: |file| part::restart(file),
+    finish: |file| part::finish(file),
+    sync_names: Folder::sync_names,
+};
+
+/// What GRUB wrote: durable with the next sync of anything, for its disk has one cache.
+#[derive(Clone, Copy)]
+pub struct Firmware {
+    pub copy: usize,
+    pub its_syncs: usize,
+    pub all_syncs: usize,
+    pub writes: usize,
+}
+
+#[derive(Clone)]
+pub struct Machine {
+    pub env: [Medium; 2],
+    pub slots: [Folder; 2],
+    pub data: Folder,
+    pub fuse: Fuse,
+    pub firmware: Option<Firmware>,
+    pub orders: &'static Orders,
+    /// The slot that runs.
+    pub booted: Option<Slot>,
+    /// Which copies of the env block cannot be written.
+    pub read_only: [bool; 2],
+    /// The block is an older system's, without slot states, until `init` has seen it.
+    pub older: bool,
+    /// This slot's files have changed since they were staged.
+    pub rotten: Option<Slot>,
+    /// The versions that passed a health check, or `init` where that decides.
+    pub passed: u8,
+    /// The trial that GRUB last gave up, and what it held.
+    pub given_up: Option<(Slot, Version)>,
+}
+
+pub const fn index(slot: Slot) -> usize {
+    match slot {
+        Slot::A => 0,
+        Slot::B => 1,
+    }
+}
+
+impl Machine {
+    /// A box with version 1 in slot A, good and active, and nothing in slot B.
+    pub fn new(orders: &'static Orders) -> Machine {
+        let mut block = EnvBlock::blank();
+        BootState::fresh(SlotState::Empty).write_to(&mut block).unwrap();
+        let mut a = Folder::empty();
+        plant(&mut a, 1);
+        Machine {
+            env: [Medium::holding(block.bytes()), Medium::holding(block.bytes())],
+            slots: [a, Folder::empty()],
+            data: Folder::empty(),
+            fuse: Fuse::endless(),
+            firmware: None,
+            orders,
+            booted: None,
+            read_only: [false; 2],
+            older: false,
+            rotten: None,
+            passed: 1 << 1,
+            given_up: None,
+        }
+    }
+
+    /// A box of an older KubeSolo OS: both slots populated, three variables in the block and no second copy.
+    pub fn older(orders: &'static Orders) -> Machine {
+        let mut block = EnvBlock::blank();
+        for (name, value) in [("active_slot", "A"), ("boot_counter", "3"), ("boot_success", "1")] {
+            block.set(name.as_bytes(), value.as_bytes()).unwrap();
+        }
+        let mut machine = Machine::new(orders);
+        machine.env = [Medium::holding(block.bytes()), Medium::holding(&[])];
+        plant(&mut machine.slots[1], 2);
+        machine.passed |= 1 << 2;
+        machine.older = true;
+        machine
+    }
+
+    /// The same box, with that much power left.
+    pub fn on(&self, fuse: &Fuse) -> Machine {
+        let mut machine = self.clone();
+        machine.fuse = fuse.clone();
+        machine.env = machine.env.map(|copy| copy.on(fuse));
+        machine.slots.iter_mut().chain([&mut machine.data]).for_each(|folder| folder.on(fuse));
+        if let Some(firmware) = &mut machine.firmware {
+            firmware.all_syncs = 0;
+        }
+        machine
+    }
+
+    /// A copy loses its header.
+    pub fn damage(&mut self, copy: usize) {
+        self.env[copy].cached[0] = b'?';
+        self.env[copy].durable[0] = b'?';
+    }
+
+    /// The slot's kernel changes on the medium.
+    pub fn rot(&mut self, slot: Slot) {
+        self.slots[index(slot)].rot(Name::Image(0));
+        self.rotten = Some(slot);
+    }
+
+    /// Whether both copies are as they should be.
+    pub fn is_whole(&mut self) -> bool {
+        self.load().iter().all(|found| found.flaw().is_none())
+    }
+
+    /// Runs a command as far as the power lasts.
+    pub fn run(&mut self, command: Command) -> Result<(), Stop> {
+        let ended = match command {
+            Command::PowerOn { init_decides } => self.grub().and_then(|booted| self.init(booted, init_decides)),
+            Command::Dies => self.grub().map(|_| self.booted = None),
+            Command::Apply(version, server) => self.apply(version, server),
+            Command::Activate => self.activate(),
+            Command::Check { passes, most } => self.check(passes, most),
+            Command::Rollback => self.rollback(),
+        };
+        self.flush_firmware();
+        if self.fuse.is_blown() { Err(Stop::Cut) } else { ended }
+    }
+
+    pub fn flush_firmware(&mut self) {
+        let Some(Firmware { copy, its_syncs, all_syncs, writes }) = self.firmware else { return };
+        let medium = &mut self.env[copy];
+        if self.fuse.syncs() > all_syncs || medium.syncs > its_syncs {
+            if medium.syncs == its_syncs {
+                medium.durable = medium.with(|number| number < writes);
+                medium.pending.drain(..writes);
+            }
+            self.firmware = None;
+        }
+    }
+
+    /// How many writes wait for a sync.
+    pub fn waiting(&self) -> usize {
+        let copies: usize = self.env.iter().map(|copy| copy.pending.len()).sum();
+        copies + self.slots.iter().chain([&self.data]).map(Folder::waiting).sum::<usize>()
+    }
+
+    /// The box without power, if that part of what waited has arrived.
+    pub fn after_cut(&self, arrived: impl Fn(usize) -> bool) -> Machine {
+        let mut from = 0;
+        let mut next = |count| {
+            from += count;
+            from - count
+        };
+        let fuse = Fuse::endless();
+        let env = self.env.each_ref().map(|copy| {
+            let from = next(copy.pending.len());
+            Medium::holding(&copy.with(|number| arrived(from + number))).on(&fuse)
+        });
+        let mut folder = |folder: &Folder| {
+            let from = next(folder.waiting());
+            let mut folder = folder.after_cut(|number| arrived(from + number));
+            folder.on(&fuse);
+            folder
+        };
+        let slots = self.slots.each_ref().map(&mut folder);
+        let data = folder(&self.data);
+        Machine { env, slots, data, fuse, firmware: None, booted: None, ..*self }
+    }
+
+    /// What is on the disk, as a number.
+    pub fn disk(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for copy in &self.env {
+            hasher.write(&copy.durable);
+        }
+        self.slots.iter().chain([&self.data]).for_each(|folder| folder.hash(&mut hasher));
+        hasher.finish()
+    }
+
+    /// The disk and all else that decides what becomes of the box, as a number.
+    pub fn identity(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.disk().hash(&mut hasher);
+        for copy in &self.env {
+            hasher.write(&copy.cached);
+        }
+        let Machine { booted, read_only, older, rotten, passed, given_up, .. } = self;
+        let given_up = given_up.map(|(slot, version)| (slot.name(), version));
+        (booted.map(Slot::name), read_only, older, rotten.map(Slot::name), passed, given_up).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    pub fn slot(&self, slot: Slot) -> &Folder {
+        &self.slots[index(slot)]
+    }
+
+    pub fn has_files(&self, slot: Slot) -> bool {
+        (0..2).all(|which| self.slot(slot).read(Name::Image(which)).is_some_and(|file| !file.sectors.is_empty()))
+    }
+
+    /// The version of which the slot has that image whole.
+    pub fn version_of(&self, slot: Slot, which: usize) -> Option<Version> {
+        let file = self.slot(slot).read(Name::Image(which))?;
+        (1..=7).find(|version| file.sectors == image(*version, which))
+    }
+
+    /// The system that the slot holds, if it is one.
+    pub fn system(&self, slot: Slot) -> Option<Version> {
+        let version = self.version_of(slot, 0)?;
+        let told =
+            |which| self.slot(slot).read(Name::Text(which)).is_some_and(|file| file.sectors == text(version, which));
+        (self.version_of(slot, 1) == Some(version) && told(0) && told(1)).then_some(version)
+    }
+
+    pub fn loads(&self, slot: Slot) -> bool {
+        (0..2).all(|which| self.version_of(slot, which).is_some_and(|version| version != UNLOADABLE))
+    }
+
+    pub fn load(&mut self) -> [Found; 2] {
+        self.env.each_mut().map(|copy| {
+            let mut found = Found::with(&[]);
+            found.read(copy).unwrap();
+            found
+        })
+    }
+
+    /// The boot state, as Linux reads it.
+    pub fn state(&mut self) -> Option<BootState> {
+        let found = self.load();
+        let (block, source) = choose(&found[0], &found[1])?;
+        (source != Source::Remains).then(|| BootState::read_safely(&block, |slot| self.has_files(slot)).state)
+    }
+
+    /// Why the disk is not as it should be after a cut, or what GRUB would boot, and the state that it goes by.
+    pub fn look(&mut self) -> Result<(Slot, SlotState, BootState), String> {
+        let found = self.load();
+        let Some((block, Source::First | Source::Second)) = choose(&found[0], &found[1]) else {
+            return Err("the block does not parse".into());
+        };
+        let reading = BootState::read_safely(&block, |slot| self.has_files(slot));
+        let known = |doubt: &Doubt| self.older && matches!(doubt, Doubt::Unrecorded(..));
+        if !reading.doubts.iter().all(known) {
+            return Err(format!("the block does not say all: {:?}", reading.doubts));
+        }
+        let state = reading.state;
+        for slot in Slot::BOTH {
+            match (state.slot(slot), self.system(slot)) {
+                (SlotState::Good, Some(version)) if self.passed >> version & 1 == 0 => {
+                    return Err("a slot called good has never passed its checks".into());
+                }
+                (SlotState::Staged, None) if self.rotten == Some(slot) => {}
+                (standing @ (SlotState::Good | SlotState::Staged | SlotState::Trial), None) => {
+                    return Err(format!("a slot called {standing} has not all of its files"));
+                }
+                _ => {}
+            }
+        }
+        if let Some((slot, version)) = self.given_up
+            && (state.slot(slot), self.system(slot)) == (SlotState::Bad, Some(version))
+            && state.rollback_from != Some(slot)
+            && self.journal().is_none_or(|journal| journal.known_bad >> version & 1 == 0)
+        {
+            return Err("a version that GRUB gave up is forgotten".into());
+        }
+        if self.journal_is_torn() {
+            return Err("state.json is torn".into());
+        }
+        let (boot, _) = self.grub_decides(&found);
+        let Some(booted) = boot.booted else { return Err("GRUB has nothing to boot".into()) };
+        let tries = if state.success { 3 } else { state.counter };
+        match state.slot(booted) {
+            SlotState::Good => {}
+            SlotState::Trial if tries > 0 => {}
+            standing => return Err(format!("GRUB boots a slot that is {standing}, {tries} tries left")),
+        }
+        Ok((booted, state.slot(booted), state))
+    }
+}

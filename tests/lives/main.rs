@@ -1,0 +1,427 @@
+//! Whole lives of a box (apply, activate, trial boots, commit, rollback), cut at every write and every sync of every
+//! command. After each cut GRUB boots a slot that is good, or a trial with tries left; the block parses; what is called
+//! good, staged or on trial has all of its files; and the same command, run again, succeeds.
+//!
+//! The disk is stricter than hardware: a sector of 512 bytes is torn off from the next, and of what no sync has covered
+//! any part may be there: bytes, lengths, marks, names.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a test that panics has failed"
+)]
+
+mod commands;
+mod cuts;
+mod filling;
+mod folder;
+mod machine;
+mod power_on;
+#[path = "../scene/mod.rs"]
+mod scene;
+
+use std::time::Instant;
+
+use cuts::{Report, explore};
+use kubesolo_boot::install::{Change, Target, Writable};
+use kubesolo_boot::part::{Growing, Unnamed};
+use kubesolo_boot::slot::{Slot, SlotState};
+use kubesolo_boot::{bootstage, envstore};
+use machine::{Command, Command::*, Machine, Orders, PRODUCT, Server::*, Stop, UNLOADABLE};
+use scene::medium::Fuse;
+use scene::{Random, cases, seed};
+
+/// What happens to a box.
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    /// A command, and what it comes to.
+    Runs(Command, Result<(), Stop>),
+    /// The first or the second copy of the env block cannot be written, or can again.
+    ReadOnly([bool; 2]),
+    /// A copy loses its header.
+    Damage(usize),
+    /// The slot's kernel changes on the medium.
+    Rot(Slot),
+}
+
+use Event::{Damage, ReadOnly, Rot};
+
+const fn ok(command: Command) -> Event {
+    Event::Runs(command, Ok(()))
+}
+
+const fn fails(command: Command, stop: Stop) -> Event {
+    Event::Runs(command, Err(stop))
+}
+
+const POWER: Event = ok(PowerOn { init_decides: false });
+const DIES: Event = ok(Dies);
+const COMMIT: Event = ok(Check { passes: true, most: 0 });
+const FAILED_CHECK: Event = ok(Check { passes: false, most: 2 });
+const ACTIVATE: Event = ok(Activate);
+const ROLLBACK: Event = ok(Rollback);
+
+const fn apply(version: u8) -> Event {
+    ok(Apply(version, Whole))
+}
+
+/// Its name, whether an older system lives it, what happens, and in the end: the active slot, the states, the versions.
+type Life = (&'static str, bool, &'static [Event], (Slot, [SlotState; 2], [Option<u8>; 2]));
+
+/// The lives.
+const LIVES: &[Life] = &[
+    (
+        "two good updates",
+        false,
+        &[POWER, apply(2), ACTIVATE, POWER, COMMIT, POWER, apply(3), ACTIVATE, POWER, COMMIT, POWER],
+        (Slot::A, [SlotState::Good, SlotState::Good], [Some(3), Some(2)]),
+    ),
+    (
+        "a trial that nobody commits, and the next",
+        false,
+        &[POWER, apply(2), ACTIVATE, POWER, POWER, POWER, POWER, apply(3), ACTIVATE, POWER, COMMIT],
+        (Slot::B, [SlotState::Good, SlotState::Good], [Some(1), Some(3)]),
+    ),
+    (
+        "a trial that dies before init",
+        false,
+        &[POWER, apply(2), ACTIVATE, DIES, DIES, DIES, POWER, POWER, apply(3), ACTIVATE, POWER, COMMIT, POWER],
+        (Slot::B, [SlotState::Good, SlotState::Good], [Some(1), Some(3)]),
+    ),
+    (
+        "a kernel that does not load",
+        false,
+        &[POWER, apply(UNLOADABLE), ACTIVATE, POWER, fails(Apply(UNLOADABLE, Whole), Stop::Refused), apply(3)],
+        (Slot::A, [SlotState::Good, SlotState::Staged], [Some(1), Some(3)]),
+    ),
+    (
+        "health checks that fail",
+        false,
+        &[POWER, apply(2), ACTIVATE, POWER, FAILED_CHECK, FAILED_CHECK, POWER, apply(3), ACTIVATE, POWER, COMMIT],
+        (Slot::B, [SlotState::Good, SlotState::Good], [Some(1), Some(3)]),
+    ),
+    (
+        "init decides",
+        false,
+        &[POWER, apply(2), ACTIVATE, ok(PowerOn { init_decides: true }), apply(3), ACTIVATE],
+        (Slot::A, [SlotState::Trial, SlotState::Good], [Some(3), Some(2)]),
+    ),
+    (
+        "rolled back by hand from a good one",
+        false,
+        &[POWER, apply(2), ACTIVATE, POWER, COMMIT, ROLLBACK, POWER, apply(3), ACTIVATE, POWER, ROLLBACK, POWER],
+        (Slot::A, [SlotState::Good, SlotState::Bad], [Some(1), Some(3)]),
+    ),
+    (
+        "downloads that break",
+        false,
+        &[
+            POWER,
+            fails(Apply(2, Breaks(1)), Stop::Server),
+            fails(Apply(2, Breaks(1)), Stop::Server),
+            fails(Apply(3, Breaks(5)), Stop::Server),
+            fails(Apply(2, Breaks(2)), Stop::Server),
+            fails(Apply(2, Wrong), Stop::Server),
+            fails(Apply(2, Breaks(2)), Stop::Server),
+            ok(Apply(2, FromTheStart)),
+            ACTIVATE,
+            POWER,
+            COMMIT,
+        ],
+        (Slot::B, [SlotState::Good, SlotState::Good], [Some(1), Some(2)]),
+    ),
+    (
+        "another version over a staged one, and a staged one that rots",
+        false,
+        &[POWER, apply(2), apply(3), Rot(Slot::B), fails(Activate, Stop::Files), apply(3), ACTIVATE, POWER, COMMIT],
+        (Slot::B, [SlotState::Good, SlotState::Good], [Some(1), Some(3)]),
+    ),
+    (
+        "copies that are damaged",
+        false,
+        &[
+            POWER,
+            Damage(0),
+            POWER,
+            apply(2),
+            Damage(1),
+            ACTIVATE,
+            Damage(0),
+            POWER,
+            Damage(1),
+            COMMIT,
+            Damage(0),
+            POWER,
+        ],
+        (Slot::B, [SlotState::Good, SlotState::Good], [Some(1), Some(2)]),
+    ),
+    (
+        "copies that cannot be written",
+        false,
+        &[
+            POWER,
+            ReadOnly([true, false]),
+            POWER,
+            fails(Apply(2, Whole), Stop::Env),
+            ReadOnly([false, true]),
+            POWER,
+            fails(Apply(2, Whole), Stop::Env),
+            ReadOnly([false, false]),
+            apply(3),
+            ReadOnly([true, false]),
+            fails(Activate, Stop::Env),
+            ReadOnly([false, false]),
+            ACTIVATE,
+            POWER,
+            ReadOnly([true, true]),
+            fails(Check { passes: true, most: 0 }, Stop::Env),
+            POWER,
+            ReadOnly([false, false]),
+            POWER,
+            COMMIT,
+        ],
+        (Slot::B, [SlotState::Good, SlotState::Good], [Some(1), Some(3)]),
+    ),
+    (
+        "an older KubeSolo OS",
+        true,
+        &[POWER, apply(3), ACTIVATE, POWER, COMMIT, POWER],
+        (Slot::B, [SlotState::Good, SlotState::Good], [Some(1), Some(3)]),
+    ),
+];
+
+/// Lives a life; `run` says what a command on a box comes to, and how the box is then.
+fn live(
+    (name, older, events, _): &Life,
+    orders: &'static Orders,
+    run: &mut dyn FnMut(&Machine, Command, &str) -> (Machine, Result<(), Stop>),
+) -> Machine {
+    let mut machine = if *older { Machine::older(orders) } else { Machine::new(orders) };
+    for (number, event) in events.iter().enumerate() {
+        let place = format!("\"{name}\", event {number}");
+        match *event {
+            Event::Runs(command, want) => {
+                let (after, ended) = run(&machine, command, &place);
+                // A wrong order may well end otherwise.
+                assert!(ended == want || !std::ptr::eq(orders, &PRODUCT), "{place}: {command:?}: {ended:?}");
+                machine = after;
+            }
+            ReadOnly(copies) => machine.read_only = copies,
+            Damage(copy) => machine.damage(copy),
+            Rot(slot) => machine.rot(slot),
+        }
+    }
+    machine
+}
+
+#[test]
+fn an_uncut_life_changes_what_it_should() {
+    for life in LIVES {
+        let mut machine = live(life, &PRODUCT, &mut |before, command, place| {
+            let fuse = Fuse::endless();
+            let mut after = before.on(&fuse);
+            let ended = after.run(command);
+            // A boot that is counted and marked good again ends where it began.
+            let changes = ended.is_ok() && !matches!(command, PowerOn { .. } | Dies);
+            assert!(!changes || after.disk() != before.disk(), "{place}: {command:?} changed nothing");
+            assert!(!changes || fuse.syncs() > 1, "{place}: {command:?} synced nothing");
+            (after, ended)
+        });
+        let state = machine.state().unwrap();
+        let systems = Slot::BOTH.map(|slot| machine.system(slot));
+        assert_eq!((state.active, [state.a, state.b], systems), life.3, "{}", life.0);
+    }
+}
+
+/// With so many, enough disks are visited.
+const LIVES_AT_RANDOM: usize = 24;
+
+/// Lives a life of so many commands that nobody has thought up.
+fn live_at_random(number: usize, seed: u64, commands: usize, report: &mut Report) {
+    let mut random = Random::seeded(seed + number as u64);
+    let mut machine = if random.one_in(6) { Machine::older(&PRODUCT) } else { Machine::new(&PRODUCT) };
+    for event in 0..commands {
+        let whole = machine.is_whole() && machine.waiting() == 0;
+        if whole && random.one_in(8) {
+            machine.damage(random.below(2));
+        } else if whole && random.one_in(8) {
+            machine.read_only = *random.pick(&[[true, false], [false, true], [true, true]]);
+        } else if random.one_in(2) {
+            machine.read_only = [false; 2];
+        }
+        let state = machine.state().unwrap();
+        let staged = Slot::BOTH.into_iter().find(|slot| state.slot(*slot) == SlotState::Staged);
+        let rots = |slot: &Slot| machine.system(*slot).is_some() && machine.booted != Some(*slot);
+        if let Some(staged) = staged.filter(rots)
+            && random.one_in(8)
+        {
+            machine.rot(staged);
+        }
+        let version = *random.pick(&[2, 2, 3, 3, 4, 5, UNLOADABLE]);
+        let server = *random.pick(&[Whole, Whole, Whole, Breaks(1), Breaks(8), Breaks(14), Wrong, FromTheStart]);
+        let power_on = PowerOn { init_decides: random.one_in(8) };
+        let command = match machine.booted {
+            None => power_on,
+            Some(_) if staged.is_some() && random.one_in(2) => Activate,
+            Some(booted) if state.slot(booted) == SlotState::Trial => *random.pick(&[
+                power_on,
+                Dies,
+                Check { passes: true, most: 0 },
+                Check { passes: true, most: 0 },
+                Check { passes: false, most: 1 },
+                Check { passes: false, most: 2 },
+                Rollback,
+            ]),
+            Some(booted) if booted != state.active => power_on,
+            Some(_) => *random.pick(&[
+                Apply(version, server),
+                Apply(version, server),
+                Apply(version, server),
+                power_on,
+                Rollback,
+                Activate,
+                Dies,
+            ]),
+        };
+        let (after, ended) = explore(&machine, command, report, &format!("random life {number}, event {event}"), true);
+        assert_ne!(ended, Err(Stop::NothingBoots), "random life {number}, event {event}");
+        machine = after;
+    }
+}
+
+#[test]
+fn no_cut_of_any_write_or_sync_keeps_a_box_from_coming_back() {
+    an_uncut_life_changes_what_it_should();
+    let began = Instant::now();
+    let mut report = Report::default();
+    for life in LIVES {
+        live(life, &PRODUCT, &mut |before, command, place| explore(before, command, &mut report, place, true));
+    }
+    let (seed, lives) = (seed(), cases(LIVES_AT_RANDOM));
+    (0..lives).for_each(|number| live_at_random(number, seed, 12, &mut report));
+    println!("{} lives and {lives} at random in {:.1} s\n{report}", LIVES.len(), began.elapsed().as_secs_f64());
+    assert!(report.wrong.is_empty(), "{report}");
+    assert!(lives < LIVES_AT_RANDOM || report.disks.len() >= 100_000, "{report}");
+}
+
+/// Each of these is wrong: the life that meets it, and what shows it.
+const WRONG_ORDERS: &[(&str, &str, Orders, &str)] = &[
+    (
+        "staged before it is synced",
+        "two good updates",
+        Orders {
+            finish: |part| part.name(),
+            sync_names: |_| Ok(()),
+            install: |target| {
+                target.record(Change::Invalidate)?;
+                target.remove_leftovers()?;
+                target.write_images()?;
+                target.write_texts()?;
+                target.verify()?;
+                target.record(Change::Stage)?;
+                target.sync_all()
+            },
+            ..PRODUCT
+        },
+        "a slot called staged has not all of its files",
+    ),
+    (
+        "the names are not synced",
+        "two good updates",
+        Orders { sync_names: |_| Ok(()), ..PRODUCT },
+        "a slot called staged has not all of its files",
+    ),
+    (
+        "written before it is invalidated",
+        "two good updates",
+        Orders {
+            install: |target| {
+                target.remove_leftovers()?;
+                target.write_images()?;
+                target.record(Change::Invalidate)?;
+                target.write_texts()?;
+                target.sync_names()?;
+                target.verify()?;
+                target.record(Change::Stage).map(|_| ())
+            },
+            ..PRODUCT
+        },
+        "a slot called good has not all of its files",
+    ),
+    (
+        "flipped before it is verified",
+        "another version over a staged one, and a staged one that rots",
+        Orders {
+            activate: |target| {
+                let state = target.record(Change::Activate)?;
+                match target.verify() {
+                    Ok(()) => Ok(state),
+                    Err(stop) => target.record(Change::Spoil).and(Err(stop)),
+                }
+            },
+            ..PRODUCT
+        },
+        "a slot called trial has not all of its files",
+    ),
+    (
+        "the second copy before the first",
+        "init decides",
+        Orders {
+            store: |[first, second], [found_first, found_second], new| {
+                envstore::store(second, found_second, new)?;
+                envstore::store(first, found_first, new)
+            },
+            ..PRODUCT
+        },
+        "the second copy is written before the first",
+    ),
+    (
+        "GRUB's word is cleared before it is recorded",
+        "a trial that dies before init",
+        Orders {
+            mark: |_, state, booted, init_decides| {
+                bootstage::mark(state, booted, |_| true, init_decides);
+                true
+            },
+            ..PRODUCT
+        },
+        "a version that GRUB gave up is forgotten",
+    ),
+    (
+        "init commits a trial that the health check decides about",
+        "a trial that nobody commits, and the next",
+        Orders {
+            mark: |machine, state, booted, _| {
+                bootstage::mark(state, booted, |slot| machine.record_given_up(slot), true);
+                false
+            },
+            ..PRODUCT
+        },
+        "a slot called good has never passed its checks",
+    ),
+    (
+        "the mark outlives its bytes",
+        "downloads that break",
+        Orders {
+            restart: |part| {
+                part.sync()?;
+                part.mark(0);
+                part.cut(0)
+            },
+            ..PRODUCT
+        },
+        "apply, run again, fails: Server",
+    ),
+];
+
+#[test]
+fn a_wrong_order_is_caught() {
+    for (name, life, orders, want) in WRONG_ORDERS {
+        let mut report = Report::default();
+        let life = LIVES.iter().find(|(name, ..)| name == life).unwrap();
+        live(life, orders, &mut |before, command, place| explore(before, command, &mut report, place, true));
+        let (count, place) = report.wrong.get(*want).unwrap_or_else(|| panic!("{name} is not caught:\n{report}"));
+        println!("{name}: {want}, {count} times, first {place}");
+    }
+}

@@ -1,0 +1,112 @@
+//! From power on to the end of `init`: GRUB by the model of its table and its `save_env`, then the program's own code.
+
+use kubesolo_boot::boot::{BootState, GrubBoot, grub_boot_without_block};
+use kubesolo_boot::bootstage;
+use kubesolo_boot::envblk::{EnvBlock, SIZE};
+use kubesolo_boot::envstore::{Found, Source, choose};
+use kubesolo_boot::slot::{Slot, SlotState};
+use kubesolo_boot::state::Phase;
+
+use crate::machine::{Firmware, Machine, Stop};
+
+impl Machine {
+    /// What GRUB makes of the block, by the model of its table, and the copy it goes by.
+    pub fn grub_decides(&self, found: &[Found; 2]) -> (GrubBoot, Option<usize>) {
+        let loads = |slot| self.loads(slot);
+        match choose(&found[0], &found[1]) {
+            Some((block, source @ (Source::First | Source::Second))) => {
+                let copy = usize::from(source == Source::Second);
+                let state = BootState::read_safely(&block, |slot| self.has_files(slot)).state;
+                (state.grub_boot(loads, self.grub_saves(found, copy)), Some(copy))
+            }
+            _ => {
+                let on_disk = BootState::lost(Slot::A, |_| true);
+                (GrubBoot { on_disk, booted: grub_boot_without_block(None, None, loads) }, None)
+            }
+        }
+    }
+
+    pub fn grub_saves(&self, found: &[Found; 2], copy: usize) -> bool {
+        !self.read_only[copy] && found[copy].flaw().is_none()
+    }
+
+    /// Power on: GRUB reads, counts, saves and boots.
+    pub fn grub(&mut self) -> Result<Slot, Stop> {
+        self.booted = None;
+        let found = self.load();
+        let (boot, copy) = self.grub_decides(&found);
+        if let Some(copy) = copy
+            && self.grub_saves(&found, copy)
+        {
+            let block = found[copy].block().unwrap();
+            let state = BootState::read_safely(&block, |slot| self.has_files(slot)).state;
+            // It counts before it tries to load.
+            let counted = state.grub_boot(|_| true, true).on_disk;
+            self.save_env(copy, counted)?;
+            if boot.on_disk != counted {
+                self.save_env(copy, boot.on_disk)?;
+            }
+            if boot.on_disk.rollback_from != state.rollback_from && state.slot(state.active) == SlotState::Trial {
+                let system = self.system(state.active);
+                self.given_up = system.map(|version| (state.active, version));
+            }
+        }
+        self.booted = boot.booted;
+        boot.booted.ok_or(Stop::NothingBoots)
+    }
+
+    /// GRUB's `save_env`: the named variables, in the file's own blocks, without a sync.
+    pub fn save_env(&mut self, copy: usize, state: BootState) -> Result<(), Stop> {
+        use embedded_io::{Seek, SeekFrom, Write};
+
+        let medium = &mut self.env[copy];
+        let old = medium.cached.clone();
+        let mut block = EnvBlock::parse(old.clone()).unwrap();
+        state.write_to(&mut block).unwrap();
+        for at in [0, SIZE / 2].into_iter().filter(|at| old[*at..at + SIZE / 2] != block.bytes()[*at..at + SIZE / 2]) {
+            medium.seek(SeekFrom::Start(at as u64))?;
+            medium.write(&block.bytes()[at..at + SIZE / 2])?;
+        }
+        let writes = medium.pending.len();
+        self.firmware = Some(Firmware { copy, its_syncs: medium.syncs, all_syncs: self.fuse.syncs(), writes });
+        Ok(())
+    }
+
+    /// `init`, which no failure stops.
+    pub fn init(&mut self, booted: Slot, init_decides: bool) -> Result<(), Stop> {
+        match self.take_over(booted, init_decides) {
+            Err(Stop::Env) => Ok(()),
+            result => result,
+        }
+    }
+
+    pub fn take_over(&mut self, booted: Slot, init_decides: bool) -> Result<(), Stop> {
+        let mut found = self.load();
+        let (mut block, mut state) = match choose(&found[0], &found[1]) {
+            Some((block, _)) => (block.sound(), BootState::read_safely(&block, |slot| self.has_files(slot)).state),
+            None => (EnvBlock::blank(), BootState::lost(booted, |slot| self.has_files(slot))),
+        };
+        if !bootstage::names_a_slot(choose(&found[0], &found[1])) {
+            bootstage::settle(&mut state, &block, booted);
+        }
+        state.write_to(&mut block).unwrap();
+        if found.iter().any(|found| found.flaw().is_some()) {
+            self.store(&mut found, &block)?;
+        }
+        let before = state;
+        if init_decides && let Some(version) = self.system(booted) {
+            self.passed |= 1 << version;
+        }
+        let record_late = (self.orders.mark)(self, &mut state, booted, init_decides);
+        state.write_to(&mut block).unwrap();
+        self.store(&mut found, &block)?;
+        if record_late && let Some(slot) = before.rollback_from {
+            self.record_given_up(slot);
+        }
+        if (before.slot(booted), state.slot(booted)) == (SlotState::Trial, SlotState::Good) {
+            self.ended(Phase::Success)?;
+        }
+        self.older = false;
+        Ok(())
+    }
+}
