@@ -388,6 +388,7 @@ fn parse_counter(value: Value<'_>) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::envblk::Defect;
     use SlotState::*;
 
     extern crate std;
@@ -511,6 +512,21 @@ mod tests {
         reading.state.write_to(&mut once).unwrap();
         assert_eq!(once.variables().filter(|var| var.name == b"active_slot").count(), 1);
         assert!(once.get(ACTIVE_SLOT).unwrap().is("B"));
+    }
+
+    #[test]
+    fn a_line_that_lost_its_sign_hides_no_variable_for_long() {
+        let mut bytes = *block(&[("boot_counter", "2"), ("boot_success", "1")]).bytes().first_chunk::<1024>().unwrap();
+        let at = bytes.windows(2).position(|window| window == b"=2").unwrap();
+        bytes[at] = b'9';
+        let broken = EnvBlock::parse(bytes).unwrap();
+        assert_eq!(broken.defect(), Some(Defect::Name));
+        let reading = BootState::read_safely(&broken, |_| true);
+        let mut sound = broken.sound();
+        reading.state.write_to(&mut sound).unwrap();
+        assert_eq!(sound.defect(), None);
+        let again = BootState::read_safely(&sound, |_| true);
+        assert_eq!((again.state, again.doubts.len()), (reading.state, 0));
     }
 
     #[test]
