@@ -22,7 +22,7 @@ BINARY := dist/kubesolo-boot$(if $(TLS),-tls)
 
 # `make TLS=1` builds; plain `make` explains.
 .DEFAULT_GOAL := $(if $(TLS),all,help)
-.PHONY: help all deps check test fuzz qemu-test image image-test image-kubesolo demo size bench no-std clean
+.PHONY: help all deps check audit test fuzz qemu-test image image-test image-kubesolo demo size bench no-std clean
 
 help: ## this list
 	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -39,7 +39,10 @@ check: deps ## format and lints
 	$(CARGO) clippy $(HOST) --package kubesolo-boot --all-targets --features tls -- -D warnings
 	grub-script-check grub/grub.cfg
 
-test: deps check no-std dist/kubesolo-boot image-test size ## everything
+audit: deps ## the crates: known defects, licences, sources
+	tests/audit.sh
+
+test: deps check audit no-std dist/kubesolo-boot image-test size ## everything
 	$(CARGO) test $(HOST) --package kubesolo-boot --package kubesolo-cloud-init
 	$(CARGO) test $(HOST) --package kubesolo-boot --features tls --test nginx
 	tests/fuzz.sh
