@@ -92,11 +92,17 @@ def latest_json():
     run("image/release", *map(str, words), "--version", "1.1.0")
     public = (WORK / "key.pub").read_bytes()
     names = ["latest.json", "latest.json.sig"]
-    plain, signature = [(www / name).read_bytes() for name in names]
+
+    def published():
+        """The document, and its signature in the form that cannot hold the byte ff."""
+        document, signature = [(www / name).read_bytes() for name in names]
+        return document, signature if len(signature) > 64 else signature.hex().encode()
+
+    plain, signature = published()
     seed("latest_json", "signed", plain, signature, public, "", "1.0.0", "http://updates.example/stable/")
     more = ["--channel", "stable", "--architecture", "amd64", "--min-compatible-version", "1.0.0"]
     run("image/release", *map(str, words), "--version", "2.0.0", *more, "--release-notes", 'A "note"\n\\ é')
-    gated, signature = [(www / name).read_bytes() for name in names]
+    gated, signature = published()
     seed("latest_json", "gated", gated, signature, public, "stable", "1.0.0", "/mnt/usb")
     seed("latest_json", "refused", gated, signature, public, "edge", "v3.0.0-rc.1", "file:///mnt/my%20usb/latest.json")
     fields = json.loads(plain) | {
@@ -105,7 +111,7 @@ def latest_json():
         "metadata_sig_url": "\ud83d\ude00/sig",
         "unknown": {"a": [1, -2.5e10, True, None, {"b": ["\\"]}]},
     }
-    seed("latest_json", "other-publisher", json.dumps(fields), signature.hex(), f"# key\n{public.decode()}", "", "1.0.0")
+    seed("latest_json", "other-publisher", json.dumps(fields), signature, f"# key\n{public.decode()}", "", "1.0.0")
 
 
 def update_conf():
