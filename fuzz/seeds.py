@@ -46,6 +46,8 @@ def env_block():
     seed("env_block", "nearly-full", block(*state, "x=" + "y" * 820), "z=" + "z" * 30, "x=", "z=" + "z" * 30)
     seed("env_block", "no-padding", block(*state).replace(b"##", b"\0\0"), "a=1")
     seed("env_block", "twice", block(*state).replace(b"slot_A=good\n", b"a=1\na=234567\n"), "a=5")
+    seed("env_block", "no-sign", block(*state).replace(b"boot_counter=2", b"boot_counter92"), "slot_B=good")
+    seed("env_block", "open-comment", block(*state[:3]).replace(b"\n###", b"\n#\\\n", 1), "slot_B=good")
     seed("env_block", "short", block(*state)[:600], "a=1")
 
 

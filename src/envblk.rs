@@ -60,7 +60,8 @@ pub enum Defect {
     /// The text is not followed by a newline and padding: `save_env` finds no room and says nothing.
     Padding,
     /// A name stands twice: `save_env` changes the first, `load_env` reads the last. Or a line has no `=`: `load_env`
-    /// takes it and the next one for one variable, and `save_env` changes or appends the next one in vain.
+    /// takes it and the next one for one variable, and `save_env` changes or appends the next one in vain. Or the last
+    /// line's end is escaped, with the same outcome.
     Name,
 }
 
@@ -301,7 +302,8 @@ impl<'a> Iterator for Variables<'a> {
 
     fn next(&mut self) -> Option<Variable<'a>> {
         while self.text.get(self.at) == Some(&b'#') {
-            self.at = next_line(self.text, self.at);
+            // One without an end is not passed over: what is appended behind it becomes part of it.
+            self.at = self.at.saturating_add(value_len(self.text, self.at)?).saturating_add(1);
         }
         let rest = self.text.get(self.at..)?;
         let (name, behind) = rest.split_at_checked(rest.iter().position(|byte| *byte == b'=')?)?;
