@@ -10,8 +10,9 @@ export LC_ALL=C.UTF-8
 usage() {
     cat <<'END'
 usage: tests/fuzz.sh [TARGET...]
-Runs these targets of fuzz/ (default: all), each for FUZZ_SECONDS=N seconds (60). An input that makes one fail is kept in
-build/fuzz/artifacts; build/fuzz/x86_64-unknown-linux-gnu/release/TARGET FILE runs it again.
+Runs these targets of fuzz/ (default: all), each for FUZZ_SECONDS=N seconds (60), with FUZZ_SEED=N (0: another one each
+time). An input that makes one fail is kept in build/fuzz/artifacts;
+build/fuzz/x86_64-unknown-linux-gnu/release/TARGET FILE runs it again.
 END
 }
 case ${1:-} in
@@ -21,7 +22,7 @@ esac
 
 cd "$(dirname "$0")/.." || exit 1
 export PATH=/usr/bin:$PATH RUSTC=/usr/bin/rustc
-export seconds=${FUZZ_SECONDS:-60} programs=build/fuzz/x86_64-unknown-linux-gnu/release
+export seconds=${FUZZ_SECONDS:-60} seed=${FUZZ_SEED:-0} programs=build/fuzz/x86_64-unknown-linux-gnu/release
 all=$(sed -n 's/^name = "\([a-z_]*\)"$/\1/p' fuzz/Cargo.toml)
 for name in "$@"; do
     grep -qx "$name" <<<"$all" || { echo "tests/fuzz.sh: no target $name; there are:" $all >&2; exit 2; }
@@ -45,8 +46,8 @@ fuzz() {
     esac
     mkdir -p "build/fuzz/corpus/$name" build/fuzz/artifacts
     # The bound on the heap is the targets' own (fuzz/src/lib.rs).
-    "$programs/$name" "build/fuzz/corpus/$name" "fuzz/corpus/$name" -max_total_time="$seconds" -max_len=$longest \
-        -timeout=5 -rss_limit_mb=256 -artifact_prefix="build/fuzz/artifacts/$name-" -print_final_stats=1 >"$log" 2>&1 || {
+    "$programs/$name" "build/fuzz/corpus/$name" "fuzz/corpus/$name" -seed="$seed" -max_total_time="$seconds" \
+        -max_len=$longest -timeout=5 -rss_limit_mb=256 -artifact_prefix="build/fuzz/artifacts/$name-" -print_final_stats=1 >"$log" 2>&1 || {
         echo "FAILED  $name"
         grep -av $'^#[0-9]*\t' "$log" | tail -n 40
         return 1
