@@ -22,7 +22,7 @@ BINARY := dist/kubesolo-boot$(if $(TLS),-tls)
 
 # `make TLS=1` builds; plain `make` explains.
 .DEFAULT_GOAL := $(if $(TLS),all,help)
-.PHONY: help all deps check test qemu-test image image-test image-kubesolo demo size bench no-std clean
+.PHONY: help all deps check audit test fuzz qemu-test image image-test image-kubesolo demo size bench no-std clean
 
 help: ## this list
 	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -34,18 +34,27 @@ deps: ## install the Debian packages that are missing
 
 check: deps ## format and lints
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy $(HOST) --workspace --all-targets -- -D warnings
 	$(CARGO) clippy $(HOST) --package kubesolo-boot --all-targets --features tls -- -D warnings
 	grub-script-check grub/grub.cfg
 
-test: deps check no-std dist/kubesolo-boot image-test size ## everything
+audit: deps ## the crates: known defects, licences, sources
+	tests/audit.sh
+
+test: deps check audit no-std dist/kubesolo-boot image-test size ## everything
 	$(CARGO) test $(HOST) --package kubesolo-boot --package kubesolo-cloud-init
 	$(CARGO) test $(HOST) --package kubesolo-boot --features tls --test nginx
+	FUZZ_SEED=1 tests/fuzz.sh
 	tests/image.sh
 	tests/release.sh
 	tests/payload.sh
 	tests/manifests.sh
 	$(MAKE) --no-print-directory qemu-test
+
+FUZZ_SECONDS := 600
+fuzz: deps ## what others write, in every mutation: FUZZ_SECONDS=600 a target (FUZZ=name picks some); a minute in `make test`
+	FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz.sh $(FUZZ)
 
 qemu-test: deps image-test ## the stories that boot the image (STORY=name picks some)
 	$(CARGO) test $(HOST) --package qemu-tests -- $(STORY)

@@ -393,6 +393,7 @@ fn parse_counter(value: Value<'_>) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::envblk::Defect;
     use SlotState::*;
 
     extern crate std;
@@ -516,6 +517,24 @@ mod tests {
         reading.state.write_to(&mut once).unwrap();
         assert_eq!(once.variables().filter(|var| var.name == b"active_slot").count(), 1);
         assert!(once.get(ACTIVE_SLOT).unwrap().is("B"));
+    }
+
+    #[test]
+    fn a_broken_line_hides_no_variable_for_long() {
+        for line in ["boot_counter92\nboot_success=1", "slot_A", "#\\", "next=\\", ""] {
+            let mut bytes = *EnvBlock::blank().bytes().first_chunk::<1024>().unwrap();
+            let at = EnvBlock::blank().text_len();
+            bytes[at..at + line.len()].copy_from_slice(line.as_bytes());
+            bytes[at + line.len()] = b'\n';
+            let broken = EnvBlock::parse(bytes).unwrap();
+            assert_eq!(broken.defect(), Some(Defect::Name), "{line}");
+            let reading = BootState::read_safely(&broken, |_| true);
+            let mut sound = broken.sound();
+            reading.state.write_to(&mut sound).unwrap();
+            assert_eq!(sound.defect(), None, "{line}");
+            let again = BootState::read_safely(&sound, |_| true);
+            assert_eq!((again.state, again.doubts.len()), (reading.state, 0), "{line}");
+        }
     }
 
     #[test]

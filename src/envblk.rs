@@ -59,8 +59,10 @@ pub enum Defect {
     Length(usize),
     /// The text is not followed by a newline and padding: `save_env` finds no room and says nothing.
     Padding,
-    /// A name stands twice: `save_env` changes the first, `load_env` reads the last.
-    Duplicate,
+    /// A name stands twice: `save_env` changes the first, `load_env` reads the last. Or a line has no `=`: `load_env`
+    /// takes it and the next one for one variable, and `save_env` changes or appends the next one in vain. Or the last
+    /// line's end is escaped, with the same outcome.
+    Name,
 }
 
 impl fmt::Display for Defect {
@@ -68,7 +70,7 @@ impl fmt::Display for Defect {
         match self {
             Defect::Length(len) => write!(f, "{len} bytes long instead of {SIZE}"),
             Defect::Padding => f.write_str("not padded with '#'"),
-            Defect::Duplicate => f.write_str("a variable stands twice"),
+            Defect::Name => f.write_str("a variable stands twice, or a line is none"),
         }
     }
 }
@@ -133,10 +135,10 @@ impl<B: AsRef<[u8]>> EnvBlock<B> {
     }
 
     /// The same variables in a block without defects: GRUB's header and padding, each name once with the value that
-    /// GRUB reads. What does not fit any more is left out, from the end.
+    /// GRUB reads, and none with a line break. What does not fit any more is left out, from the end.
     pub fn rebuilt(&self) -> EnvBlock<[u8; SIZE]> {
         let mut block = EnvBlock::blank();
-        for var in self.variables() {
+        for var in self.variables().filter(|var| !is_broken(var.name)) {
             let value: heapless::Vec<u8, SIZE> = var.value.bytes().take(SIZE).collect();
             if block.set(var.name, &value).is_err() {
                 break;
@@ -162,9 +164,14 @@ impl<B: AsRef<[u8]>> EnvBlock<B> {
         if self.room.is_none_or(|at| at == bytes.len()) {
             return Some(Defect::Padding);
         }
-        let names: heapless::Vec<&[u8], NAMES_MAX> = self.variables().take(NAMES_MAX).map(|var| var.name).collect();
-        let twice = |(place, name)| names.iter().take(place).any(|other| other == name);
-        names.iter().enumerate().any(twice).then_some(Defect::Duplicate)
+        let mut variables = self.variables();
+        let mut names = heapless::Vec::<&[u8], NAMES_MAX>::new();
+        let unfit = variables.by_ref().any(|var| {
+            let unfit = is_broken(var.name) || names.contains(&var.name);
+            names.push(var.name).unwrap_or_default();
+            unfit
+        });
+        (unfit || variables.at < variables.text.len()).then_some(Defect::Name)
     }
 }
 
@@ -295,7 +302,8 @@ impl<'a> Iterator for Variables<'a> {
 
     fn next(&mut self) -> Option<Variable<'a>> {
         while self.text.get(self.at) == Some(&b'#') {
-            self.at = next_line(self.text, self.at);
+            // One without an end is not passed over: what is appended behind it becomes part of it.
+            self.at = self.at.saturating_add(value_len(self.text, self.at)?).saturating_add(1);
         }
         let rest = self.text.get(self.at..)?;
         let (name, behind) = rest.split_at_checked(rest.iter().position(|byte| *byte == b'=')?)?;
@@ -309,6 +317,10 @@ impl<'a> Iterator for Variables<'a> {
 
 fn must_escape(byte: u8) -> bool {
     byte == b'\\' || byte == b'\n'
+}
+
+fn is_broken(name: &[u8]) -> bool {
+    name.contains(&b'\n')
 }
 
 /// Where the padding at the end begins, if a newline stands before it.

@@ -87,7 +87,9 @@ pub mod settings;
 pub mod state;
 #[cfg(feature = "std")]
 pub mod target;
+// In a fuzz target the peer is in memory.
 #[cfg(feature = "std")]
+#[cfg_attr(fuzzing, path = "../fuzz/src/tcp.rs")]
 pub mod tcp;
 #[cfg(feature = "tls")]
 pub mod tls;

@@ -15,6 +15,8 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
 
 use kubesolo_boot::envblk::EnvBlock;
 use scene::{BINARY, Folder, Ran, Random, cases, run, run_as, seed, tool};
@@ -241,7 +243,7 @@ fn random_files_and_commands_come_out_as_with_the_real_tool() {
     let mut random = Random::seeded(seed());
     let folders = [Folder::new(), Folder::new()];
     let (mut edits, mut changed, mut refused) = (0, 0, 0);
-    for case in 0..cases(700) {
+    for case in 0..cases(1500) {
         let file = random_file(&mut random);
         folders.iter().for_each(|folder| folder.write("grubenv", &file));
         for _ in 0..2 {
@@ -279,62 +281,121 @@ fn listed(file: &[u8]) -> Option<Vec<u8>> {
     Some(lines)
 }
 
-/// Many edits a run: the library does the same to the bytes as the tool with many words.
-#[test]
-fn the_library_edits_random_blocks_as_the_real_tool_does() {
-    let Some(real) = tool("grub-editenv") else { return };
-    let mut random = Random::seeded(seed() ^ 1);
-    let folder = Folder::new();
-    let (mut edits, mut full) = (0, 0);
-    for case in 0..cases(1000) {
-        let file = random_file(&mut random);
-        folder.write("grubenv", &file);
-        let listing = run(&real, ["grubenv", "list"], &folder.path(""));
-        assert_eq!(
-            (listing.exit == 0).then_some(&listing.stdout),
-            listed(&file).as_ref(),
-            "case {case}: {}",
-            file.escape_ascii()
-        );
+/// Runs the tool, which is nearly all that a case costs; what it prints only where it is asked for.
+fn quick(real: &Path, file: &OsString, words: &[OsString], listing: bool) -> (bool, Vec<u8>) {
+    let mut command = Command::new(real);
+    command.arg(file).args(words).env("LC_ALL", "C.UTF-8").stdin(Stdio::null()).stderr(Stdio::null());
+    if listing {
+        let output = command.output().unwrap();
+        return (output.status.success(), output.stdout);
+    }
+    (command.stdout(Stdio::null()).status().unwrap().success(), Vec::new())
+}
 
-        let Ok(mut block) = EnvBlock::parse(file.clone()) else { continue };
-        let mut words: Vec<OsString> = vec!["grubenv".into(), "set".into()];
-        let mut fits = true;
+/// What a thread has done.
+#[derive(Default)]
+struct Tally {
+    blocks: usize,
+    others: usize,
+    edits: usize,
+    full: usize,
+    lists: usize,
+}
+
+impl Tally {
+    /// Lists the file by both.
+    fn list(&mut self, real: &Path, path: &OsString, file: &[u8]) {
+        let (well, listing) = quick(real, path, &["list".into()], true);
+        assert_eq!(well.then_some(&listing), listed(file).as_ref(), "list {}", file.escape_ascii());
+        self.lists += 1;
+    }
+
+    /// Edits the file by both, in one run of the tool.
+    fn edit(&mut self, real: &Path, path: &OsString, random: &mut Random, file: &mut Vec<u8>) {
+        let mut block = EnvBlock::parse(file.clone()).unwrap();
         let unset = random.one_in(3);
-        if unset {
-            words[1] = "unset".into();
-        }
+        let mut words: Vec<OsString> = vec![if unset { "unset" } else { "set" }.into()];
+        let mut fits = true;
         for _ in 0..random.below(24) {
-            let mut name = random_name(&mut random);
+            let mut name = random_name(random);
             name.retain(|byte| !b"-=\0".contains(byte));
             if unset {
                 block.unset(&name);
                 words.push(OsString::from_vec(name));
             } else {
-                let len = if random.one_in(20) { 500 } else { 20 };
-                let mut value = random_text(&mut random, len);
+                let len = if random.one_in(60) { 500 } else { 20 };
+                let mut value = random_text(random, len);
                 value.retain(|byte| *byte != 0);
                 fits = fits && block.set(&name, &value).is_ok();
                 words.push(OsString::from_vec([&name[..], b"=", &value[..]].concat()));
             }
-            edits += 1;
+            self.edits += 1;
         }
-        let ran = run(&real, &words, &folder.path(""));
-        assert_eq!(ran.exit == 0, fits, "case {case}: {words:?}");
-        full += usize::from(!fits);
+        assert_eq!(quick(real, path, &words, false).0, fits, "{words:?} on {}", file.escape_ascii());
+        self.full += usize::from(!fits);
         // The tool gives up at the first word that does not fit, and writes nothing.
-        let want = if fits { block.bytes() } else { &file };
-        let got = folder.read("grubenv").unwrap();
+        let want = if fits { block.bytes() } else { file.as_slice() };
+        let got = fs::read(path).unwrap();
         assert!(
             got == want,
-            "case {case}: {words:?}\nfile: {}\nreal: {}\nours: {}",
+            "{words:?}\nfile: {}\nreal: {}\nours: {}",
             file.escape_ascii(),
             got.escape_ascii(),
             want.escape_ascii()
         );
+        *file = got;
     }
-    println!("{edits} edits, {full} blocks became too small");
-    assert!(full > 0);
+
+    /// Compares that many random blocks; of the files that are none only some, for there is little to see.
+    fn compare(mut self, real: &Path, random: &mut Random, blocks: usize) -> Tally {
+        let folder = Folder::new();
+        let path = folder.path("grubenv").into_os_string();
+        while self.blocks < blocks {
+            let mut file = random_file(random);
+            let is_block = EnvBlock::parse(&file).is_ok();
+            if !is_block && !random.one_in(10) {
+                continue;
+            }
+            fs::write(&path, &file).unwrap();
+            if !is_block || random.one_in(10) {
+                self.list(real, &path, &file);
+            }
+            if is_block {
+                self.edit(real, &path, random, &mut file);
+                while random.one_in(16) {
+                    self.edit(real, &path, random, &mut file);
+                }
+            }
+            self.blocks += usize::from(is_block);
+            self.others += usize::from(!is_block);
+        }
+        self
+    }
+}
+
+/// Many edits a run: the library does the same to the bytes as the tool with many words.
+#[test]
+fn the_library_edits_a_hundred_thousand_blocks_as_the_real_tool_does() {
+    let Some(real) = tool("grub-editenv") else { return };
+    let (threads, seed, wanted) = (2, seed(), cases(100_000));
+    let tallies = thread::scope(|scope| {
+        let work = |number: u64| {
+            let real = &real;
+            let mut random = Random::seeded(seed ^ (number + 1));
+            scope.spawn(move || Tally::default().compare(real, &mut random, wanted.div_ceil(threads)))
+        };
+        let threads: Vec<_> = (0..threads as u64).map(work).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+    });
+    let sum = |part: fn(&Tally) -> usize| tallies.iter().map(part).sum::<usize>();
+    let (blocks, full) = (sum(|tally| tally.blocks), sum(|tally| tally.full));
+    println!(
+        "{blocks} blocks and {} other files, {} edits, {full} times too many for the block, {} listings: 0 differences",
+        sum(|tally| tally.others),
+        sum(|tally| tally.edits),
+        sum(|tally| tally.lists)
+    );
+    assert!(blocks >= wanted && full > 0);
 }
 
 /// The tool itself renames a new file into place when it creates one, whatever stands there, also a device: these name

@@ -10,14 +10,15 @@
 mod scene;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
 
 use kubesolo_boot::boot::BootState;
 use kubesolo_boot::digest::Sha256;
 use kubesolo_boot::manifest::Manifest;
 use kubesolo_boot::slot::Slot::A;
 use kubesolo_boot::slot::SlotState::{self, Bad, Empty, Good, Staged, Trial};
+use kubesolo_boot::target::part_name;
 use scene::machine::{Machine, state};
 use scene::{Ran, run};
 
@@ -140,20 +141,97 @@ fn what_is_refused_changes_nothing() {
 #[test]
 fn files_that_do_not_fit_the_manifest_are_never_staged() {
     for spoil in ["kernel", "initrd"] {
-        for shorter in [true, false] {
+        for how in ["shorter", "longer", "changed"] {
             let fleet = Fleet::new(Good);
             let name = format!("server/{spoil}");
             let mut bytes = fleet.machine.folder.read(&name).unwrap();
-            if shorter {
-                bytes.pop();
-            } else {
-                bytes[3] ^= 1;
+            match how {
+                "shorter" => drop(bytes.pop()),
+                "longer" => bytes.extend([0; 1000]),
+                _ => bytes[3] ^= 1,
             }
             fleet.machine.folder.write(&name, bytes);
             fleet.ran("apply SERVER --allow-downgrade", 6, "fetch ");
             assert_eq!((fleet.b(), fleet.phase()), (Empty, "failed".into()));
             fleet.ran("activate", REFUSED, "slot B is empty, not staged");
             fleet.ran("rollback", REFUSED, "slot B is empty, not good");
+        }
+    }
+}
+
+/// Every name in the folder and those below it, with its bytes.
+fn everything(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match fs::symlink_metadata(&path).unwrap() {
+            metadata if metadata.is_dir() => all.extend(everything(&path)),
+            metadata if metadata.is_symlink() => all.push((path, Vec::new())),
+            _ => all.push((path.clone(), fs::read(path).unwrap())),
+        }
+    }
+    all.sort();
+    all
+}
+
+#[test]
+fn names_in_the_manifest_lead_to_no_file_outside_the_slot() {
+    for (kernel, initrd) in [
+        ("../server/kernel", "./../server/../server/initrd"),
+        ("SERVER/kernel", "file://SERVER/initrd"),
+        ("sub/../../server/kernel", "initrd"),
+        ("state.json", "grubenv"),
+    ] {
+        let fleet = Fleet::new(Good);
+        let folder = &fleet.machine.folder;
+        fs::create_dir_all(folder.path("server/sub")).unwrap();
+        fs::copy(folder.path("server/kernel"), folder.path("server/state.json")).unwrap();
+        fs::copy(folder.path("server/initrd"), folder.path("server/grubenv")).unwrap();
+        let text = String::from_utf8(folder.read("server/latest.json").unwrap()).unwrap();
+        let quoted = |name: &str| format!("\"{}\"", name.replace("SERVER", &folder.text("server")));
+        let text = text.replace("\"kernel\"", &quoted(kernel)).replace("\"initrd\"", &quoted(initrd));
+        folder.write("server/latest.json", text);
+
+        let server = everything(&folder.path("server"));
+        let names = |name: &str| -> Vec<_> {
+            let names = fs::read_dir(folder.path(name)).unwrap().map(|entry| entry.unwrap().file_name());
+            let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+            names.sort();
+            names
+        };
+        let around = names("");
+        fleet.ran("apply SERVER --allow-downgrade", 0, "is installed");
+        assert_eq!(everything(&folder.path("server")), server, "{kernel}");
+        assert_eq!(names(""), around, "{kernel}");
+        assert_eq!(names("target"), ["keep", "kubesolo-os.gz", "slot.json", "version", "vmlinuz"], "{kernel}");
+        assert_eq!(names("esp"), ["grubenv", "grubenv.bak"], "{kernel}");
+        assert_eq!(names("data/update"), ["state.json"], "{kernel}");
+    }
+}
+
+#[test]
+fn a_link_in_the_slot_or_beside_the_state_is_not_followed() {
+    for (name, exit) in [
+        ("target/vmlinuz", 0),
+        ("target/version", 0),
+        ("target/version.part", 0),
+        ("target/slot.json.part", 0),
+        ("target/vmlinuz.0123456789abcdef.part", 0),
+        ("target/PART", 6),
+        ("data/update/state.json", 0),
+        ("data/update/state.json.part", 6),
+    ] {
+        let fleet = Fleet::new(Good);
+        let folder = &fleet.machine.folder;
+        let hash = Manifest::parse(&folder.read("server/latest.json").unwrap()).unwrap().vmlinuz.sha256;
+        let name = name.replace("PART", &part_name("vmlinuz", &hash));
+        folder.write("outside", "not yours");
+        fs::create_dir_all(folder.path("data/update")).unwrap();
+        symlink(folder.path("outside"), folder.path(&name)).unwrap();
+        fleet.ran("apply SERVER --allow-downgrade", exit, "");
+        assert_eq!(folder.read("outside").unwrap(), b"not yours", "{name}");
+        for (path, _) in everything(&folder.path("target")).iter().filter(|_| exit == 0) {
+            assert!(fs::symlink_metadata(path).unwrap().is_file(), "{name}: {}", path.display());
         }
     }
 }
