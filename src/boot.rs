@@ -172,7 +172,17 @@ impl BootState {
         let mut doubts = heapless::Vec::new();
         let mut doubt = |found: Doubt| doubts.push(found).unwrap_or_default();
 
-        let mut slot_state = |slot: Slot| match block.get(slot.variable()) {
+        // In one pass; of a name that stands twice the last counts, as for GRUB.
+        let [active, counter, success, a, b] = VARIABLES;
+        let names = [active, counter, success, a, b, ROLLBACK_FROM];
+        let mut values = [None; 6];
+        for var in block.variables() {
+            let place = names.iter().zip(&mut values).find(|(name, _)| name.as_bytes() == var.name);
+            place.into_iter().for_each(|(_, value)| *value = Some(var.value));
+        }
+        let [active, counter, success, a, b, rollback_from] = values;
+
+        let mut slot_state = |slot: Slot, value: Option<Value<'_>>| match value {
             Some(value) => SlotState::ALL.into_iter().find(|state| value.is(state.name())).unwrap_or_else(|| {
                 doubt(Doubt::State(slot));
                 SlotState::Bad
@@ -188,23 +198,22 @@ impl BootState {
                 state
             }
         };
-        let (a, b) = (slot_state(Slot::A), slot_state(Slot::B));
+        let (a, b) = (slot_state(Slot::A, a), slot_state(Slot::B, b));
 
-        let active = block.get(ACTIVE_SLOT).and_then(parse_slot).unwrap_or_else(|| {
+        let active = active.and_then(parse_slot).unwrap_or_else(|| {
             let safe = if a != SlotState::Good && b == SlotState::Good { Slot::B } else { Slot::A };
             doubt(Doubt::Active(safe));
             safe
         });
-        let counter = block.get(BOOT_COUNTER).and_then(parse_counter).unwrap_or_else(|| {
+        let counter = counter.and_then(parse_counter).unwrap_or_else(|| {
             doubt(Doubt::Counter);
             TRIES
         });
-        let success = block.get(BOOT_SUCCESS);
         if !success.is_some_and(|value| value.is("0") || value.is("1")) {
             doubt(Doubt::Success);
         }
         let success = success.is_some_and(|value| value.is("1"));
-        let rollback_from = block.get(ROLLBACK_FROM).and_then(parse_slot);
+        let rollback_from = rollback_from.and_then(parse_slot);
         Reading { state: BootState { active, counter, success, a, b, rollback_from }, doubts }
     }
 

@@ -28,8 +28,8 @@ const ENV_FILE: &str = "grubenv";
 /// What makes a slot bootable.
 pub const SLOT_FILES: [&str; 2] = ["vmlinuz", "kubesolo-os.gz"];
 
-/// Text of `/proc/cmdline`; the kernel's limit on x86 is 2048 bytes.
-pub type CmdlineText = heapless::String<2048>;
+/// Most of `/proc/cmdline` that is read, in bytes: the kernel's limit on x86.
+const CMDLINE_MAX: usize = 2048;
 
 /// Flags that every verb takes.
 #[derive(Clone, Debug, Default)]
@@ -99,7 +99,7 @@ pub struct Host<'a> {
     flags: &'a Flags<'a>,
     /// What the process can do.
     pub process: Process,
-    cmdline: OnceCell<CmdlineText>,
+    cmdline: OnceCell<([u8; CMDLINE_MAX], usize)>,
 }
 
 impl<'a> Host<'a> {
@@ -110,14 +110,15 @@ impl<'a> Host<'a> {
 
     /// What grub.cfg told Linux. A kernel command line that cannot be read says nothing.
     pub fn cmdline(&self) -> Cmdline<'_> {
-        Cmdline::parse(self.cmdline.get_or_init(|| self.read_cmdline().unwrap_or_default()))
-    }
-
-    fn read_cmdline(&self) -> Option<CmdlineText> {
-        let mut bytes = [0; 2048];
-        let mut file = Device::open(CWD, self.flags.cmdline.unwrap_or("/proc/cmdline"), OFlags::RDONLY).ok()?;
-        let len = read_at(&mut file, 0, &mut bytes).ok()?;
-        CmdlineText::try_from(core::str::from_utf8(bytes.get(..len)?).ok()?).ok()
+        let (bytes, len) = self.cmdline.get_or_init(|| {
+            let mut bytes = [0; CMDLINE_MAX];
+            let path = self.flags.cmdline.unwrap_or("/proc/cmdline");
+            let len = Device::open(CWD, path, OFlags::RDONLY)
+                .ok()
+                .and_then(|mut file| read_at(&mut file, 0, &mut bytes).ok());
+            (bytes, len.unwrap_or_default())
+        });
+        Cmdline::parse(bytes.get(..*len).and_then(|bytes| core::str::from_utf8(bytes).ok()).unwrap_or_default())
     }
 
     /// The flags the program was called with.

@@ -32,9 +32,9 @@ const DISK_PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The env block as `init` works on it.
-struct Record {
+struct Record<'a> {
     files: EnvFiles,
-    loaded: Loaded,
+    loaded: &'a mut Loaded,
     block: EnvBlock<Bytes>,
     state: BootState,
     booted: Slot,
@@ -51,14 +51,15 @@ pub fn run(host: &Host<'_>, notes: &Notes) -> Exit {
     let Config { mark: decides, watchdog, .. } = settings(host, notes, &mut buffer);
     let watchdog = start_watchdog(host, notes, watchdog);
     wait_for_disk(host);
-    let record = read_record(host, notes);
+    let mut loaded = Loaded::nothing();
+    let mut record = read_record(host, notes, &mut loaded);
     let mut boot = None;
     let data = mount_data(host).and_then(|folder| {
         let reset = watchdog.as_ref().is_some_and(|watchdog| watchdog.was_it);
         boot = begin(host, notes, record.as_ref().ok(), reset, &mut buffer);
         probe::disk_writable(folder)
     });
-    let exit = conclude(host, notes, record, data, decides, &mut boot);
+    let exit = conclude(host, notes, &mut record, data, decides, &mut boot);
     let marks: &[_] = if exit == Exit::Reboot { &[Reached::Failed, Reached::Stopped] } else { &[Reached::HandedOver] };
     marks.iter().for_each(|mark| reached(&mut boot, *mark));
     if let Some(watchdog) = watchdog {
@@ -71,19 +72,19 @@ pub fn run(host: &Host<'_>, notes: &Notes) -> Exit {
 fn conclude(
     host: &Host<'_>,
     notes: &Notes,
-    record: Result<Record, Failure>,
+    record: &mut Result<Record<'_>, Failure>,
     data: Result<(), Failure>,
     decides: Mark,
     boot: &mut Option<Boot>,
 ) -> Exit {
     match (record, data) {
-        (Ok(mut record), Ok(())) => match mark(host, notes, &mut record, decides, boot) {
+        (Ok(record), Ok(())) => match mark(host, notes, record, decides, boot) {
             Ok(state) => go_on(notes, record.booted, state),
             Err(failure) => go_on_degraded(notes, &failure),
         },
-        (Ok(mut record), Err(failure)) => {
+        (Ok(record), Err(failure)) => {
             let trial = record.booted == record.state.active && record.state.slot(record.booted) == SlotState::Trial;
-            if let Err(failure) = keep(&mut record) {
+            if let Err(failure) = keep(record) {
                 notes.say(format_args!("init: {failure}"));
             }
             if trial && record.state.slot(!record.booted) == SlotState::Good {
@@ -93,7 +94,7 @@ fn conclude(
                 go_on_degraded(notes, &failure)
             }
         }
-        (Err(failure), Ok(())) => go_on_degraded(notes, &failure),
+        (Err(failure), Ok(())) => go_on_degraded(notes, failure),
         // Neither block nor data: a system without a driver for its disk, and on trial that is the trial's fault.
         (Err(failure), Err(_)) if host.cmdline().is_trial() => {
             notes.say(format_args!("init: reboot: {failure}"));
@@ -101,7 +102,7 @@ fn conclude(
         }
         (Err(failure), Err(also)) => {
             notes.say(format_args!("init: {also}"));
-            go_on_degraded(notes, &failure)
+            go_on_degraded(notes, failure)
         }
     }
 }
@@ -142,12 +143,11 @@ fn wait_for_disk(host: &Host<'_>) {
 }
 
 /// Reads the block, and makes both copies whole again if one is not.
-fn read_record(host: &Host<'_>, notes: &Notes) -> Result<Record, Failure> {
+fn read_record<'a>(host: &Host<'_>, notes: &Notes, loaded: &'a mut Loaded) -> Result<Record<'a>, Failure> {
     let told = host.booted_if_known()?;
     let mut files = host.env_files(Access::Write)?;
-    let mut loaded = Loaded::nothing();
-    files.load(&mut loaded);
-    let (mut block, mut state) = read_state(host, notes, &loaded, told);
+    files.load(loaded);
+    let (mut block, mut state) = read_state(host, notes, loaded, told);
     let booted = told.unwrap_or(state.active);
     let names_a_slot = bootstage::names_a_slot(loaded.chosen());
     let split = split::compare(&host.cmdline(), names_a_slot.then_some(&state));
@@ -165,7 +165,7 @@ fn read_record(host: &Host<'_>, notes: &Notes) -> Result<Record, Failure> {
                 notes.say(format_args!("init: {name}: {flaw}; writing it anew"));
             }
         }
-        store(&mut files, &mut loaded, &block)?;
+        store(&mut files, loaded, &block)?;
     }
     if let Some(given_up) = state.rollback_from {
         notes.say(format_args!("init: GRUB gave slot {given_up} up and went back to slot {}", state.active));
@@ -203,7 +203,7 @@ fn mount_data<'a>(host: &Host<'a>) -> Result<&'a str, Failure> {
 fn mark(
     host: &Host<'_>,
     notes: &Notes,
-    record: &mut Record,
+    record: &mut Record<'_>,
     decides: Mark,
     boot: &mut Option<Boot>,
 ) -> Result<BootState, Failure> {
@@ -247,7 +247,7 @@ fn start_watchdog(host: &Host<'_>, notes: &Notes, seconds: Option<u32>) -> Optio
 fn begin(
     host: &Host<'_>,
     notes: &Notes,
-    record: Option<&Record>,
+    record: Option<&Record<'_>>,
     reset: bool,
     log: &mut [u8; bootlog::LEN],
 ) -> Option<Boot> {
@@ -269,6 +269,6 @@ fn reached(boot: &mut Option<Boot>, mark: Reached) {
 }
 
 /// Writes the block where a copy does not hold it. GRUB counts in the first copy only; the second follows here.
-fn keep(record: &mut Record) -> Result<(), Failure> {
-    store(&mut record.files, &mut record.loaded, &record.block)
+fn keep(record: &mut Record<'_>) -> Result<(), Failure> {
+    store(&mut record.files, record.loaded, &record.block)
 }
