@@ -52,6 +52,7 @@ stories! {
         target_slot: target_is_full, target_is_no_filesystem, target_filesystem_is_damaged,
             leftovers_of_another_version_make_room;
         two_at_once: two_updates_at_once;
+        replay: replayed_writes;
         seed: seed_sets_a_box_up_once;
         health: sick_update_is_rolled_back, health_may_come_late, full_or_read_only_data_decides_nothing,
             the_url_decides_by_its_answer;
