@@ -94,8 +94,15 @@ impl WriteLog {
         cuts
     }
 
+    /// What the power may leave when it goes at the end of the log: any part of the last epoch, and all before it.
+    pub fn cut_at_end(&self, dice: &mut Dice) -> (Range<usize>, Cut) {
+        let end = self.epochs().pop().unwrap_or_default();
+        let writes: Vec<_> = end.clone().filter(|place| self.write(*place).is_some()).collect();
+        (0..end.start, Cut { fate: Fate::Some, pieces: self.some(&writes, dice) })
+    }
+
     /// Any of these writes, in any order.
-    pub fn some(&self, writes: &[usize], dice: &mut Dice) -> Vec<Piece> {
+    fn some(&self, writes: &[usize], dice: &mut Dice) -> Vec<Piece> {
         let mut some: Vec<_> = writes.iter().copied().filter(|_| dice.coin()).collect();
         for nth in (1..some.len()).rev() {
             some.swap(nth, dice.below(nth + 1));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, Result, Step};
 use crate::image::{Image, Part};
-use crate::powercut::Cut;
+use crate::powercut::{Cut, Piece};
 use crate::writelog::{SECTOR, WriteLog, fingerprint};
 
 /// A disk, and a fingerprint of what each partition holds: the same content has the same one.
@@ -59,23 +59,35 @@ impl Replayed {
         Ok(())
     }
 
+    /// Leaves the disk as this cut leaves it.
+    ///
+    /// # Errors
+    /// When the disk cannot be written.
+    pub fn leave(&mut self, log: &WriteLog, cut: &Cut) -> Result {
+        self.put_pieces(log, cut).map(drop)
+    }
+
     /// Shows the disk as this cut leaves it, and takes that back.
     ///
     /// # Errors
     /// Those of `look`, and when the disk cannot be written.
     pub fn at_cut<T>(&mut self, log: &WriteLog, cut: &Cut, look: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
-        let mut olds = Vec::new();
-        for piece in &cut.pieces {
-            let write = log.write(piece.write).ok_or_else(|| Failure::new(format!("{cut}: not a write")))?;
-            let sectors = piece.bytes.start / SECTOR..piece.bytes.end / SECTOR;
-            let bytes = &write.bytes[piece.bytes.clone()];
-            olds.push(self.put(write.at + piece.bytes.start as u64, bytes, &write.fingerprints[sectors])?);
-        }
+        let olds = self.put_pieces(log, cut)?;
         let seen = look(self);
         for old in olds.into_iter().rev() {
             self.put(old.at, &old.bytes, &old.fingerprints)?;
         }
         seen
+    }
+
+    fn put_pieces(&mut self, log: &WriteLog, cut: &Cut) -> Result<Vec<Old>> {
+        let put = |piece: &Piece| {
+            let write = log.write(piece.write).ok_or_else(|| Failure::new(format!("{cut}: not a write")))?;
+            let sectors = piece.bytes.start / SECTOR..piece.bytes.end / SECTOR;
+            let bytes = &write.bytes[piece.bytes.clone()];
+            self.put(write.at + piece.bytes.start as u64, bytes, &write.fingerprints[sectors])
+        };
+        cut.pieces.iter().map(put).collect()
     }
 
     fn put(&mut self, at: u64, bytes: &[u8], fingerprints: &[u64]) -> Result<Old> {

@@ -12,10 +12,10 @@ use qemu_tests::failure::{Failure, Result, Step};
 use qemu_tests::image::{Image, Part};
 use qemu_tests::initrd;
 use qemu_tests::judge::{Judge, System, Verdict};
-use qemu_tests::powercut::{Cut, Fate};
+use qemu_tests::powercut::{Cut, Fate, Piece};
 use qemu_tests::replayed::Replayed;
 use qemu_tests::rig::{BOOT, COMMAND, Rig};
-use qemu_tests::writelog::{Event, WriteLog};
+use qemu_tests::writelog::{Event, Write, WriteLog};
 use qemu_tests::{ensure, ensure_eq, host, shell};
 
 const SEED: u64 = 1;
@@ -30,6 +30,7 @@ pub fn replayed_writes(rig: &mut Rig) -> Result {
     ensure!(replay.distinct.len() >= DISKS, "only {} disks are distinct", replay.distinct.len());
     ensure!(replay.wrong.is_empty(), "{} things are wrong:\n{}", replay.wrong.len(), replay.wrong.join("\n"));
     ensure_eq!(replay.runs.keys().cloned().collect::<Vec<_>>(), RUNS, "what boots at one moment or another");
+    is_what_the_box_has(rig, &recording, &mut disk)?;
     early_record_is_noticed(rig, &recording, &mut judge)?;
     missing_flushes_are_noticed(rig, &recording, &mut judge)?;
     // The disk is now what the box was when it wrote these.
@@ -173,6 +174,14 @@ impl Replay {
         eprintln!("replay: mended {}, of them with a torn superblock {}", self.mended, self.torn_superblocks);
         eprintln!("replay: unbootable, or wrong in any other way: {}", self.wrong.len());
     }
+}
+
+/// Nothing was written that the log has not: replayed to its end it is the box's disk, byte for byte.
+fn is_what_the_box_has(rig: &Rig, recording: &Recording, disk: &mut Replayed) -> Result {
+    let log = &recording.truncating;
+    let whole = |(place, write): (usize, &Write)| Piece { write: place, bytes: 0..write.bytes.len() };
+    let all = Cut { fate: Fate::After, pieces: log.writes().map(whole).collect() };
+    disk.at_cut(log, &all, |disk| host::run("cmp", [disk.image.path(), rig.image.path()]).map(drop))
 }
 
 /// The replay has teeth: were the slot called staged before its files are written, it would say so.
