@@ -22,7 +22,7 @@ BINARY := dist/kubesolo-boot$(if $(TLS),-tls)
 
 # `make TLS=1` builds; plain `make` explains.
 .DEFAULT_GOAL := $(if $(TLS),all,help)
-.PHONY: help all deps check audit test fuzz qemu-test image image-test image-kubesolo demo size bench no-std clean
+.PHONY: help all deps check audit test fuzz qemu-test soak image image-test image-kubesolo demo size bench no-std clean
 
 help: ## this list
 	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -58,6 +58,9 @@ fuzz: deps ## what others write, in every mutation: FUZZ_SECONDS=600 a target (F
 
 qemu-test: deps image-test ## the stories that boot the image (STORY=name picks some)
 	$(CARGO) test $(HOST) --package qemu-tests -- $(STORY)
+
+soak: deps image-test ## 200 random power cuts more (SEED=first, SEEDS=how many)
+	$(if $(SEED),SEED=$(SEED)) $(if $(SEEDS),SEEDS=$(SEEDS)) $(CARGO) test $(HOST) --package qemu-tests --test stories -- --ignored soak_
 
 image: deps dist/kubesolo.img ## the disk image of shipped size
 

@@ -124,7 +124,7 @@ impl State {
     /// The image that was on trial is one that was rolled back from. The oldest is forgotten when there are too many.
     pub fn remember_bad(&mut self) {
         self.forget_bad();
-        if self.known_bad.split(' ').count() >= KNOWN_BAD_MAX {
+        while self.known_bad.split(' ').count() >= KNOWN_BAD_MAX {
             let others = self.known_bad.split_once(' ').map(|(_, others)| others.into());
             self.known_bad = others.unwrap_or_default();
         }
@@ -270,6 +270,8 @@ impl<'a> Journal<'a> {
     pub fn store(&mut self, phase: Phase) -> Result<(), Failure> {
         self.state.phase = phase;
         self.state.updated_at = format!("{}", now());
+        // An escape is six bytes long.
+        self.state.last_error.retain(|character| !character.is_control());
         let end = self.state.last_error.floor_char_boundary(ERROR_MAX);
         self.state.last_error.truncate(end);
         replace(self.folder.as_fd(), folder_and_name(self.path).1, format!("{}\n", self.state).as_bytes())

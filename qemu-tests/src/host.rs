@@ -2,7 +2,7 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 
 use crate::failure::{Failure, Result, Step};
 
@@ -20,19 +20,34 @@ pub struct Answer {
 /// When it cannot be started or exits with a code other than 0: its last words are in the text.
 pub fn run<A: AsRef<OsStr>>(tool: &str, args: impl IntoIterator<Item = A>) -> Result<Answer> {
     let args: Vec<OsString> = args.into_iter().map(|a| a.as_ref().to_owned()).collect();
+    let (status, answer) = finish(tool, &args)?;
+    if status.success() {
+        return Ok(answer);
+    }
+    let words: Vec<_> = args.iter().map(|a| a.to_string_lossy()).collect();
+    Err(Failure::new(format!("{tool} {}: {status}: {}", words.join(" "), answer.stderr.trim())))
+}
+
+/// Runs a tool that says something by its exit code.
+///
+/// # Errors
+/// When it cannot be started or is killed.
+pub fn exit_code<A: AsRef<OsStr>>(tool: &str, args: impl IntoIterator<Item = A>) -> Result<i32> {
+    let args: Vec<OsString> = args.into_iter().map(|a| a.as_ref().to_owned()).collect();
+    let (status, _) = finish(tool, &args)?;
+    status.code().ok_or_else(|| Failure::new(format!("{tool}: {status}")))
+}
+
+fn finish(tool: &str, args: &[OsString]) -> Result<(ExitStatus, Answer)> {
     let out = Command::new(tool)
-        .args(&args)
+        .args(args)
         .env("PATH", search_path())
         .env("LC_ALL", "C")
         .env("MTOOLS_SKIP_CHECK", "1")
         .output()
         .step(|| format!("{tool}: cannot start (is it installed? `image/deps`)"))?;
     let stderr = String::from_utf8_lossy(&out.stderr).into_owned();
-    if out.status.success() {
-        return Ok(Answer { stdout: out.stdout, stderr });
-    }
-    let words: Vec<_> = args.iter().map(|a| a.to_string_lossy()).collect();
-    Err(Failure::new(format!("{tool} {}: {}: {}", words.join(" "), out.status, stderr.trim())))
+    Ok((out.status, Answer { stdout: out.stdout, stderr }))
 }
 
 /// PATH with the folders that hold sgdisk, debugfs and mkfs for everybody but root.

@@ -27,6 +27,11 @@ pub enum Part {
     State,
 }
 
+impl Part {
+    /// All four.
+    pub const ALL: [Self; 4] = [Self::Esp, Self::SlotA, Self::SlotB, Self::State];
+}
+
 impl From<Slot> for Part {
     fn from(slot: Slot) -> Self {
         match slot {
@@ -73,6 +78,15 @@ impl Image {
     /// Where the partition is.
     pub fn extent(&self, part: Part) -> &Extent {
         &self.extents[part as usize - 1]
+    }
+
+    /// The partition that holds this byte of the disk.
+    pub fn part_at(&self, at: u64) -> Option<Part> {
+        let holds = |part: &Part| {
+            let extent = self.extent(*part);
+            (extent.start..extent.start + extent.len).contains(&at)
+        };
+        Part::ALL.into_iter().find(holds)
     }
 
     /// Writes zeros over the first `len` bytes of a partition: no filesystem is found there any more.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use kubesolo_boot::slot::Slot;
 
+use crate::dice::Dice;
 use crate::failure::{Failure, Result, Step};
 use crate::host;
 use crate::image::{Image, Part};
@@ -96,16 +97,8 @@ impl Rig {
 
 /// Bytes that cannot be packed, the same for the same seed.
 pub fn noise(seed: u64, len: usize) -> Vec<u8> {
-    let mut state = seed;
-    // SplitMix64.
-    let mut next = || {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = state;
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        word ^ (word >> 31)
-    };
-    let words = std::iter::repeat_with(|| next().to_le_bytes());
+    let mut dice = Dice::new(seed);
+    let words = std::iter::repeat_with(|| dice.any().to_le_bytes());
     words.flatten().take(len).collect()
 }
 

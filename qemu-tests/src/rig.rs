@@ -10,6 +10,7 @@ use crate::image::{Image, Part};
 use crate::machine::{Machine, Parts};
 use crate::paths;
 use crate::serial::Transcript;
+use crate::writelog::WriteLog;
 
 /// Longest wait for GRUB's line after power-on. Generous: two stories share two cores, and under OVMF a busy machine
 /// makes GRUB's second up to four seconds long.
@@ -59,6 +60,9 @@ impl Rig {
     /// When QEMU does not start.
     pub fn power_on(&self) -> Result<Machine> {
         self.transcript.note("power on");
+        // QEMU wants one that is there, and takes no other machine's.
+        let log = self.write_log();
+        fs::write(&log, b"").step(|| format!("write {}", log.display()))?;
         let healthy = format!("format=raw,cache=unsafe,file={}", self.image.path().display());
         let more: Vec<_> = self.more.iter().map(String::as_str).collect();
         let parts = Parts {
@@ -126,6 +130,31 @@ impl Rig {
             self.image.path().display()
         ));
         Ok(())
+    }
+
+    /// From now on every write and every flush is recorded, from each power-on anew.
+    pub fn record_writes(&mut self) {
+        // Flushes come as far as the log; below it nothing is lost, and they would only take time.
+        self.drive = Some(format!(
+            "driver=blklogwrites,cache=writeback,log-super-update-interval=1,log.driver=file,log.filename={},\
+             log.cache.no-flush=on,file.driver=raw,file.file.driver=file,file.file.filename={},file.file.cache.no-flush=on",
+            self.write_log().display(),
+            self.image.path().display()
+        ));
+    }
+
+    /// What the last machine wrote; it has ended.
+    ///
+    /// # Errors
+    /// When nothing was recorded.
+    pub fn recorded(&self) -> Result<WriteLog> {
+        let log = self.write_log();
+        let bytes = fs::read(&log).step(|| format!("read {}", log.display()))?;
+        WriteLog::parse(&bytes)
+    }
+
+    fn write_log(&self) -> PathBuf {
+        self.work.join("writes.log")
     }
 
     /// Puts a line into the transcript, for whoever reads it after a failure.
