@@ -22,13 +22,16 @@ const NOWAYOUT: &str = "/sys/class/watchdog/watchdog0/nowayout";
 /// What the env block says about this boot.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Verdict {
+    /// It is the active slot's, and not committed yet.
     Open,
-    Committed,
+    /// It was committed; or it never was the active slot's, as a person chose it.
+    Settled,
+    /// It was the active slot's, and is not any more.
     GivenUp,
 }
 
-/// Feeds it. Returns when that is not needed any more: after a commit the watchdog is stopped, or fed for ever if it cannot be; a
-/// boot that was given up is reset by it.
+/// Feeds it. Returns when that is not needed any more: after a commit the watchdog is stopped, or fed for ever if it cannot
+/// be; a boot that was given up is reset by it.
 ///
 /// # Errors
 /// Those of [`Watchdog::start`].
@@ -42,21 +45,20 @@ pub fn run(host: &Host<'_>, notes: &Notes, config: &Config<'_>, out: &mut Output
         return Ok(());
     };
     let pause = Duration::from_secs((watchdog.seconds / 3).max(1).into());
-    let mut stays = false;
+    let (mut was_active, mut for_ever) = (false, false);
     loop {
         watchdog.feed();
-        match if stays { Verdict::Open } else { verdict(host) } {
+        match verdict(host, &mut was_active) {
+            _ if for_ever => {}
             Verdict::Open => {}
-            Verdict::Committed if can_be_stopped() => {
+            Verdict::Settled if can_be_stopped() => {
                 watchdog.stop();
-                writeln!(out, "The boot is committed: the watchdog is stopped.").unwrap_or_default();
+                writeln!(out, "Nothing hangs on this boot any more: the watchdog is stopped.").unwrap_or_default();
                 return Ok(());
             }
-            Verdict::Committed => {
-                notes.say(format_args!(
-                    "watchdog: the boot is committed; this one cannot be stopped (nowayout), feeding on"
-                ));
-                stays = true;
+            Verdict::Settled => {
+                notes.say(format_args!("watchdog: cannot be stopped (nowayout); feeding it on"));
+                for_ever = true;
             }
             Verdict::GivenUp => {
                 let seconds = watchdog.seconds;
@@ -69,15 +71,14 @@ pub fn run(host: &Host<'_>, notes: &Notes, config: &Config<'_>, out: &mut Output
 }
 
 /// A block that cannot be read says nothing new.
-fn verdict(host: &Host<'_>) -> Verdict {
+fn verdict(host: &Host<'_>, was_active: &mut bool) -> Verdict {
     let Ok(state) = super::slot::show(host) else { return Verdict::Open };
     let booted = host.booted(state.active).unwrap_or(state.active);
-    match state.slot(booted) {
-        _ if booted != state.active => Verdict::GivenUp,
-        SlotState::Bad => Verdict::GivenUp,
-        SlotState::Good => Verdict::Committed,
-        _ => Verdict::Open,
+    if booted != state.active {
+        return if *was_active { Verdict::GivenUp } else { Verdict::Settled };
     }
+    *was_active = true;
+    if state.slot(booted) == SlotState::Good { Verdict::Settled } else { Verdict::Open }
 }
 
 /// A kernel that does not say may not let it be stopped.
