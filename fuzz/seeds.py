@@ -51,6 +51,17 @@ def env_block():
     seed("env_block", "short", block(*state)[:600], "a=1")
 
 
+def boot_log():
+    def line(number, words):
+        return f"{number} 6f1b4b1e-7e3a-4f3e-9d0c-0d9c8a7b6c5d B trial 2026-11-23T15:30:00Z {words}".ljust(511) + "\n"
+
+    seed("boot_log", "first", line(0, "handed_over"))
+    seed("boot_log", "two", line(0, "handed_over stopped") + line(1, "before=clean_stop"))
+    seed("boot_log", "panic", line(0, "handed_over") + line(1, "before=panic split=by_hand|Kernel panic - not syncing: \u00e9"))
+    seed("boot_log", "round", "".join(line(8 + n, "before=hang handed_over committed") for n in range(8)))
+    seed("boot_log", "last-number", line(4294967295, "handed_over"))
+
+
 def gpt():
     def disk(sectors, *options):
         file = WORK / "disk"
@@ -191,5 +202,5 @@ def dns_answer():
     seed("dns_answer", "no-such-name", reply(b"\x81\x83", 0))
 
 
-for make in (env_block, gpt, latest_json, update_conf, state_json, kubectl_output, http_peer, dns_answer):
+for make in (env_block, boot_log, gpt, latest_json, update_conf, state_json, kubectl_output, http_peer, dns_answer):
     make()

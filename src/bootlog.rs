@@ -26,8 +26,8 @@ pub const LEN: usize = RECORDS as usize * SECTOR;
 const LAST_WORDS_MAX: usize = 160;
 const LAST_WORDS: char = '|';
 
-/// A record as it is written; what does not fit is cut off.
-pub type Line = heapless::String<SECTOR>;
+/// A record as it is written, without the line break.
+pub type Line = heapless::String<511>;
 
 /// How a boot ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

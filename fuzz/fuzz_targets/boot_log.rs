@@ -1,0 +1,38 @@
+//! The log of the last boots: whatever stands in it, the newest record is found, marks are added to it once, and the next boot's
+//! record is read back.
+#![no_main]
+
+use kubesolo_boot::bootlog::{Begun, LEN, Mark, Record, SECTOR, Traces, newest, offset, record, sector};
+use kubesolo_boot::clock::Moment;
+use kubesolo_boot::slot::{Slot, SlotState};
+use kubesolo_boot::split::Split;
+use kubesolo_fuzz::bounded;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| {
+    bounded(|| {
+        let mut log = input.get(..input.len().min(LEN)).unwrap_or_default().to_vec();
+        let before = newest(&log);
+        if let Some(before) = before {
+            assert_eq!(record(&log, before.number), Some(before));
+            if let Some(marked) = before.marked(Mark::Failed) {
+                let bytes = sector(&marked);
+                let marked = Record::parse(&bytes).expect("a marked record is one");
+                assert!(marked.number == before.number && marked.has(Mark::Failed));
+                assert!(marked.boot_id() == before.boot_id() || before.boot_id().is_empty());
+                assert!(marked.marked(Mark::Failed).is_none());
+            }
+        }
+        let panic = before.map(|before| before.last_words());
+        let traces = Traces { panic, watchdog: input.len() % 2 == 1 };
+        let (slot, state, split) = (Slot::B, SlotState::Trial, Some(Split::NotSaved));
+        let begun = Begun { boot_id: "id", slot, state, at: Moment(0), split, before, traces };
+        let (number, text, follows) = (begun.number(), begun.to_string(), before.is_some());
+        assert!(text.len() < SECTOR, "{text}");
+        log.resize(LEN, b' ');
+        log[offset(number)..][..SECTOR].copy_from_slice(&sector(&text));
+        let found = record(&log, number).expect("the record is in the log");
+        assert_eq!((found.boot_id(), found.split()), ("id", split));
+        assert_eq!(found.value("before").is_some(), follows);
+    });
+});
