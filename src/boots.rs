@@ -44,8 +44,9 @@ impl Boot {
     }
 }
 
-/// Records that this boot has reached the data partition, and how the one before ended. The kernel's own record of a panic is
-/// taken over and then cleared. Durable on return. For `init`, beside which nothing else runs yet.
+/// Records that this boot has reached the data partition, and how the one before ended. The kernel's own record of a panic
+/// is taken over and then cleared; a power cut between the two has it told twice. Durable on return. For `init`, beside
+/// which nothing else runs yet.
 ///
 /// # Errors
 /// [`Exit::Io`].
@@ -72,11 +73,10 @@ pub fn begin(
     let begun = Begun { boot_id, slot, state, at: now(), split, before, traces };
     write!(line, "{begun}").unwrap_or_default();
     write(&mut file, begun.number(), &line).map_err(failed)?;
-    if let Some(left) = left {
-        if !left.log().is_empty() {
-            let folder = open_folder(CWD, host.data_folder()).and_then(|data| open_folder(data, FOLDER));
-            folder.and_then(|folder| replace(folder.as_fd(), PANIC, left.log())).map_err(failed)?;
-        }
+    if let Some(left) = left.filter(|left| left.panic().is_some()) {
+        let folder = open_folder(CWD, host.data_folder()).and_then(|data| open_folder(data, FOLDER));
+        // On a disk that is full its last words have to do: they are in the record.
+        folder.and_then(|folder| replace(folder.as_fd(), PANIC, left.log())).unwrap_or_default();
         left.clear();
     }
     Ok(Boot { file, line })
