@@ -9,7 +9,7 @@
 //! | read back and verified | the same |
 //! | target slot → `staged` | a slot that can be activated |
 //!
-//! `tests/lives.rs` cuts whole lives at every write and sync of it.
+//! `tests/lives` cuts whole lives at every write and sync of it.
 
 use crate::boot::{BootState, Refused};
 use crate::slot::{Slot, SlotState};

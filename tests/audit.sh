@@ -18,16 +18,7 @@ cd "$(dirname "$0")/.." || exit 1
 export PATH=/usr/bin:$PATH RUSTC=/usr/bin/rustc
 
 venv=build/audit
-if ! cmp -s deny/requirements.txt $venv/installed; then
-    rm -rf $venv
-    if ! { /usr/bin/python3 -m venv $venv && $venv/bin/pip -q install --no-deps --require-hashes -r deny/requirements.txt; } \
-        >"$work/log" 2>&1; then
-        cat "$work/log"
-        echo 'tests/audit.sh: cannot install what deny/requirements.txt lists' >&2
-        exit 1
-    fi
-    cp deny/requirements.txt $venv/installed
-fi
+pinned $venv deny/requirements.txt
 
 audit() { /usr/bin/python3 deny/audit.py "$@"; }
 check 'no crate has a defect that RustSec knew of' audit Cargo.lock fuzz/Cargo.lock

@@ -27,6 +27,18 @@ refuses() {
 }
 refuted() { ! "$@"; }
 
+# pinned VENV LIST: a Python environment with what the list asks for, each by its hash; made anew when the list changes.
+pinned() {
+    cmp -s "$2" "$1/installed" && return
+    rm -rf "$1"
+    if ! { /usr/bin/python3 -m venv "$1" && "$1/bin/pip" -q install --no-deps --require-hashes -r "$2"; } >"$work/log" 2>&1; then
+        cat "$work/log"
+        echo "$me: cannot install what $2 lists" >&2
+        exit 1
+    fi
+    cp "$2" "$1/installed"
+}
+
 # verdict: the last line, and the exit code.
 verdict() {
     if [ "$failures" != 0 ]; then

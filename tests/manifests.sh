@@ -21,16 +21,7 @@ test -x "$binary" || { echo "tests/manifests.sh: $binary: not there; make dist/k
 . tests/checks.sh
 
 venv=build/manifests
-if ! cmp -s tests/manifests.txt $venv/installed; then
-    rm -rf $venv
-    if ! { /usr/bin/python3 -m venv $venv && $venv/bin/pip -q install --no-deps --require-hashes -r tests/manifests.txt; } \
-        >"$work/log" 2>&1; then
-        cat "$work/log"
-        echo 'tests/manifests.sh: cannot install what tests/manifests.txt lists' >&2
-        exit 1
-    fi
-    cp tests/manifests.txt $venv/installed
-fi
+pinned $venv tests/manifests.txt
 
 files=(deploy/namespace.yaml deploy/config.yaml deploy/update.yaml deploy/healthcheck.yaml deploy/activate.yaml)
 # is_taken VERSION FILE...: each object has a schema, and fits. The tool passes over one that it has no schema for.

@@ -250,18 +250,16 @@ fn print_boots_json(host: &Host<'_>, out: &mut Output<'_>) -> fmt::Result {
     write!(out, ",\"boots\":[")?;
     for number in (0..=last).rev() {
         let Some(boot) = bootlog::record(log, number) else { break };
-        let mut comma = if after.is_some() { ",{" } else { "{" };
+        out.write_str(if after.is_some() { ",{" } else { "{" })?;
         let mut words = boot.words();
         for (name, word) in ["number", "boot_id", "slot", "state", "at"].iter().zip(&mut words) {
-            write!(out, "{comma}\"{name}\":{}", Quoted::text(word))?;
-            comma = ",";
+            write!(out, "\"{name}\":{},", Quoted::text(word))?;
         }
-        comma = ",\"marks\":[";
-        for word in words.filter(|word| !word.contains('=')) {
-            write!(out, "{comma}{}", Quoted::text(word))?;
-            comma = ",";
+        write!(out, "\"marks\":[")?;
+        for (place, mark) in words.filter(|word| !word.contains('=')).enumerate() {
+            write!(out, "{}{}", if place == 0 { "" } else { "," }, Quoted::text(mark))?;
         }
-        write!(out, "{}],\"split\":", if comma == "," { "" } else { comma })?;
+        write!(out, "],\"split\":")?;
         json_text(out, boot.value("split"))?;
         write!(out, ",\"ended\":")?;
         json_text(out, after.and_then(|after: Record<'_>| after.value("before")))?;
