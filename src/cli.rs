@@ -314,7 +314,7 @@ pub fn help(verb: &str) -> String {
     }
     let mut text = String::from("kubesolo-boot VERB [FLAGS]: A/B boot and update helper of KubeSolo OS\n\nVerbs:\n");
     for help in VERBS {
-        text.push_str(&format!("  {:<10} {}\n", help.verb, help.line));
+        text.push_str(&format!("  {:<11} {}\n", help.verb, help.line));
     }
     text.push('\n');
     text.push_str(FLAGS);
