@@ -80,8 +80,10 @@ demo: deps image-test ## a good update, a bad update, and its rollback, before y
 size: dist/kubesolo-boot dist/kubesolo-boot-tls ## what the binary weighs and costs to run, beside grub-editenv in the same run
 	@tests/budget.sh
 
-bench: size ## and how fast it installs, beside curl and sha256sum in the same run
-	@tests/bench_apply.sh
+bench: deps size image-test ## beside RAUC, SWUpdate, grub-editenv and scripts, in one run: bench/RESULTS.md (as root)
+	@image/deps rauc swupdate hyperfine dbus-daemon squashfs-tools
+	@$(CARGO) build $(HOST) --quiet --package qemu-tests --bin bench
+	@bench/run
 
 no-std: deps ## the core alone, for a target without an operating system
 	@# That target has no vector registers for sha2 to use.

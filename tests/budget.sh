@@ -25,13 +25,6 @@ cd "$work" || exit 1
 # ratio OTHERS OURS
 ratio() { awk -v others="$1" -v ours="$2" 'BEGIN { printf "grub-editenv: %d, %.1f times as many", others, others / ours }'; }
 
-# One process each: calls it makes, and instructions of its own; children count.
-calls() { strace -f -c -o calls "$@" >/dev/null 2>&1; awk '/ total$/ { print $4 }' calls; }
-instructions() {
-    rm -f callgrind.*
-    valgrind -q --tool=callgrind --callgrind-out-file=callgrind.%p "$@" >/dev/null 2>&1
-    cat callgrind.* | awk '/^totals:/ { sum += $2 } END { print sum }'
-}
 # prepare: a machine made of files, slot A booted and counted by GRUB.
 prepare() {
     rm -rf grubenv grubenv.bak data cmdline conf

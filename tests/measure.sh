@@ -14,19 +14,32 @@ judge_least() {
     printf '%s %-44s %9s  (at least %s)\n' "$word" "$1" "${2:-none}" "$3"
 }
 
-# Most memory that any one process of the command held, in KiB. wait4 would say what the process held before exec, too;
-# so each process is held for a moment where it exits, and asked.
-peak() {
-    strace -f -qq -o /dev/zero -e trace=exit_group -e inject=exit_group:delay_enter=2000000 "$@" >/dev/null 2>&1 &
-    local tracer=$! most=0 process now
-    while kill -0 "$tracer" 2>/dev/null; do
-        for process in /proc/[0-9]*; do
-            [ "$(readlink "$process/exe")" = "$binary" ] || continue
-            now=$(awk '/^VmHWM:/ { print $2 }' "$process/status" 2>/dev/null)
-            if [ "${now:-0}" -gt "$most" ]; then most=$now; fi
-        done
-    done
-    wait "$tracer"
-    # Not caught in time is not measured, and that must not pass.
-    [ "$most" = 0 ] || echo "$most"
+# One run each: calls it makes, and user instructions of its own; children count.
+calls() { strace -f -c -o "$work/calls" "$@" >/dev/null 2>&1; awk '/ total$/ { print $4 }' "$work/calls"; }
+instructions() {
+    rm -f "$work"/callgrind.*
+    valgrind -q --tool=callgrind --trace-children=yes --callgrind-out-file="$work/callgrind.%p" "$@" >/dev/null 2>&1
+    cat "$work"/callgrind.* | awk '/^totals:/ { sum += $2 } END { print sum }'
 }
+
+# memory COMMAND...: two numbers: KiB that its largest process held at most, and all of them together, each at its own
+# moment. A shell that only starts others does not count. wait4 would say what a process held before exec, too; so each is
+# held for a moment where it exits, and asked.
+memory() {
+    strace -f -qq --seccomp-bpf -o /dev/zero -e trace=exit_group -e inject=exit_group:delay_enter=500000 "$@" >/dev/null 2>&1 &
+    local tracer=$!
+    while kill -0 "$tracer" 2>/dev/null; do
+        cat /proc/[0-9]*/status 2>/dev/null
+        sleep 0.02
+    done | awk -v tracer="$tracer" '
+        /^Name:/ { name = $2 }
+        /^Pid:/ { pid = $2 }
+        /^TracerPid:/ { ours = $2 == tracer && name != "bash" && name != "strace" }
+        /^VmHWM:/ { if (ours) held[pid] = $2 }
+        END {
+            for (pid in held) { sum += held[pid]; if (held[pid] > most) most = held[pid] }
+            if (sum) print most, sum # Not caught in time is not measured, and that must not pass.
+        }'
+    wait "$tracer"
+}
+peak() { memory "$@" | cut -d' ' -f1; }

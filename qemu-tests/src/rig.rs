@@ -104,6 +104,19 @@ impl Rig {
         self.more.extend(["-drive", &drive, "-device", "virtio-blk-pci,drive=second"].map(String::from));
     }
 
+    /// Gives its machines so many SCSI disks more, all of them this raw image, not to be written.
+    pub fn add_spare_disks(&mut self, image: &Path, count: usize) {
+        if count > 0 {
+            self.more.extend(["-device", "virtio-scsi-pci"].map(String::from));
+        }
+        for _ in 0..count {
+            let id = self.more.len();
+            let drive = format!("if=none,id=spare{id},format=raw,readonly=on,file={}", image.display());
+            let device = format!("scsi-hd,drive=spare{id}");
+            self.more.extend(["-drive", &drive, "-device", &device].map(String::from));
+        }
+    }
+
     /// Gives its machines a watchdog that resets them.
     pub fn add_watchdog(&mut self) {
         self.more.extend(["-device", "i6300esb", "-action", "watchdog=reset"].map(String::from));

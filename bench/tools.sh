@@ -1,0 +1,88 @@
+# Sourced by bench/run: stop-watches, medians, tables, a web server.
+
+# stats FILE: median and spread of the numbers in it.
+stats() { sort -g "$1" | awk '{ value[NR] = $1 } END { print value[int((NR + 1) / 2)], "(" value[1] " to " value[NR] ")" }'; }
+median() { sort -g "$1" | awk '{ value[NR] = $1 } END { print value[int((NR + 1) / 2)] }'; }
+# ratio THEIRS OURS: how many times as much.
+ratio() { awk -v theirs="$1" -v ours="$2" 'BEGIN { if (ours > 0) printf "%.1f×\n", theirs / ours; else print "–" }'; }
+# row CELL...: one line of a table. table CELL...: its head.
+row() { local IFS='|'; echo "|$*|"; }
+table() { row "$@"; local cell; for cell; do printf '|---'; done; echo '|'; }
+mib() { awk -v bytes="$1" 'BEGIN { printf "%.0f", bytes / 1048576 }'; }
+
+# limit NAME VALUE LIMIT: at most; said at the end, and the run fails if one is passed. least: at least.
+limit() { { judge "$@"; } >>"$work/limits"; }
+least() { { judge_least "$@"; } >>"$work/limits"; }
+limits() {
+    [ -f "$work/limits" ] || return
+    printf '\n## Limits\n```\n%s\n```\n' "$(cat "$work/limits")"
+}
+
+# costs NAME COMMAND...: one run; its seconds, CPU seconds and written bytes go to NAME.wall, NAME.cpu and NAME.written.
+# What a service of its own did is what the function `service_costs`, if there is one, says more by its end.
+costs() {
+    local name=$1 TIMEFORMAT='%R %U %S' before
+    shift
+    before=$(service_costs)
+    { time watched "$@"; } 2>time
+    awk '{ print $1 }' time >>"$name.wall"
+    echo "$before $(service_costs) $(cat time) $(cat written)" | awk -v name="$name" '{
+        printf "%.2f\n", $6 + $7 + $3 - $1 >>(name ".cpu")
+        print $8 + $4 - $2 >>(name ".written")
+    }'
+}
+watched() {
+    (
+        "$@" >said 2>&1 || cp said "failed: $*"
+        # The shell's own account holds what its children did, once they have ended.
+        sed -n 's/^write_bytes: //p' "/proc/$BASHPID/io" >written
+    )
+}
+# CPU seconds and written bytes, so far, of the process $service, if there is one.
+service_costs() {
+    [ -n "${service:-}" ] || { echo 0 0; return; }
+    awk -v hertz="$(getconf CLK_TCK)" '{ sub(/.*\) /, ""); printf "%.2f ", ($12 + $13 + $14 + $15) / hertz }' "/proc/$service/stat"
+    sed -n 's/^write_bytes: //p' "/proc/$service/io"
+}
+
+# serve FOLDER: nginx on the loopback, at $url.
+serve() {
+    local port=$((20000 + $$ % 20000)) temp
+    url=http://127.0.0.1:$port
+    cat >nginx.conf <<END
+daemon off; master_process off; pid $PWD/nginx.pid; error_log $PWD/nginx.log;
+events {}
+http {
+    access_log off; sendfile on;
+    $(for temp in client_body proxy fastcgi uwsgi scgi; do echo "${temp}_temp_path $PWD/$temp;"; done)
+    server { listen 127.0.0.1:$port; root $1; }
+}
+END
+    nginx -p "$PWD" -c "$PWD/nginx.conf" -e "$PWD/nginx.log" &
+    nginx=$!
+    for _ in $(seq 100); do
+        curl -s -o /dev/null "$url/" && return
+        sleep 0.05
+    done
+    echo "bench/run: nginx does not answer: $(cat nginx.log)" >&2
+    exit 1
+}
+
+# version PACKAGE: of Debian.
+version() { dpkg-query -W -f '${Version}' "$1" 2>/dev/null || echo 'not installed'; }
+
+heading() {
+    cat <<END
+# Results
+
+What \`make bench\` measured: our tool and the tools that others use for the same work, in one run on one machine. Numbers are
+medians of $runs runs with the least and the most behind them, unless a line says otherwise; a ratio is theirs over ours. The
+commands are in [bench/](.), one file a section, under the same names.
+
+- Ours: \`$(git rev-parse --short HEAD)$(git diff --quiet HEAD || echo ' and changes')\`, $(stat -c %s "$binary") bytes.
+- Theirs, of Debian $(cat /etc/debian_version): grub-common $(version grub-common), rauc $(version rauc), swupdate
+  $(version swupdate), curl $(version curl), coreutils $(version coreutils), busybox $(version busybox-static).
+- Machine: $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores, Linux $(uname -r), load $(cut -d' ' -f1 /proc/loadavg)
+  at the start. Guests: QEMU $(version qemu-system-x86), without hardware acceleration.
+END
+}
