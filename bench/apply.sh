@@ -185,6 +185,6 @@ bench_apply() {
     row 'curl alone, into nothing' "$(stats network.wall)" "$(ratio "$(median network.wall)" "$(median ours.wall)")" \
         "$(stats network.cpu)" '' '0' '' ''
     least 'speed of apply, in % of that of the script' \
-        "$(awk -v ours="$(median ours.wall)" -v theirs="$(median by_script.wall)" 'BEGIN { printf "%d", 100 * theirs / ours }')" 90
+        "$(awk -v ours="$(median ours.wall)" -v theirs="$(median by_script.wall)" 'BEGIN { printf "%d", 100 * theirs / ours }')" 150
     end_server
 }

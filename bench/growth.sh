@@ -21,7 +21,7 @@ bench_growth() {
     done
     end_server
     rm -rf box www
-    limit 'peak RSS of apply, in KiB' "$most" 1024
+    limit 'peak RSS of apply, in KiB' "$most" 512
     limit 'most less least of it, from 16 MiB to 4 GiB' "$((most - least))" 64
 
     printf '\n### Partition table: `find KSOLODATA`, the last entry, on an image\n\n'
