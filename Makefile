@@ -17,12 +17,14 @@ SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock
 CLOUD_INIT := $(shell find initramfs/cloud-init -name '*.rs' -o -name '*.toml' -o -name '*.yaml')
 SYSTEM := $(shell find initramfs -type f -not -path '*/cloud-init/*') image/initramfs
 
-# TLS=1: the binary with https goes into the images.
+# TLS=1: the binary with https goes into the images and into what is delivered.
 BINARY := dist/kubesolo-boot$(if $(TLS),-tls)
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+RELEASE := $(BINARY)-$(VERSION)-$(firstword $(subst -, ,$(TARGET))).tar.gz
 
 # `make TLS=1` builds; plain `make` explains.
 .DEFAULT_GOAL := $(if $(TLS),all,help)
-.PHONY: help all deps check audit test fuzz qemu-test soak image image-test image-kubesolo demo size bench no-std clean
+.PHONY: help all deps dist check audit test fuzz qemu-test soak image image-test image-kubesolo demo size bench no-std clean
 
 help: ## this list
 	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -31,6 +33,15 @@ all: deps dist/kubesolo-boot dist/kubesolo.img ## the binary and the disk image,
 
 deps: ## install the Debian packages that are missing
 	@image/deps
+
+# What it says of its own age is that of the last commit.
+dist: export SOURCE_DATE_EPOCH := $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null))
+dist: FEATURES := $(if $(TLS),--features tls)
+dist: deps $(BINARY) ## all that is delivered as one archive, the same bytes wherever it is built
+	$(CARGO) run $(HOST) --quiet --example manual -- "$$(LC_ALL=C date -u -d @$$SOURCE_DATE_EPOCH '+%B %-d, %Y')" build/manual
+	$(BUILD_STATIC) kubesolo-boot $(FEATURES) --unit-graph -Zunstable-options >build/units.json
+	PATH=/usr/bin:$$PATH image/sbom $(BINARY) <build/units.json >build/sbom.cdx.json
+	image/dist --binary $(BINARY) --manual build/manual --sbom build/sbom.cdx.json --out $(RELEASE)
 
 check: deps ## format and lints
 	$(CARGO) fmt --all --check
@@ -42,7 +53,7 @@ check: deps ## format and lints
 audit: deps ## the crates: known defects, licences, sources
 	tests/audit.sh
 
-test: deps check audit no-std dist/kubesolo-boot image-test size ## everything
+test: deps check audit no-std dist image-test size ## everything
 	$(CARGO) test $(HOST) --package kubesolo-boot --package kubesolo-cloud-init
 	$(CARGO) test $(HOST) --package kubesolo-boot --features tls --test nginx
 	FUZZ_SEED=1 tests/fuzz.sh
@@ -50,6 +61,9 @@ test: deps check audit no-std dist/kubesolo-boot image-test size ## everything
 	tests/release.sh
 	tests/payload.sh
 	tests/manifests.sh
+	tests/manual.sh
+	tests/services.sh
+	tests/dist.sh
 	$(MAKE) --no-print-directory qemu-test
 
 FUZZ_SECONDS := 600

@@ -10,14 +10,19 @@ use crate::failure::{Exit, Failure};
 use crate::host::Flags;
 
 /// A verb with what it says about itself.
-struct Help {
-    verb: &'static str,
-    arguments: &'static str,
-    line: &'static str,
-    text: &'static str,
+pub struct Help {
+    /// The word itself.
+    pub verb: &'static str,
+    /// What may follow it; ` | ` stands between forms.
+    pub arguments: &'static str,
+    /// The line about it among all verbs.
+    pub line: &'static str,
+    /// What is told to who asks about it alone.
+    pub text: &'static str,
 }
 
-const VERBS: &[Help] = &[
+/// Every verb, for `--help`; examples/manual makes the man page and the completions of the same.
+pub const VERBS: &[Help] = &[
     Help {
         verb: "status",
         arguments: "[--json]",
@@ -117,7 +122,8 @@ const VERBS: &[Help] = &[
     },
 ];
 
-const FLAGS: &str = "\
+/// The flags, likewise.
+pub const FLAGS: &str = "\
 Flags:
   --disk DISK      work on this disk (or image file) and no other
   --grubenv FILE   use this env block, and FILE.bak, instead of the one on the ESP

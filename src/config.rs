@@ -36,33 +36,33 @@ pub enum Mark {
 /// What `update.conf` says. A key that it does not have is `None`, or has its default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config<'a> {
-    /// `server=`: where `latest.json` is.
+    /// `server=URL|PATH`: where `latest.json` is.
     pub server: Option<&'a str>,
-    /// `channel=`: the only one to take updates from.
+    /// `channel=NAME`: the only one to take updates from.
     pub channel: Option<&'a str>,
-    /// `pubkey=`: file with the public keys that may sign `latest.json`.
+    /// `pubkey=FILE`: file with the public keys that may sign `latest.json`.
     pub pubkey: Option<&'a str>,
-    /// `ca=`: file with the certificates that an `https` server must be vouched for by.
+    /// `ca=FILE`: file with the certificates that an `https` server must be vouched for by.
     pub ca: Option<&'a str>,
-    /// `maintenance_window=`: when `apply` may begin.
+    /// `maintenance_window=HH:MM-HH:MM`: when `apply` may begin, UTC.
     pub maintenance_window: Option<Window>,
-    /// `healthcheck_url=`: answers 200 when the box is healthy.
+    /// `healthcheck_url=URL`: answers 200 when the box is healthy.
     pub healthcheck_url: Option<&'a str>,
-    /// `auto_rollback_after=`: failed health checks in a row before a rollback.
+    /// `auto_rollback_after=TIMES`: failed health checks in a row before a rollback.
     pub auto_rollback_after: Option<u32>,
-    /// `kube_system_settle=`: seconds that the pods of kube-system must have been running.
+    /// `kube_system_settle=SECONDS`: how long the pods of kube-system must have been running.
     pub kube_system_settle: u32,
-    /// `healthcheck_timeout=`: seconds that each check may take to come right.
+    /// `healthcheck_timeout=SECONDS`: how long each check may take to come right.
     pub healthcheck_timeout: u32,
-    /// `containerd=`: its socket, where KubeSolo has it.
+    /// `containerd=FILE`: containerd's socket.
     pub containerd: &'a str,
-    /// `kubectl=`: the program to ask Kubernetes with.
+    /// `kubectl=FILE`: the program to ask Kubernetes with.
     pub kubectl: &'a str,
-    /// `kubeconfig=`: the administrator's, where KubeSolo keeps it.
+    /// `kubeconfig=FILE`: the administrator's kubeconfig.
     pub kubeconfig: &'a str,
-    /// `mark=`: `init` or `healthcheck`.
+    /// `mark=healthcheck|init`: who commits a trial; `init` as soon as the data partition takes writes.
     pub mark: Mark,
-    /// `watchdog=`: seconds after which the hardware watchdog resets a box that hangs.
+    /// `watchdog=SECONDS`: the time after which the hardware watchdog resets a box that hangs.
     pub watchdog: Option<u32>,
 }
 
