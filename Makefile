@@ -3,7 +3,22 @@
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 
+# ARCH=arm64: programs and images for that machine.
+ARCH := amd64
+ifeq ($(ARCH),amd64)
 TARGET := x86_64-unknown-linux-musl
+LINKER := musl-gcc
+BUILD := build
+else ifeq ($(ARCH),arm64)
+TARGET := aarch64-unknown-linux-musl
+BUILD := build/arm64
+SUFFIX := -arm64
+# What Debian has for that machine only: musl, GRUB, the programs of the initramfs.
+FOREIGN := $(BUILD)/foreign/root
+LINKER := $(CURDIR)/$(FOREIGN)/usr/bin/aarch64-linux-musl-gcc
+else
+$(error ARCH=$(ARCH): amd64 or arm64)
+endif
 # Debian's own toolchain (packages rustc-web, rust-web-src): it can rebuild std, which rustup's stable cannot.
 CARGO := PATH=/usr/bin:$$PATH RUSTC=/usr/bin/rustc /usr/bin/cargo
 HOST := --locked --target-dir build/host
@@ -18,7 +33,8 @@ CLOUD_INIT := $(shell find initramfs/cloud-init -name '*.rs' -o -name '*.toml' -
 SYSTEM := $(shell find initramfs -type f -not -path '*/cloud-init/*') image/initramfs
 
 # TLS=1: the binary with https goes into the images.
-BINARY := dist/kubesolo-boot$(if $(TLS),-tls)
+BINARY := dist/kubesolo-boot$(if $(TLS),-tls)$(SUFFIX)
+CLOUD_INIT_BINARY := dist/kubesolo-cloud-init$(SUFFIX)
 
 # `make TLS=1` builds; plain `make` explains.
 .DEFAULT_GOAL := $(if $(TLS),all,help)
@@ -91,20 +107,19 @@ no-std: deps ## the core alone, for a target without an operating system
 clean: ## remove what was built
 	rm -rf build dist target qemu-tests/logs
 
-dist/kubesolo-boot-tls: FEATURES := --features tls
+dist/kubesolo-boot-tls$(SUFFIX): FEATURES := --features tls
 
 # A program of the package that is named behind it.
-BUILD_STATIC = CC_x86_64_unknown_linux_musl=musl-gcc \
-  CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_LINKER=musl-gcc CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_RUSTFLAGS="$(STATIC)" \
+BUILD_STATIC = TARGET_CC=$(LINKER) RUSTFLAGS="-Clinker=$(LINKER) $(STATIC)" \
   RUSTC_BOOTSTRAP=1 $(CARGO) build --locked --release --target $(TARGET) --target-dir build/musl \
   -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size --package
 
-dist/kubesolo-boot dist/kubesolo-boot-tls: $(SOURCES) Makefile build/libunwind.a
+dist/kubesolo-boot$(SUFFIX) dist/kubesolo-boot-tls$(SUFFIX): $(SOURCES) Makefile build/libunwind.a | $(FOREIGN)
 	@mkdir -p dist
 	$(BUILD_STATIC) kubesolo-boot $(FEATURES)
 	cp build/musl/$(TARGET)/release/kubesolo-boot $@
 
-dist/kubesolo-cloud-init: $(SOURCES) $(CLOUD_INIT) Makefile build/libunwind.a
+$(CLOUD_INIT_BINARY): $(SOURCES) $(CLOUD_INIT) Makefile build/libunwind.a | $(FOREIGN)
 	@mkdir -p dist
 	$(BUILD_STATIC) kubesolo-cloud-init
 	cp build/musl/$(TARGET)/release/kubesolo-cloud-init $@
@@ -113,6 +128,13 @@ dist/kubesolo-cloud-init: $(SOURCES) $(CLOUD_INIT) Makefile build/libunwind.a
 build/libunwind.a:
 	@mkdir -p build
 	ar rcs $@
+
+# The compiler's wrapper looks for musl where it would be installed.
+build/arm64/foreign/root: image/foreign
+	image/foreign arm64 build/arm64/foreign musl-dev grub-efi-arm64-bin busybox-static e2fsck-static
+	sed -Ei 's,/usr/(lib|include)/aarch64-linux-musl,$(CURDIR)/$@&,g' $@/usr/bin/aarch64-linux-musl-gcc \
+	  $@/usr/lib/aarch64-linux-musl/musl-gcc.specs
+	touch $@
 
 build/vmlinuz: image/kernel
 	image/kernel build
