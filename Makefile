@@ -3,19 +3,32 @@
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 
-# ARCH=arm64: programs and images for that machine.
+# ARCH=arm64: programs and images for that machine, with -arm64 behind their names.
 ARCH := amd64
 ifeq ($(ARCH),amd64)
 TARGET := x86_64-unknown-linux-musl
 LINKER := musl-gcc
 BUILD := build
+SUFFIX :=
+FOREIGN :=
+KERNEL_FROM :=
+INITRAMFS_FROM :=
+IMAGE_FROM :=
+# no_timer_check: on a busy host QEMU's timer is late, and Linux takes that for a broken board and panics.
+TEST_IMAGE := --kernel-args "console=tty0 console=ttyS0,115200 no_timer_check"
+TEST_WATCHDOG := build/watchdog/kubesolo-os.gz
 else ifeq ($(ARCH),arm64)
 TARGET := aarch64-unknown-linux-musl
+# Debian's cross compiler is to be had as a package of this machine; musl, GRUB and the programs of the initramfs are not.
+FOREIGN := build/arm64/foreign/root
+LINKER := $(CURDIR)/$(FOREIGN)/usr/bin/aarch64-linux-musl-gcc
 BUILD := build/arm64
 SUFFIX := -arm64
-# What Debian has for that machine only: musl, GRUB, the programs of the initramfs.
-FOREIGN := $(BUILD)/foreign/root
-LINKER := $(CURDIR)/$(FOREIGN)/usr/bin/aarch64-linux-musl-gcc
+KERNEL_FROM := APT_CONFIG=$(CURDIR)/build/arm64/foreign/apt.conf KERNEL_PACKAGE=linux-image-cloud-arm64
+INITRAMFS_FROM := --busybox $(FOREIGN)/bin/busybox --e2fsck $(FOREIGN)/sbin/e2fsck.static --emulator qemu-aarch64
+IMAGE_FROM := --arch arm64 --grub-lib $(FOREIGN)/usr/lib/grub
+TEST_IMAGE :=
+TEST_WATCHDOG :=
 else
 $(error ARCH=$(ARCH): amd64 or arm64)
 endif
@@ -43,7 +56,7 @@ CLOUD_INIT_BINARY := dist/kubesolo-cloud-init$(SUFFIX)
 help: ## this list
 	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' Makefile | expand -t 16
 
-all: deps dist/kubesolo-boot dist/kubesolo.img ## the binary and the disk image, into dist/
+all: deps dist/kubesolo-boot$(SUFFIX) dist/kubesolo$(SUFFIX).img ## the binary and the disk image, into dist/
 
 deps: ## install the Debian packages that are missing
 	@image/deps
@@ -78,9 +91,9 @@ qemu-test: deps image-test ## the stories that boot the image (STORY=name picks 
 soak: deps image-test ## 200 random power cuts more (SEED=first, SEEDS=how many)
 	$(if $(SEED),SEED=$(SEED)) $(if $(SEEDS),SEEDS=$(SEEDS)) $(CARGO) test $(HOST) --package qemu-tests --test stories -- --ignored soak_
 
-image: deps dist/kubesolo.img ## the disk image of shipped size
+image: deps dist/kubesolo$(SUFFIX).img ## the disk image of shipped size
 
-image-test: deps dist/kubesolo-test.img build/watchdog/kubesolo-os.gz ## a small one for tests
+image-test: deps dist/kubesolo-test$(SUFFIX).img $(TEST_WATCHDOG) ## a small one for tests
 
 image-kubesolo: deps $(BINARY) dist/kubesolo-cloud-init ## the disk image with Kubernetes in it, from KUBESOLO=binary (EXTRA=folder)
 	image/payload build/payload
@@ -136,11 +149,11 @@ build/arm64/foreign/root: image/foreign
 	  $@/usr/lib/aarch64-linux-musl/musl-gcc.specs
 	touch $@
 
-build/vmlinuz: image/kernel
-	image/kernel build
+$(BUILD)/vmlinuz: image/kernel | $(FOREIGN)
+	$(KERNEL_FROM) image/kernel $(BUILD)
 
-build/kubesolo-os.gz: $(BINARY) dist/kubesolo-cloud-init build/vmlinuz $(SYSTEM)
-	image/initramfs --binary $(BINARY) --cloud-init dist/kubesolo-cloud-init --kernel-modules build/modules --out $@
+$(BUILD)/kubesolo-os.gz: $(BINARY) $(CLOUD_INIT_BINARY) $(BUILD)/vmlinuz $(SYSTEM)
+	image/initramfs --binary $(BINARY) --cloud-init $(CLOUD_INIT_BINARY) --kernel-modules $(BUILD)/modules $(INITRAMFS_FROM) --out $@
 
 # A system whose kernel has a driver for the watchdog of the tests' machine.
 build/watchdog/vmlinuz: image/kernel
@@ -149,11 +162,9 @@ build/watchdog/vmlinuz: image/kernel
 build/watchdog/kubesolo-os.gz: $(BINARY) dist/kubesolo-cloud-init build/watchdog/vmlinuz $(SYSTEM)
 	image/initramfs --binary $(BINARY) --cloud-init dist/kubesolo-cloud-init --kernel-modules build/watchdog/modules --out $@
 
-dist/kubesolo.img: build/kubesolo-os.gz grub/grub.cfg image/build
-	image/build --kernel build/vmlinuz --initramfs build/kubesolo-os.gz --out $@
+dist/kubesolo$(SUFFIX).img: $(BUILD)/kubesolo-os.gz grub/grub.cfg image/build
+	image/build --kernel $(BUILD)/vmlinuz --initramfs $(BUILD)/kubesolo-os.gz --out $@ $(IMAGE_FROM)
 
-# no_timer_check: on a busy host QEMU's timer is late, and Linux takes that for a broken board and panics.
-dist/kubesolo-test.img: build/kubesolo-os.gz grub/grub.cfg image/build
-	image/build --kernel build/vmlinuz --initramfs build/kubesolo-os.gz --out $@ \
-	  --size-esp 34 --size-slot 48 --size-data 32 \
-	  --kernel-args "console=tty0 console=ttyS0,115200 no_timer_check"
+dist/kubesolo-test$(SUFFIX).img: $(BUILD)/kubesolo-os.gz grub/grub.cfg image/build
+	image/build --kernel $(BUILD)/vmlinuz --initramfs $(BUILD)/kubesolo-os.gz --out $@ $(IMAGE_FROM) \
+	  --size-esp 34 --size-slot 48 --size-data 32 $(TEST_IMAGE)
