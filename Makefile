@@ -85,7 +85,8 @@ FUZZ_SECONDS := 600
 fuzz: deps ## what others write, in every mutation: FUZZ_SECONDS=600 a target (FUZZ=name picks some); a minute in `make test`
 	FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz.sh $(FUZZ)
 
-qemu-test: deps image-test ## the stories that boot the image (STORY=name picks some)
+qemu-test: deps image-test ## the stories that boot the images (STORY=name picks some)
+	$(MAKE) --no-print-directory ARCH=arm64 image-test
 	$(CARGO) test $(HOST) --package qemu-tests -- $(STORY)
 
 soak: deps image-test ## 200 random power cuts more (SEED=first, SEEDS=how many)

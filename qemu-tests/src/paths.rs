@@ -4,6 +4,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, Result};
+use crate::firmware::Firmware;
 
 /// The workspace's top folder.
 pub fn workspace() -> PathBuf {
@@ -11,19 +12,19 @@ pub fn workspace() -> PathBuf {
     member.parent().unwrap_or(member).to_path_buf()
 }
 
-/// The image that stories copy: `KSOLO_IMAGE`, else `dist/kubesolo-test.img`.
+/// The image that stories copy: `KSOLO_IMAGE`, else `dist/kubesolo-test.img`, for a PC; `dist/kubesolo-test-arm64.img`.
 ///
 /// # Errors
 /// When it is not there, with the command that makes it.
-pub fn image() -> Result<PathBuf> {
+pub fn image(firmware: Firmware) -> Result<PathBuf> {
     let path = match env::var_os("KSOLO_IMAGE") {
-        Some(path) => workspace().join(path),
-        None => workspace().join("dist/kubesolo-test.img"),
+        Some(path) if firmware != Firmware::Arm64 => workspace().join(path),
+        _ => workspace().join(format!("dist/kubesolo-test{}.img", firmware.suffix())),
     };
     if path.is_file() {
         return Ok(path);
     }
-    Err(Failure::new(format!("no image at {}: run `make image-test`", path.display())))
+    Err(Failure::new(format!("no image at {}: run `make qemu-test`", path.display())))
 }
 
 /// A file of the system whose kernel has a driver for the watchdog: `vmlinuz` or `kubesolo-os.gz`.
