@@ -74,6 +74,8 @@ audit: deps ## the crates: known defects, licences, sources
 test: deps check audit no-std dist/kubesolo-boot image-test size ## everything
 	$(CARGO) test $(HOST) --package kubesolo-boot --package kubesolo-cloud-init
 	$(CARGO) test $(HOST) --package kubesolo-boot --features tls --test nginx
+	$(MAKE) --no-print-directory ARCH=arm64 dist/kubesolo-boot-arm64
+	tests/arm64.sh
 	FUZZ_SEED=1 tests/fuzz.sh
 	tests/image.sh
 	tests/release.sh

@@ -14,6 +14,14 @@ judge_least() {
     printf '%s %-44s %9s  (at least %s)\n' "$word" "$1" "${2:-none}" "$3"
 }
 
+# judge_file FILE LIMIT: a program of at most so many bytes, that needs no other file to run and carries nothing else.
+judge_file() {
+    judge 'size in bytes' "$(stat -c %s "$1")" "$2"
+    check 'no interpreter, no dynamic section: static' \
+        awk '/INTERP|DYNAMIC/ { found = 1 } END { exit found }' <(readelf -lW "$1")
+    check 'stripped' awk '/ \.(symtab|debug)/ { found = 1 } END { exit found }' <(readelf -SW "$1")
+}
+
 # Most memory that any one process of the command held, in KiB. wait4 would say what the process held before exec, too;
 # so each process is held for a moment where it exits, and asked.
 peak() {
