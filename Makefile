@@ -56,7 +56,7 @@ CLOUD_INIT_BINARY := dist/kubesolo-cloud-init$(SUFFIX)
 help: ## this list
 	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' Makefile | expand -t 16
 
-all: deps dist/kubesolo-boot$(SUFFIX) dist/kubesolo$(SUFFIX).img ## the binary and the disk image, into dist/
+all: deps dist/kubesolo-boot$(SUFFIX) dist/kubesolo$(SUFFIX).img ## the binary and the disk image, into dist/; ARCH=arm64 does it for arm64
 
 deps: ## install the Debian packages that are missing
 	@image/deps
@@ -98,12 +98,13 @@ image: deps dist/kubesolo$(SUFFIX).img ## the disk image of shipped size
 
 image-test: deps dist/kubesolo-test$(SUFFIX).img $(TEST_WATCHDOG) ## a small one for tests
 
-image-kubesolo: deps $(BINARY) dist/kubesolo-cloud-init ## the disk image with Kubernetes in it, from KUBESOLO=binary (EXTRA=folder)
-	image/payload build/payload
-	MODULES_TOO="$$(image/payload --modules)" image/kernel build/kubesolo
-	image/initramfs --binary $(BINARY) --cloud-init dist/kubesolo-cloud-init --kernel-modules build/kubesolo/modules \
-	  --payload build/payload --out build/kubesolo/kubesolo-os.gz
-	image/build --kernel build/kubesolo/vmlinuz --initramfs build/kubesolo/kubesolo-os.gz --out dist/kubesolo-kubernetes.img
+image-kubesolo: deps $(BINARY) $(CLOUD_INIT_BINARY) ## the disk image with Kubernetes in it, from KUBESOLO=binary (EXTRA=folder)
+	image/payload $(BUILD)/payload
+	MODULES_TOO="$$(image/payload --modules)" $(KERNEL_FROM) image/kernel $(BUILD)/kubesolo
+	image/initramfs --binary $(BINARY) --cloud-init $(CLOUD_INIT_BINARY) --kernel-modules $(BUILD)/kubesolo/modules \
+	  --payload $(BUILD)/payload $(INITRAMFS_FROM) --out $(BUILD)/kubesolo/kubesolo-os.gz
+	image/build --kernel $(BUILD)/kubesolo/vmlinuz --initramfs $(BUILD)/kubesolo/kubesolo-os.gz $(IMAGE_FROM) \
+	  --out dist/kubesolo-kubernetes$(SUFFIX).img
 
 demo: deps image-test ## a good update, a bad update, and its rollback, before your eyes
 	@$(CARGO) build $(HOST) --quiet --package qemu-tests --bin demo
