@@ -36,15 +36,8 @@ impl Firmware {
     pub fn machine(self) -> [&'static str; 3] {
         match self {
             Self::Bios | Self::Uefi => ["qemu-system-x86_64", "q35", "max"],
+            // `max` would sign its pointers, and take three times as long.
             Self::Arm64 => ["qemu-system-aarch64", "virt", "cortex-a72"],
-        }
-    }
-
-    /// What is behind the names of files that are made for this machine only.
-    pub fn suffix(self) -> &'static str {
-        match self {
-            Self::Bios | Self::Uefi => "",
-            Self::Arm64 => "-arm64",
         }
     }
 

@@ -12,15 +12,16 @@ pub fn workspace() -> PathBuf {
     member.parent().unwrap_or(member).to_path_buf()
 }
 
-/// The image that stories copy: `KSOLO_IMAGE`, else `dist/kubesolo-test.img`, for a PC; `dist/kubesolo-test-arm64.img`.
+/// The image that stories copy: for a PC `KSOLO_IMAGE`, else `dist/kubesolo-test.img`; `dist/kubesolo-test-arm64.img`.
 ///
 /// # Errors
 /// When it is not there, with the command that makes it.
 pub fn image(firmware: Firmware) -> Result<PathBuf> {
-    let path = match env::var_os("KSOLO_IMAGE") {
-        Some(path) if firmware != Firmware::Arm64 => workspace().join(path),
-        _ => workspace().join(format!("dist/kubesolo-test{}.img", firmware.suffix())),
+    let (given, made) = match firmware {
+        Firmware::Bios | Firmware::Uefi => (env::var_os("KSOLO_IMAGE"), "dist/kubesolo-test.img"),
+        Firmware::Arm64 => (None, "dist/kubesolo-test-arm64.img"),
     };
+    let path = workspace().join(given.unwrap_or(made.into()));
     if path.is_file() {
         return Ok(path);
     }
