@@ -3,7 +3,35 @@
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 
+# ARCH=arm64: programs and images for that machine, with -arm64 behind their names.
+ARCH := amd64
+ifeq ($(ARCH),amd64)
 TARGET := x86_64-unknown-linux-musl
+LINKER := musl-gcc
+BUILD := build
+SUFFIX :=
+FOREIGN :=
+KERNEL_FROM :=
+INITRAMFS_FROM :=
+IMAGE_FROM :=
+# no_timer_check: on a busy host QEMU's timer is late, and Linux takes that for a broken board and panics.
+TEST_IMAGE := --kernel-args "console=tty0 console=ttyS0,115200 no_timer_check"
+TEST_WATCHDOG := build/watchdog/kubesolo-os.gz
+else ifeq ($(ARCH),arm64)
+TARGET := aarch64-unknown-linux-musl
+# Debian's cross compiler is to be had as a package of this machine; musl, GRUB and the programs of the initramfs are not.
+FOREIGN := build/arm64/foreign/root
+LINKER := $(CURDIR)/$(FOREIGN)/usr/bin/aarch64-linux-musl-gcc
+BUILD := build/arm64
+SUFFIX := -arm64
+KERNEL_FROM := APT_CONFIG=$(CURDIR)/build/arm64/foreign/apt.conf KERNEL_PACKAGE=linux-image-cloud-arm64
+INITRAMFS_FROM := --busybox $(FOREIGN)/bin/busybox --e2fsck $(FOREIGN)/sbin/e2fsck.static --emulator qemu-aarch64
+IMAGE_FROM := --arch arm64 --grub-lib $(FOREIGN)/usr/lib/grub
+TEST_IMAGE :=
+TEST_WATCHDOG :=
+else
+$(error ARCH=$(ARCH): amd64 or arm64)
+endif
 # Debian's own toolchain (packages rustc-web, rust-web-src): it can rebuild std, which rustup's stable cannot.
 CARGO := PATH=/usr/bin:$$PATH RUSTC=/usr/bin/rustc /usr/bin/cargo
 HOST := --locked --target-dir build/host
@@ -18,9 +46,11 @@ CLOUD_INIT := $(shell find initramfs/cloud-init -name '*.rs' -o -name '*.toml' -
 SYSTEM := $(shell find initramfs -type f -not -path '*/cloud-init/*') image/initramfs
 
 # TLS=1: the binary with https goes into the images and into what is delivered.
-BINARY := dist/kubesolo-boot$(if $(TLS),-tls)
+NAME := dist/kubesolo-boot$(if $(TLS),-tls)
+BINARY := $(NAME)$(SUFFIX)
+CLOUD_INIT_BINARY := dist/kubesolo-cloud-init$(SUFFIX)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
-RELEASE := $(BINARY)-$(VERSION)-$(firstword $(subst -, ,$(TARGET))).tar.gz
+RELEASE := $(NAME)-$(VERSION)-$(firstword $(subst -, ,$(TARGET))).tar.gz
 
 # `make TLS=1` builds; plain `make` explains.
 .DEFAULT_GOAL := $(if $(TLS),all,help)
@@ -29,7 +59,7 @@ RELEASE := $(BINARY)-$(VERSION)-$(firstword $(subst -, ,$(TARGET))).tar.gz
 help: ## this list
 	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' Makefile | expand -t 16
 
-all: deps dist/kubesolo-boot dist/kubesolo.img ## the binary and the disk image, into dist/
+all: deps dist/kubesolo-boot$(SUFFIX) dist/kubesolo$(SUFFIX).img ## the binary and the disk image, into dist/; ARCH=arm64 does it for arm64
 
 deps: ## install the Debian packages that are missing
 	@image/deps
@@ -56,6 +86,8 @@ audit: deps ## the crates: known defects, licences, sources
 test: deps check audit no-std dist image-test size ## everything
 	$(CARGO) test $(HOST) --package kubesolo-boot --package kubesolo-cloud-init
 	$(CARGO) test $(HOST) --package kubesolo-boot --features tls --test nginx
+	$(MAKE) --no-print-directory ARCH=arm64 dist/kubesolo-boot-arm64
+	tests/arm64.sh
 	FUZZ_SEED=1 tests/fuzz.sh
 	tests/image.sh
 	tests/release.sh
@@ -70,22 +102,24 @@ FUZZ_SECONDS := 600
 fuzz: deps ## what others write, in every mutation: FUZZ_SECONDS=600 a target (FUZZ=name picks some); a minute in `make test`
 	FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz.sh $(FUZZ)
 
-qemu-test: deps image-test ## the stories that boot the image (STORY=name picks some)
+qemu-test: deps image-test ## the stories that boot the images (STORY=name picks some)
+	$(MAKE) --no-print-directory ARCH=arm64 image-test
 	$(CARGO) test $(HOST) --package qemu-tests -- $(STORY)
 
 soak: deps image-test ## 200 random power cuts more (SEED=first, SEEDS=how many)
 	$(if $(SEED),SEED=$(SEED)) $(if $(SEEDS),SEEDS=$(SEEDS)) $(CARGO) test $(HOST) --package qemu-tests --test stories -- --ignored soak_
 
-image: deps dist/kubesolo.img ## the disk image of shipped size
+image: deps dist/kubesolo$(SUFFIX).img ## the disk image of shipped size
 
-image-test: deps dist/kubesolo-test.img build/watchdog/kubesolo-os.gz ## a small one for tests
+image-test: deps dist/kubesolo-test$(SUFFIX).img $(TEST_WATCHDOG) ## a small one for tests
 
-image-kubesolo: deps $(BINARY) dist/kubesolo-cloud-init ## the disk image with Kubernetes in it, from KUBESOLO=binary (EXTRA=folder)
-	image/payload build/payload
-	MODULES_TOO="$$(image/payload --modules)" image/kernel build/kubesolo
-	image/initramfs --binary $(BINARY) --cloud-init dist/kubesolo-cloud-init --kernel-modules build/kubesolo/modules \
-	  --payload build/payload --out build/kubesolo/kubesolo-os.gz
-	image/build --kernel build/kubesolo/vmlinuz --initramfs build/kubesolo/kubesolo-os.gz --out dist/kubesolo-kubernetes.img
+image-kubesolo: deps $(BINARY) $(CLOUD_INIT_BINARY) ## the disk image with Kubernetes in it, from KUBESOLO=binary (EXTRA=folder)
+	image/payload $(BUILD)/payload
+	MODULES_TOO="$$(image/payload --modules)" $(KERNEL_FROM) image/kernel $(BUILD)/kubesolo
+	image/initramfs --binary $(BINARY) --cloud-init $(CLOUD_INIT_BINARY) --kernel-modules $(BUILD)/kubesolo/modules \
+	  --payload $(BUILD)/payload $(INITRAMFS_FROM) --out $(BUILD)/kubesolo/kubesolo-os.gz
+	image/build --kernel $(BUILD)/kubesolo/vmlinuz --initramfs $(BUILD)/kubesolo/kubesolo-os.gz $(IMAGE_FROM) \
+	  --out dist/kubesolo-kubernetes$(SUFFIX).img
 
 demo: deps image-test ## a good update, a bad update, and its rollback, before your eyes
 	@$(CARGO) build $(HOST) --quiet --package qemu-tests --bin demo
@@ -107,20 +141,19 @@ no-std: deps ## the core alone, for a target without an operating system
 clean: ## remove what was built
 	rm -rf build dist target qemu-tests/logs
 
-dist/kubesolo-boot-tls: FEATURES := --features tls
+dist/kubesolo-boot-tls$(SUFFIX): FEATURES := --features tls
 
 # A program of the package that is named behind it.
-BUILD_STATIC = CC_x86_64_unknown_linux_musl=musl-gcc \
-  CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_LINKER=musl-gcc CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_RUSTFLAGS="$(STATIC)" \
+BUILD_STATIC = TARGET_CC=$(LINKER) RUSTFLAGS="-Clinker=$(LINKER) $(STATIC)" \
   RUSTC_BOOTSTRAP=1 $(CARGO) build --locked --release --target $(TARGET) --target-dir build/musl \
   -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size --package
 
-dist/kubesolo-boot dist/kubesolo-boot-tls: $(SOURCES) Makefile build/libunwind.a
+dist/kubesolo-boot$(SUFFIX) dist/kubesolo-boot-tls$(SUFFIX): $(SOURCES) Makefile build/libunwind.a | $(FOREIGN)
 	@mkdir -p dist
 	$(BUILD_STATIC) kubesolo-boot $(FEATURES)
 	cp build/musl/$(TARGET)/release/kubesolo-boot $@
 
-dist/kubesolo-cloud-init: $(SOURCES) $(CLOUD_INIT) Makefile build/libunwind.a
+$(CLOUD_INIT_BINARY): $(SOURCES) $(CLOUD_INIT) Makefile build/libunwind.a | $(FOREIGN)
 	@mkdir -p dist
 	$(BUILD_STATIC) kubesolo-cloud-init
 	cp build/musl/$(TARGET)/release/kubesolo-cloud-init $@
@@ -130,11 +163,18 @@ build/libunwind.a:
 	@mkdir -p build
 	ar rcs $@
 
-build/vmlinuz: image/kernel
-	image/kernel build
+# The compiler's wrapper looks for musl where it would be installed.
+build/arm64/foreign/root: image/foreign
+	image/foreign arm64 build/arm64/foreign musl-dev grub-efi-arm64-bin busybox-static e2fsck-static
+	sed -Ei 's,/usr/(lib|include)/aarch64-linux-musl,$(CURDIR)/$@&,g' $@/usr/bin/aarch64-linux-musl-gcc \
+	  $@/usr/lib/aarch64-linux-musl/musl-gcc.specs
+	touch $@
 
-build/kubesolo-os.gz: $(BINARY) dist/kubesolo-cloud-init build/vmlinuz $(SYSTEM)
-	image/initramfs --binary $(BINARY) --cloud-init dist/kubesolo-cloud-init --kernel-modules build/modules --out $@
+$(BUILD)/vmlinuz: image/kernel | $(FOREIGN)
+	$(KERNEL_FROM) image/kernel $(BUILD)
+
+$(BUILD)/kubesolo-os.gz: $(BINARY) $(CLOUD_INIT_BINARY) $(BUILD)/vmlinuz $(SYSTEM)
+	image/initramfs --binary $(BINARY) --cloud-init $(CLOUD_INIT_BINARY) --kernel-modules $(BUILD)/modules $(INITRAMFS_FROM) --out $@
 
 # A system whose kernel has a driver for the watchdog of the tests' machine.
 build/watchdog/vmlinuz: image/kernel
@@ -143,11 +183,9 @@ build/watchdog/vmlinuz: image/kernel
 build/watchdog/kubesolo-os.gz: $(BINARY) dist/kubesolo-cloud-init build/watchdog/vmlinuz $(SYSTEM)
 	image/initramfs --binary $(BINARY) --cloud-init dist/kubesolo-cloud-init --kernel-modules build/watchdog/modules --out $@
 
-dist/kubesolo.img: build/kubesolo-os.gz grub/grub.cfg image/build
-	image/build --kernel build/vmlinuz --initramfs build/kubesolo-os.gz --out $@
+dist/kubesolo$(SUFFIX).img: $(BUILD)/kubesolo-os.gz grub/grub.cfg image/build
+	image/build --kernel $(BUILD)/vmlinuz --initramfs $(BUILD)/kubesolo-os.gz --out $@ $(IMAGE_FROM)
 
-# no_timer_check: on a busy host QEMU's timer is late, and Linux takes that for a broken board and panics.
-dist/kubesolo-test.img: build/kubesolo-os.gz grub/grub.cfg image/build
-	image/build --kernel build/vmlinuz --initramfs build/kubesolo-os.gz --out $@ \
-	  --size-esp 34 --size-slot 48 --size-data 32 \
-	  --kernel-args "console=tty0 console=ttyS0,115200 no_timer_check"
+dist/kubesolo-test$(SUFFIX).img: $(BUILD)/kubesolo-os.gz grub/grub.cfg image/build
+	image/build --kernel $(BUILD)/vmlinuz --initramfs $(BUILD)/kubesolo-os.gz --out $@ $(IMAGE_FROM) \
+	  --size-esp 34 --size-slot 48 --size-data 32 $(TEST_IMAGE)

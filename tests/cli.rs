@@ -22,7 +22,7 @@ use kubesolo_boot::envblk::EnvBlock;
 use kubesolo_boot::slot::Slot::{A, B};
 use kubesolo_boot::slot::SlotState::{self, Bad, Empty, Good, Staged, Trial};
 use scene::machine::{Machine, block_of, block_with, damages, state};
-use scene::{BINARY, Folder, Ran, run};
+use scene::{Folder, Ran, binary, run};
 use serde_json::{Value, json};
 
 fn steady() -> BootState {
@@ -406,7 +406,7 @@ fn a_block_that_cannot_be_written_is_an_error_with_advice() {
     let place = Folder::on_disk();
     let program = place.path("kubesolo-boot");
     // By another process: a program that this one has open for writing, if only in a fork, cannot be run.
-    assert_eq!(run("cp", [BINARY, program.to_str().unwrap()], Path::new("/")).exit, 0);
+    assert_eq!(run("cp", [binary(), program.to_str().unwrap()], Path::new("/")).exit, 0);
     fs::set_permissions(place.path(""), fs::Permissions::from_mode(0o755)).unwrap();
     for (name, mode) in [("", 0o755), ("esp", 0o555), ("esp/grubenv", 0o444), ("esp/grubenv.bak", 0o444)] {
         fs::set_permissions(machine.folder.path(name), fs::Permissions::from_mode(mode)).unwrap();
@@ -439,7 +439,7 @@ fn a_block_that_cannot_be_written_is_an_error_with_advice() {
 #[test]
 fn a_folder_that_is_not_there_or_takes_no_files_is_an_error_with_the_path() {
     let folder = Folder::new();
-    let run = |words: &[&str]| run(BINARY, words, &folder.path(""));
+    let run = |words: &[&str]| run(binary(), words, &folder.path(""));
     let ran = run(&["env", "list", "--grubenv", "nofolder/grubenv"]);
     assert_eq!(ran.exit, 6);
     assert!(ran.stderr.contains("nofolder: No such file or directory"), "{}", ran.stderr);
@@ -481,7 +481,7 @@ fn find_and_status_without_disks_say_so() {
     // Without --grubenv the block is on the ESP, which is on no disk here.
     let flags: Vec<String> = machine.flags().split_off(2);
     for verb in ["status", "commit", "rollback"] {
-        let ran = run(BINARY, std::iter::once(verb).chain(flags.iter().map(String::as_str)), Path::new("/"));
+        let ran = run(binary(), std::iter::once(verb).chain(flags.iter().map(String::as_str)), Path::new("/"));
         assert_eq!(ran.exit, 3, "{}", ran.stderr);
         assert!(ran.stderr.starts_with("kubesolo-boot: find disk: "), "{}", ran.stderr);
     }
@@ -520,7 +520,7 @@ fn output_that_nobody_takes_is_an_error() {
     for words in ["status", "env list", "slot show", "--help"] {
         let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let ran: Ran =
-            Command::new(BINARY).args(words.split(' ')).args(machine.flags()).stdout(full).output().unwrap().into();
+            Command::new(binary()).args(words.split(' ')).args(machine.flags()).stdout(full).output().unwrap().into();
         assert_eq!(ran.exit, 6, "{words}: {}", ran.stderr);
         assert!(ran.stderr.contains("write to standard output: No space left"), "{}", ran.stderr);
     }

@@ -19,14 +19,14 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 use kubesolo_boot::envblk::EnvBlock;
-use scene::{BINARY, Folder, Ran, Random, cases, run, run_as, seed, tool};
+use scene::{Folder, Ran, Random, binary, cases, run, run_as, seed, tool};
 
 const HEADER: &[u8] = b"# GRUB Environment Block\n";
 
 /// Our program under the tool's name.
 fn ours(folder: &Folder) -> PathBuf {
     let link = folder.path("grub-editenv");
-    symlink(BINARY, &link).unwrap();
+    symlink(binary(), &link).unwrap();
     link
 }
 
@@ -233,7 +233,7 @@ fn both(real: &Path, words: &[OsString], folders: &[Folder; 2]) -> [Ran; 2] {
     let [left, right] = folders;
     [
         run_as(real, "grub-editenv", words, &left.path("")),
-        run_as(Path::new(BINARY), "grub-editenv", words, &right.path("")),
+        run_as(Path::new(binary()), "grub-editenv", words, &right.path("")),
     ]
 }
 

@@ -225,7 +225,7 @@ impl Node {
             self.folder.text("kubeconfig"),
             self.folder.text("containerd.sock")
         );
-        Command::new(scene::BINARY)
+        Command::new(scene::binary())
             .args(own.split(' ').chain(flags.split_whitespace()))
             .args(self.machine.flags())
             .env("HOME", self.folder.path(""))

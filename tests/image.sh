@@ -145,6 +145,19 @@ for platform in i386-pc:UEFI x86_64-efi:BIOS; do
     }
     check "without GRUB's ${platform%:*}: a warning, and ${platform#*:} only" warned
 done
+# What `make ARCH=arm64 image` unpacks.
+arm64() { small --arch arm64 --grub-lib build/arm64/foreign/root/usr/lib/grub "$@"; }
+check 'an image for arm64' arm64 --out "$work/arm64.img"
+check 'is the same bytes the second time' eval 'arm64 --out "$work/again.img" && cmp "$work/arm64.img" "$work/again.img"'
+dd if="$work/arm64.img" of="$work/esp" bs=1M skip=1 count=34 conv=sparse status=none
+check 'its ESP holds GRUB for arm64' equal ::/EFI/BOOT/BOOTAA64.EFI "$(mdir -/ -b -i "$work/esp" ::/EFI | grep -v '/$')"
+mcopy -n -o -i "$work/esp" ::/boot/grub/grub.cfg "$work"
+check 'its grub.cfg differs by the console alone' equal "$(sed 's/ttyS0/ttyAMA0/' grub/grub.cfg)" "$(cat "$work/grub.cfg")"
+check 'its slots say what machine they are for' grep -q '"architecture": "arm64"' \
+    <(cat_of "$work/arm64.img?offset=$((35 * 1048576))" /slot.json)
+check 'nothing in it is for a BIOS' cmp -n 440 "$work/arm64.img" /dev/zero
+check 'another machine is refused' refuses 'amd64 or arm64' small --arch riscv64 --out "$work/bad.img"
+
 mkdir "$work/no-grub"
 check 'without any GRUB: refused' refuses 'no GRUB in' small --grub-lib "$work/no-grub" --out "$work/bad.img"
 

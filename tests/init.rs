@@ -17,7 +17,7 @@ use kubesolo_boot::envblk::EnvBlock;
 use kubesolo_boot::slot::Slot::{A, B};
 use kubesolo_boot::slot::SlotState::{Bad, Empty, Good, Staged, Trial};
 use scene::machine::{Machine, block_of, block_with, damages, state};
-use scene::{BINARY, Ran, run};
+use scene::{Ran, binary, run};
 
 const GO_ON: i32 = 0;
 const DEGRADED: i32 = 10;
@@ -374,7 +374,7 @@ fn without_a_disk(machine: &Machine, exit: i32) {
     let data = machine.folder.path("no/such/folder");
     let more = ["--data", data.to_str().unwrap()];
     let words = std::iter::once("init").chain(flags[2..].iter().map(String::as_str)).chain(more);
-    let ran = run(BINARY, words, Path::new("/"));
+    let ran = run(binary(), words, Path::new("/"));
     assert_eq!(ran.exit, exit, "{}", ran.stderr);
     assert!(ran.stderr.contains("find disk: none of the disks"), "{}", ran.stderr);
     assert!((9..20).contains(&began.elapsed().as_secs()));

@@ -14,6 +14,14 @@ judge_least() {
     printf '%s %-44s %9s  (at least %s)\n' "$word" "$1" "${2:-none}" "$3"
 }
 
+# judge_file FILE LIMIT: a program of at most so many bytes, that needs no other file to run and carries nothing else.
+judge_file() {
+    judge 'size in bytes' "$(stat -c %s "$1")" "$2"
+    check 'no interpreter, no dynamic section: static' \
+        awk '/INTERP|DYNAMIC/ { found = 1 } END { exit found }' <(readelf -lW "$1")
+    check 'stripped' awk '/ \.(symtab|debug)/ { found = 1 } END { exit found }' <(readelf -SW "$1")
+}
+
 # One run each: calls it makes, and user instructions of its own; children count.
 calls() { strace -f -c -o "$work/calls" "$@" >/dev/null 2>&1; awk '/ total$/ { print $4 }' "$work/calls"; }
 instructions() {

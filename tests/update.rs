@@ -68,7 +68,7 @@ impl Fleet {
         let flags = self.machine.flags();
         let words = words.split_whitespace().map(|word| word.replace("SERVER", &self.machine.folder.text("server")));
         let all: Vec<String> = words.chain(flags).chain(["--target".to_owned(), target]).collect();
-        run(scene::BINARY, all, Path::new("/"))
+        run(scene::binary(), all, Path::new("/"))
     }
 
     fn ran(&self, words: &str, exit: i32, says: &str) {

@@ -1,4 +1,4 @@
-//! Knows the two firmwares a box can have and what QEMU needs for each.
+//! Knows the firmwares a box can have, the machine that each runs on, and what QEMU needs for it.
 
 use std::fmt;
 use std::fs;
@@ -13,28 +13,46 @@ pub enum Firmware {
     Bios,
     /// OVMF, from Debian's package `ovmf`.
     Uefi,
+    /// UEFI on arm64: AAVMF, from Debian's package `qemu-efi-aarch64`.
+    Arm64,
 }
 
 /// Code and variable store, in the pairs that distributions ship.
-const OVMF: &[(&str, &str)] = &[
+type Flash = &'static [(&'static str, &'static str)];
+
+const OVMF: Flash = &[
     ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
     ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"),
 ];
+const AAVMF: Flash = &[("/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd")];
 
 impl Firmware {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Bios, Self::Uefi];
+    /// The two of a PC.
+    pub const PC: [Self; 2] = [Self::Bios, Self::Uefi];
+    /// All three.
+    pub const ALL: [Self; 3] = [Self::Bios, Self::Uefi, Self::Arm64];
+
+    /// QEMU's name for itself, the machine and the processor.
+    pub fn machine(self) -> [&'static str; 3] {
+        match self {
+            Self::Bios | Self::Uefi => ["qemu-system-x86_64", "q35", "max"],
+            // `max` would sign its pointers, and take three times as long.
+            Self::Arm64 => ["qemu-system-aarch64", "virt", "cortex-a72"],
+        }
+    }
 
     /// QEMU's arguments. The variable store is copied into `work` once and kept over power cuts, as on a real board.
     ///
     /// # Errors
-    /// When OVMF is not installed.
+    /// When the firmware is not installed.
     pub fn args(self, work: &Path) -> Result<Vec<String>> {
-        if self == Self::Bios {
-            return Ok(Vec::new());
-        }
-        let Some((code, fresh)) = OVMF.iter().find(|(code, _)| Path::new(code).is_file()) else {
-            return Err(Failure::new("no UEFI firmware: install the package ovmf (`image/deps`)"));
+        let (flash, package) = match self {
+            Self::Bios => return Ok(Vec::new()),
+            Self::Uefi => (OVMF, "ovmf"),
+            Self::Arm64 => (AAVMF, "qemu-efi-aarch64"),
+        };
+        let Some((code, fresh)) = flash.iter().find(|(code, _)| Path::new(code).is_file()) else {
+            return Err(Failure::new(format!("no UEFI firmware: install the package {package} (`image/deps`)")));
         };
         let vars: PathBuf = work.join("vars.fd");
         if !vars.exists() {
@@ -54,6 +72,7 @@ impl fmt::Display for Firmware {
         f.write_str(match self {
             Self::Bios => "bios",
             Self::Uefi => "uefi",
+            Self::Arm64 => "arm64",
         })
     }
 }

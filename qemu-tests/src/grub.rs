@@ -43,7 +43,7 @@ impl Machine {
         match firmware {
             Firmware::Bios => self.type_keys(b"\x1b")?,
             // OVMF waits two seconds for what may follow an ESC on the serial line; a keyboard has no such doubt.
-            Firmware::Uefi => self.press("esc")?,
+            Firmware::Uefi | Firmware::Arm64 => self.press("esc")?,
         }
         self.wait_for(MENU, Duration::from_secs(10))?;
         for _ in 0..entry as u8 {

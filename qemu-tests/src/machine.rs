@@ -47,11 +47,12 @@ impl Machine {
         let complaints = parts.work.join("qemu.stderr");
         let stderr = File::create(&complaints).step(|| format!("create {}", complaints.display()))?;
         let memory = parts.memory.to_string();
+        let [qemu, machine, cpu] = parts.firmware.machine();
         // The sockets are handed over as QEMU's standard input and output: nothing to name, to wait for or to clean up.
         // A harness that is killed takes its machines with it: QEMU itself would run on without anybody on the line.
         let child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "qemu-system-x86_64"])
-            .args(["-machine", "q35", "-accel", "tcg", "-cpu", "max", "-m", &memory])
+            .args(["--pdeathsig", "KILL", qemu])
+            .args(["-machine", machine, "-accel", "tcg", "-cpu", cpu, "-m", &memory])
             .args(["-nodefaults", "-no-user-config", "-display", "none"])
             .args(["-chardev", "socket,id=line,fd=0", "-serial", "chardev:line"])
             .args(["-chardev", "socket,id=monitor,fd=1", "-mon", "chardev=monitor,mode=control"])
@@ -64,7 +65,7 @@ impl Machine {
             .stdout(OwnedFd::from(guest_monitor))
             .stderr(stderr)
             .spawn()
-            .step(|| "qemu-system-x86_64: cannot start (is it installed? `image/deps`)".into())?;
+            .step(|| format!("{qemu}: cannot start (is it installed? `image/deps`)"))?;
         let serial = Serial::attach(transcript, line)?;
         let mut machine = Self { child, serial, monitor: BufReader::new(monitor) };
         machine.greet().map_err(|failure| {

@@ -4,6 +4,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, Result};
+use crate::firmware::Firmware;
 
 /// The workspace's top folder.
 pub fn workspace() -> PathBuf {
@@ -11,19 +12,20 @@ pub fn workspace() -> PathBuf {
     member.parent().unwrap_or(member).to_path_buf()
 }
 
-/// The image that stories copy: `KSOLO_IMAGE`, else `dist/kubesolo-test.img`.
+/// The image that stories copy: for a PC `KSOLO_IMAGE`, else `dist/kubesolo-test.img`; `dist/kubesolo-test-arm64.img`.
 ///
 /// # Errors
 /// When it is not there, with the command that makes it.
-pub fn image() -> Result<PathBuf> {
-    let path = match env::var_os("KSOLO_IMAGE") {
-        Some(path) => workspace().join(path),
-        None => workspace().join("dist/kubesolo-test.img"),
+pub fn image(firmware: Firmware) -> Result<PathBuf> {
+    let (given, made) = match firmware {
+        Firmware::Bios | Firmware::Uefi => (env::var_os("KSOLO_IMAGE"), "dist/kubesolo-test.img"),
+        Firmware::Arm64 => (None, "dist/kubesolo-test-arm64.img"),
     };
+    let path = workspace().join(given.unwrap_or(made.into()));
     if path.is_file() {
         return Ok(path);
     }
-    Err(Failure::new(format!("no image at {}: run `make image-test`", path.display())))
+    Err(Failure::new(format!("no image at {}: run `make qemu-test`", path.display())))
 }
 
 /// A file of the system whose kernel has a driver for the watchdog: `vmlinuz` or `kubesolo-os.gz`.

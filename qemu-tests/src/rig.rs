@@ -42,7 +42,7 @@ impl Rig {
         let work = paths::work().join(format!("{name}-{firmware}"));
         drop(fs::remove_dir_all(&work)); // Left by a run that was killed, or not there.
         fs::create_dir_all(&work).step(|| format!("create {}", work.display()))?;
-        let image = Image::copy(&paths::image()?, work.join("disk.img"))?;
+        let image = Image::copy(&paths::image(firmware)?, work.join("disk.img"))?;
         Ok(Self {
             image,
             firmware,

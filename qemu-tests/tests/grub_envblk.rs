@@ -236,7 +236,7 @@ fn grub_reads_what_is_written_here_and_writes_what_is_read_here() {
     let work = paths::work().join("grub_envblk");
     let run = || -> Result {
         std::fs::create_dir_all(&work).step(|| format!("create {}", work.display()))?;
-        let image = Image::copy(&paths::image()?, work.join("disk.img"))?;
+        let image = Image::copy(&paths::image(Firmware::Bios)?, work.join("disk.img"))?;
         let mut random = Random(20_261_123);
         let mut blocks: Vec<Block> = (0..BLOCKS).map(|_| random.block()).collect();
         let mut tally = Tally::default();

@@ -397,7 +397,7 @@ fn put_files(image: &Image, slot: Slot, files: Files) -> Result {
 fn base() -> Result<PathBuf> {
     let work = paths::work().join("grub_table");
     fs::create_dir_all(&work).step(|| format!("create {}", work.display()))?;
-    let image = Image::copy(&paths::image()?, work.join("base.img"))?;
+    let image = Image::copy(&paths::image(Firmware::Bios)?, work.join("base.img"))?;
     for slot in Slot::BOTH {
         image.ext4_write(Part::from(slot), "vmlinuz", &stub::kernel())?;
         image.ext4_write(Part::from(slot), "kubesolo-os.gz", b"any bytes")?;

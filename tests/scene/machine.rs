@@ -8,7 +8,7 @@ use kubesolo_boot::envblk::{EnvBlock, SIZE};
 use kubesolo_boot::envstore::Bytes;
 use kubesolo_boot::slot::{Slot, SlotState};
 
-use super::{BINARY, Folder, Ran, run};
+use super::{Folder, Ran, binary, run};
 
 pub struct Machine {
     pub folder: Folder,
@@ -80,7 +80,7 @@ impl Machine {
 
     pub fn run_words(&self, words: &[&str]) -> Ran {
         let flags = self.flags();
-        run(BINARY, words.iter().copied().chain(flags.iter().map(String::as_str)), Path::new("/"))
+        run(binary(), words.iter().copied().chain(flags.iter().map(String::as_str)), Path::new("/"))
     }
 
     /// Both copies as they are on the disk.

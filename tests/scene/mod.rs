@@ -9,6 +9,7 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A folder that is removed with this value.
@@ -103,8 +104,13 @@ pub fn run_as(program: &Path, name: &str, words: impl IntoIterator<Item = impl A
         .into()
 }
 
-/// The program under test.
-pub const BINARY: &str = env!("CARGO_BIN_EXE_kubesolo-boot");
+/// The program under test: cargo's own, or `KSOLO_BINARY`, which may be another machine's behind an emulator.
+pub fn binary() -> &'static str {
+    static BINARY: LazyLock<String> = LazyLock::new(|| {
+        std::env::var("KSOLO_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_kubesolo-boot").to_owned())
+    });
+    &BINARY
+}
 
 /// A tool of the system, wherever Debian puts it; without it the test is skipped, and says so.
 pub fn tool(name: &str) -> Option<PathBuf> {

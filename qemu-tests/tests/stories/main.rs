@@ -1,5 +1,5 @@
-//! Boots the real image: one file a story, two at a time. Stories in which GRUB decides are told under both firmwares, those
-//! about the running system under one.
+//! Boots the real image: one file a story, two at a time. Stories in which GRUB decides are told under both firmwares of a
+//! PC, the first of them on arm64 too, those about the running system under one.
 //!
 //! A failed story's serial line is kept in `qemu-tests/logs/STORY-FIRMWARE.log`. `cargo test --test stories NAME` tells
 //! one; `KSOLO_KEEP=1` leaves its disk in `build/qemu-tests/`.
@@ -32,15 +32,17 @@ stories! {
         power_cuts: two_power_cuts_after_init, three_power_cuts_at_the_handover, three_power_cuts_of_a_running_system,
             two_power_cuts_after_a_look_at_the_box;
         data_partition: trial_is_given_up_when_data_writes_fail, trial_is_given_up_when_data_is_read_only;
+        slot_does_not_load: kernel_is_missing, initramfs_is_missing, filesystem_is_unreadable;
+        update: update_from_the_web;
+    }
+    &Firmware::PC => {
         unfit_other_slot: empty_slot_is_never_booted, staged_slot_is_never_booted;
         commit: committed_trial_stays;
-        slot_does_not_load: kernel_is_missing, initramfs_is_missing, filesystem_is_unreadable;
         env_block: both_copies_corrupt, both_copies_empty, both_copies_missing, only_one_copy;
         emergency_shell: emergency_shell_rolls_back;
         menu: slot_chosen_by_hand;
         last_boots: clean_stop_and_power_cut_are_told_apart, panic_is_told;
         fresh_image: fresh_image;
-        update: update_from_the_web;
     }
     &[Firmware::Bios] => {
         replay: replayed_writes;
@@ -65,7 +67,7 @@ stories! {
 
 fn main() -> ExitCode {
     let args = Arguments::from_args();
-    if let Err(failure) = paths::image()
+    if let Err(failure) = paths::image(Firmware::Bios)
         && !args.list
     {
         eprintln!("stories: {failure}");
