@@ -149,7 +149,8 @@ boot
 /// `find` on machines with more and more disks.
 fn disks(rig: &mut Rig, rounds: u32) -> Result {
     let spare = rig.work().join("spare.img");
-    fs::write(&spare, b"").and_then(|()| fs::File::options().write(true).open(&spare)?.set_len(4 << 20))
+    fs::write(&spare, b"")
+        .and_then(|()| fs::File::options().write(true).open(&spare)?.set_len(4 << 20))
         .step(|| format!("write {}", spare.display()))?;
     host::run("sgdisk", ["-n", "1:0:0", "-c", "1:spare", &spare.to_string_lossy()])?;
     let script = format!(
