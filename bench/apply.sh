@@ -67,7 +67,7 @@ format=plain
 filename=rootfs.img
 END
     # A squashfs that compresses what is compressed already would only be slower.
-    rauc --cert cert.pem --key key.pem bundle --mksquashfs-args='-noI -noD -noF -noX' bundle www/bundle.raucb >/dev/null
+    rauc --cert cert.pem --key key.pem bundle --mksquashfs-args='-noI -noD -noF -noX' bundle www/bundle.raucb >rauc.log 2>&1
     cat >rauc.conf <<END
 [system]
 compatible=bench
@@ -117,10 +117,12 @@ start_rauc() {
     DBUS_STARTER_BUS_TYPE=session TMPDIR=$PWD/box/tmp rauc -c rauc.conf --override-boot-slot=A service >rauc.log 2>&1 &
     service=$!
     # Until the service has its name, the client dies, and the shell says so.
-    until (DBUS_STARTER_BUS_TYPE=session rauc status) >/dev/null 2>&1; do
-        kill -0 "$service" || { cat rauc.log >&2; return 1; }
-        sleep 0.05
-    done
+    {
+        until DBUS_STARTER_BUS_TYPE=session rauc status >/dev/null; do
+            kill -0 "$service" || { cat rauc.log >&3; return 1; }
+            sleep 0.05
+        done
+    } 3>&2 2>/dev/null
 }
 end_rauc() {
     kill "$service" "$bus"
