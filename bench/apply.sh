@@ -170,7 +170,8 @@ bench_apply() {
     printf '\n## Apply: %s MiB from nginx on the loopback\n\n' "$size"
     echo 'Seconds, CPU seconds with children, MiB handed to the disk, and KiB of all its processes at their peak. RAUC: plain'
     echo 'format, signed, a file as slot; it downloads the whole bundle first. SWUpdate: signed, streamed into a file, synced'
-    echo 'by `sync FILE`, as it does not. "+ read back": the slot is read again from the disk and hashed, as we do.'
+    echo 'by `sync FILE`, as it does not. "+ read back": the slot is read again from the disk and hashed, as we do. Most of the peak'
+    echo 'of RAUC is the bundle, which it maps to verify it; the kernel can take those pages back.'
     echo
     table 'tool' 'seconds' 'ratio' 'CPU' 'ratio' 'written' 'peak RSS' 'ratio'
     line() {
