@@ -36,6 +36,19 @@ check 'these files are in it, and no others' diff <(files) - <<'END'
 644 deploy/healthcheck.yaml
 644 deploy/kustomization.yaml
 644 deploy/namespace.yaml
+644 deploy/services/README.md
+755 deploy/services/busybox/S99kubesolo-boot
+644 deploy/services/busybox/crontab
+755 deploy/services/busybox/health
+644 deploy/services/busybox/inittab
+644 deploy/services/systemd/kubesolo-boot-activate.service
+644 deploy/services/systemd/kubesolo-boot-activate.timer
+644 deploy/services/systemd/kubesolo-boot-healthcheck.service
+644 deploy/services/systemd/kubesolo-boot-healthcheck.timer
+644 deploy/services/systemd/kubesolo-boot-stopping.service
+644 deploy/services/systemd/kubesolo-boot-update.service
+644 deploy/services/systemd/kubesolo-boot-update.timer
+644 deploy/services/systemd/kubesolo-boot-watchdog.service
 644 deploy/update.yaml
 644 docs/architecture.md
 644 docs/box.md
@@ -48,19 +61,6 @@ check 'these files are in it, and no others' diff <(files) - <<'END'
 755 kubesolo-boot
 644 man/kubesolo-boot.8
 644 sbom.cdx.json
-644 services/README.md
-755 services/busybox/S99kubesolo-boot
-644 services/busybox/crontab
-755 services/busybox/health
-644 services/busybox/inittab
-644 services/systemd/kubesolo-boot-activate.service
-644 services/systemd/kubesolo-boot-activate.timer
-644 services/systemd/kubesolo-boot-healthcheck.service
-644 services/systemd/kubesolo-boot-healthcheck.timer
-644 services/systemd/kubesolo-boot-stopping.service
-644 services/systemd/kubesolo-boot-update.service
-644 services/systemd/kubesolo-boot-update.timer
-644 services/systemd/kubesolo-boot-watchdog.service
 END
 check 'the program is the one that was tested' cmp dist/kubesolo-boot "$there/kubesolo-boot"
 check 'the man page and the completions too' diff <(cat build/manual/*) <(cat "$there"/completions/_* "$there"/man/* "$there"/completions/k*)

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Are the examples in services/ what systemd and busybox take, and do they call what they should? Starts none of them here.
+# Are the examples in deploy/services/ what systemd and busybox take, and do they call what they should? Starts none of them here.
 set -u
 export LC_ALL=C
 
@@ -20,8 +20,8 @@ binary=${BINARY:-dist/kubesolo-boot}
 
 # Each command line is one that the program understands: --help behind it is answered with the verb's help.
 commands() {
-    sed -n 's/^Exec[A-Za-z]*=//p' services/systemd/*.service
-    grep -hv '^# ' services/busybox/* initramfs/kubesolo/etc/kubesolo/health | grep -o 'kubesolo-boot [a-z][a-z -]*'
+    sed -n 's/^Exec[A-Za-z]*=//p' deploy/services/systemd/*.service
+    grep -hv '^# ' deploy/services/busybox/* initramfs/kubesolo/etc/kubesolo/health | grep -o 'kubesolo-boot [a-z][a-z -]*'
 }
 understood() {
     local path words
@@ -33,7 +33,7 @@ check 'there are commands in them' test "$(commands | wc -l)" -ge 12
 check 'the program understands each' understood
 
 # systemd, with a root of its own: its units, ours, the program.
-units=(services/systemd/*)
+units=(deploy/services/systemd/*)
 root=$work/root
 mkdir -p "$root/etc/systemd/system" "$root/usr/sbin" "$root/usr/lib/systemd"
 cp "${units[@]}" "$root/etc/systemd/system"
@@ -58,7 +58,7 @@ else
 fi
 
 # busybox: a box of its own, on which the stand-in writes down how it was called.
-for script in services/busybox/S99kubesolo-boot initramfs/kubesolo/etc/kubesolo/health; do
+for script in deploy/services/busybox/S99kubesolo-boot initramfs/kubesolo/etc/kubesolo/health; do
     check "$script parses" busybox sh -n "$script"
 done
 box=$work/box
@@ -70,8 +70,8 @@ for applet in sh sed tail tr logger sleep crond; do ln -s busybox "$box/bin/$app
 printf '#!/bin/sh\necho "$*" >>/calls\n' >"$box/bin/kubesolo-boot"
 printf '#!/bin/sh\necho "umount $*" >>/calls\n' >"$box/bin/umount"
 chmod +x "$box/bin"/*
-cp services/busybox/inittab "$box/etc/inittab"
-cp services/busybox/S99kubesolo-boot "$box/etc/init.d"
+cp deploy/services/busybox/inittab "$box/etc/inittab"
+cp deploy/services/busybox/S99kubesolo-boot "$box/etc/init.d"
 cp initramfs/kubesolo/etc/kubesolo/health "$box/etc/kubesolo"
 
 # Before a command: in the box. The namespaces keep init's signals, its reboot, and mounts from this machine.
