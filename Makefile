@@ -69,7 +69,7 @@ dist: export SOURCE_DATE_EPOCH := $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 -
 dist: FEATURES := $(if $(TLS),--features tls)
 dist: deps $(BINARY) ## all that is delivered as one archive, the same bytes wherever it is built
 	$(CARGO) run $(HOST) --quiet --example manual -- "$$(LC_ALL=C date -u -d @$$SOURCE_DATE_EPOCH '+%B %-d, %Y')" build/manual
-	$(BUILD_STATIC) kubesolo-boot $(FEATURES) --unit-graph -Zunstable-options >build/units.json
+	@$(BUILD_STATIC) kubesolo-boot $(FEATURES) --unit-graph -Zunstable-options >build/units.json
 	PATH=/usr/bin:$$PATH image/sbom $(BINARY) <build/units.json >build/sbom.cdx.json
 	image/dist --binary $(BINARY) --manual build/manual --sbom build/sbom.cdx.json --out $(RELEASE)
 
@@ -121,7 +121,7 @@ image-kubesolo: deps $(BINARY) $(CLOUD_INIT_BINARY) ## the disk image with Kuber
 	image/build --kernel $(BUILD)/kubesolo/vmlinuz --initramfs $(BUILD)/kubesolo/kubesolo-os.gz $(IMAGE_FROM) \
 	  --out dist/kubesolo-kubernetes$(SUFFIX).img
 
-demo: deps image-test ## a good update, a bad update, and its rollback, before your eyes
+demo: deps dist/kubesolo-test.img ## a good update, a bad update, and its rollback, before your eyes
 	@$(CARGO) build $(HOST) --quiet --package qemu-tests --bin demo
 	@KSOLO_IMAGE=dist/kubesolo-test.img build/host/debug/demo
 
@@ -150,12 +150,14 @@ BUILD_STATIC = TARGET_CC=$(LINKER) RUSTFLAGS="-Clinker=$(LINKER) $(STATIC)" \
 
 dist/kubesolo-boot$(SUFFIX) dist/kubesolo-boot-tls$(SUFFIX): $(SOURCES) Makefile build/libunwind.a | $(FOREIGN)
 	@mkdir -p dist
-	$(BUILD_STATIC) kubesolo-boot $(FEATURES)
+	@echo 'building $@'
+	@$(BUILD_STATIC) kubesolo-boot $(FEATURES)
 	cp build/musl/$(TARGET)/release/kubesolo-boot $@
 
 $(CLOUD_INIT_BINARY): $(SOURCES) $(CLOUD_INIT) Makefile build/libunwind.a | $(FOREIGN)
 	@mkdir -p dist
-	$(BUILD_STATIC) kubesolo-cloud-init
+	@echo 'building $@'
+	@$(BUILD_STATIC) kubesolo-cloud-init
 	cp build/musl/$(TARGET)/release/kubesolo-cloud-init $@
 
 # Nothing unwinds; the linker only wants to see the library.
