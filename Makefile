@@ -29,6 +29,9 @@ INITRAMFS_FROM := --busybox $(FOREIGN)/bin/busybox --e2fsck $(FOREIGN)/sbin/e2fs
 IMAGE_FROM := --arch arm64 --grub-lib $(FOREIGN)/usr/lib/grub
 TEST_IMAGE :=
 TEST_WATCHDOG :=
+ifneq ($(filter check audit test fuzz qemu-test soak demo size bench no-std,$(MAKECMDGOALS)),)
+$(error ARCH=arm64 is for what is built: all, dist, image, image-test, image-kubesolo. `make test` tests that, too)
+endif
 else
 $(error ARCH=$(ARCH): amd64 or arm64)
 endif

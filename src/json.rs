@@ -286,13 +286,6 @@ impl<'a> Text<'a> {
     pub fn is(self, text: &str) -> bool {
         self.chars().eq(text.chars())
     }
-
-    /// The decoded string; `None` if it is longer than `N` bytes.
-    pub fn decode<const N: usize>(self) -> Option<heapless::String<N>> {
-        let mut decoded = heapless::String::new();
-        self.chars().try_for_each(|character| decoded.push(character)).ok()?;
-        Some(decoded)
-    }
 }
 
 /// For a terminal: control characters but line breaks and tabs become `?`, so that no text can send escape sequences.
@@ -453,10 +446,8 @@ mod tests {
     #[test]
     fn escapes_are_decoded_when_somebody_looks() {
         let text = Text(r#"a\/b \u00e4\ud83d\ude00\n"#);
-        assert_eq!(text.decode::<64>().unwrap().as_str(), "a/b \u{e4}\u{1f600}\n");
         assert!(text.is("a/b \u{e4}\u{1f600}\n"));
         assert!(!text.is("a/b"));
-        assert_eq!(text.decode::<4>(), None);
     }
 
     #[test]
