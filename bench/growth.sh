@@ -13,6 +13,7 @@ bench_growth() {
         fresh
         rm -f grown.*
         costs grown ours
+        installed ours || { echo "bench/run: $(cat said)" >&2; failures=$((failures + 1)); }
         fresh
         kib=$(peak bash -c ours)
         row "$mebibytes" "$(cat grown.wall)" "$(awk -v size="$mebibytes" '{ printf "%.0f", size / $1 }' grown.wall)" "$(cat grown.cpu)" "$kib"

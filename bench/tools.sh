@@ -14,30 +14,12 @@ mib() { awk -v bytes="$1" 'BEGIN { printf "%.0f", bytes / 1048576 }'; }
 limit() { { judge "$@"; } >>"$work/limits"; }
 least() { { judge_least "$@"; } >>"$work/limits"; }
 limits() {
-    cat <<'END'
-
-## The floor
-
-Where an earlier budget was met, the new one is about what is measured now: 16 system calls in place of 30 for `env set`, 384 KiB in
-place of 512 for `init`, 512 KiB in place of 1 MiB for `apply`, at least 150 % of the script's speed in place of 90 %. What is left:
-
-- `env set`: each of the 16 system calls is a step that a power cut or a second writer makes necessary: lock, read, write, sync, read
-  back past the cache. A quarter of the instructions clear and copy three blocks of a kilobyte, which valgrind counts by the byte.
-- `init`: its instructions are some 40 µs on a machine of today. The milliseconds are the disk: a mount, and each write synced before the
-  next. Skipping a sync is the only way down, and not taken. Its memory is that of the program's own pages.
-- `apply`: the CPU hashes each byte twice, and copies it in and out of the kernel. Hashing once would be believing the disk. Its code for
-  that alone is compiled for speed: half the CPU time for half a kilobyte.
-- The program is not half as large, and will not be: its largest parts are Rust's core with 18 KB, a table for CRCs with 16, Ed25519
-  with 12 and the verb `apply` with 8; the rest is in a hundred small ones. Its limit is 230 KiB.
-- A boot: GRUB waits two seconds for ESC, for a person who has nothing else. One second would be too short for a hand. The rest of
-  what is added is e2fsck of the data partition and the processes of a shell script under emulation.
-END
     [ -f "$work/limits" ] || return
     printf '\n## Limits\n```\n%s\n```\n' "$(cat "$work/limits")"
 }
 
-# costs NAME COMMAND...: one run; its seconds, CPU seconds and written bytes go to NAME.wall, NAME.cpu and NAME.written.
-# What a service of its own did is what the function `service_costs`, if there is one, says more by its end.
+# costs NAME COMMAND...: one run; its seconds, CPU seconds and written bytes, with those of the process $service in that time,
+# are added to NAME.wall, NAME.cpu and NAME.written. What it says goes to the file `said`.
 costs() {
     local name=$1 TIMEFORMAT='%R %U %S' before
     shift
@@ -51,12 +33,12 @@ costs() {
 }
 watched() {
     (
-        "$@" >said 2>&1 || cp said "failed: $*"
+        "$@" >said 2>&1
         # The shell's own account holds what its children did, once they have ended.
         sed -n 's/^write_bytes: //p' "/proc/$BASHPID/io" >written
     )
 }
-# CPU seconds and written bytes, so far, of the process $service, if there is one.
+# CPU seconds and written bytes of the process $service so far, if there is one.
 service_costs() {
     [ -n "${service:-}" ] || { echo 0 0; return; }
     awk -v hertz="$(getconf CLK_TCK)" '{ sub(/.*\) /, ""); printf "%.2f ", ($12 + $13 + $14 + $15) / hertz }' "/proc/$service/stat"
@@ -86,6 +68,11 @@ END
     exit 1
 }
 
+end_server() {
+    kill "$nginx"
+    nginx=
+}
+
 # version PACKAGE: of Debian.
 version() { dpkg-query -W -f '${Version}' "$1" 2>/dev/null || echo 'not installed'; }
 
@@ -102,5 +89,26 @@ commands are in [bench/](.), one file a section, under the same names.
   $(version swupdate), curl $(version curl), coreutils $(version coreutils), busybox $(version busybox-static).
 - Machine: $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores, Linux $(uname -r), load $(cut -d' ' -f1 /proc/loadavg)
   at the start. Guests: QEMU $(version qemu-system-x86), without hardware acceleration.
+END
+}
+
+floor() {
+    cat <<'END'
+
+## The floor
+
+Where an earlier budget was met, the new one is about what is measured now: 16 system calls in place of 30 for `env set`, 384 KiB in
+place of 512 for `init`, 512 KiB in place of 1 MiB for `apply`, at least 150 % of the script's speed in place of 90 %. What is left:
+
+- `env set`: each of the 16 system calls is a step that a power cut or a second writer makes necessary: lock, read, write, sync, read
+  back past the cache. A quarter of the instructions clear and copy three blocks of a kilobyte, which valgrind counts by the byte.
+- `init`: its instructions are some 40 µs on a machine of today. The milliseconds are the disk: a mount, and each write synced before the
+  next. Skipping a sync is the only way down, and not taken. Its memory is that of the program's own pages.
+- `apply`: the CPU hashes each byte twice, and copies it in and out of the kernel. Hashing once would be believing the disk. Its code for
+  that alone is compiled for speed: half the CPU time for half a kilobyte.
+- The program is not half as large, and will not be: its largest parts are Rust's core with 18 KB, a table for CRCs with 16, Ed25519
+  with 12 and the verb `apply` with 8; the rest is in a hundred small ones. Its limit is 230 KiB.
+- A boot: GRUB waits two seconds for ESC, for a person who has nothing else. One second would be too short for a hand. The rest of
+  what is added is e2fsck of the data partition and the processes of a shell script under emulation.
 END
 }
