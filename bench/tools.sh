@@ -11,8 +11,8 @@ table() { row "$@"; local cell; for cell; do printf '|---'; done; echo '|'; }
 mib() { awk -v bytes="$1" 'BEGIN { printf "%.0f", bytes / 1048576 }'; }
 
 # limit NAME VALUE LIMIT: at most; said at the end, and the run fails if one is passed. least: at least.
-limit() { { judge "$@"; } >>"$work/limits"; }
-least() { { judge_least "$@"; } >>"$work/limits"; }
+limit() { judge "$@" >>"$work/limits"; }
+least() { judge_least "$@" >>"$work/limits"; }
 limits() {
     [ -f "$work/limits" ] || return
     printf '\n## Limits\n```\n%s\n```\n' "$(cat "$work/limits")"
