@@ -103,11 +103,15 @@ if [ "$(id -u)" = 0 ]; then
     chown -R nobody: "$work/nobodys"
     chmod 711 "$work" "$work/one" # for nobody to get in
     mkdir -m 777 "$work/nobody"
-    as_nobody() {
-        setpriv --reuid nobody --regid nogroup --clear-groups env TMPDIR="$work/nobody" image/build \
-            --kernel "$kernel_dir/vmlinuz" --initramfs "$work/one/os.gz" --out "$work/nobody/kubesolo.img" \
+    # Nobody may not be able to reach the folder that this tree is in.
+    mkdir "$work/tree"
+    cp -R image grub "$kernel_dir/vmlinuz" "$work/tree"
+    chmod -R a+rX "$work/tree"
+    as_nobody() (
+        cd / && setpriv --reuid nobody --regid nogroup --clear-groups env TMPDIR="$work/nobody" "$work/tree/image/build" \
+            --kernel "$work/tree/vmlinuz" --initramfs "$work/one/os.gz" --out "$work/nobody/kubesolo.img" \
             --size-esp 34 --size-slot 40 --size-data 32 --data "$work/nobodys"
-    }
+    )
     check 'a build without root goes through' as_nobody
     check 'a build without root is the same bytes' cmp "$image" "$work/nobody/kubesolo.img"
 fi
