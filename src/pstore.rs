@@ -3,15 +3,17 @@
 
 use core::mem::MaybeUninit;
 
+use embedded_io::{Seek, SeekFrom};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, OFlags, RawDir, unlinkat};
 
-use crate::device::Device;
+use crate::device::{Device, IoError};
 use crate::disk::open_folder;
 use crate::mount::{self, Access, Kind};
 use crate::storage::read_at;
 
-/// Longest file that is looked into, in bytes: the kernel keeps 10 KiB by default.
+/// How much of a file is looked into, in bytes: its end. The kernel keeps 10 KiB by default, but fills what a record of the
+/// firmware holds once compressed, whatever comes before the panic.
 const LEN_MAX: usize = 16 * 1024;
 /// How the file of a panic begins. That of an oops begins otherwise, and the box lived on.
 const PANIC: &[u8] = b"Panic#";
@@ -32,7 +34,7 @@ pub fn read() -> Option<Left> {
     each(&left.root, &mut |folder, name| {
         if left.len == 0
             && let Ok(mut file) = Device::open(folder, name, OFlags::RDONLY)
-            && let Ok(len) = read_at(&mut file, 0, &mut left.bytes)
+            && let Ok(len) = read_end(&mut file, &mut left.bytes)
             && message(left.bytes.get(..len).unwrap_or_default()).is_some()
         {
             left.len = len;
@@ -42,7 +44,7 @@ pub fn read() -> Option<Left> {
 }
 
 impl Left {
-    /// The kernel's log up to a panic; the last part of it, where it was kept in parts.
+    /// The kernel's log up to a panic; the last part of it, where it was kept in parts, and of that the last 16 KiB.
     pub fn log(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
     }
@@ -72,6 +74,13 @@ fn each(root: &OwnedFd, file: &mut dyn FnMut(&OwnedFd, &str)) {
     }
 }
 
+/// Reads the word that a file begins with, and behind that its end: the last message is there. Gives the bytes read.
+fn read_end(file: &mut Device, bytes: &mut [u8; LEN_MAX]) -> Result<usize, IoError> {
+    let (word, rest) = bytes.split_at_mut(PANIC.len());
+    let from = file.seek(SeekFrom::End(0))?.saturating_sub(rest.len() as u64).max(PANIC.len() as u64);
+    Ok(read_at(file, 0, word)?.saturating_add(read_at(file, from, rest)?))
+}
+
 fn message(log: &[u8]) -> Option<&str> {
     let at = log.windows(MESSAGE.len()).position(|bytes| bytes == MESSAGE).filter(|_| log.starts_with(PANIC))?;
     let line = log.get(at..)?.split(|byte| *byte == b'\n').next()?;
@@ -90,5 +99,29 @@ mod tests {
         {
             assert_eq!(message(other), None);
         }
+    }
+
+    #[test]
+    fn the_last_message_is_found_however_long_the_log_before_it() {
+        use std::string::ToString;
+
+        let path = std::env::temp_dir().join(std::format!("kubesolo-pstore-{}", std::process::id()));
+        let end = "<0>[    3.4] Kernel panic - not syncing: sysrq triggered crash\n<4>[    3.5]  sysrq_handle_crash\n";
+        let mut bytes = [0; LEN_MAX];
+        // None, one that just fits, one byte more, and what a compressed record of 8 KiB can hold.
+        let fits = LEN_MAX - "Panic#1 Part1\n".len() - end.len();
+        for before in [0, fits, fits + 1, 20 * 1024] {
+            std::fs::write(&path, "Panic#1 Part1\n".to_string() + &"a".repeat(before) + end).unwrap();
+            let mut file = Device::open(rustix::fs::CWD, &path, OFlags::RDONLY).unwrap();
+            let len = read_end(&mut file, &mut bytes).unwrap();
+            assert_eq!(message(&bytes[..len]), Some("Kernel panic - not syncing: sysrq triggered crash"), "{before}");
+            assert!(bytes[..len].ends_with(end.as_bytes()), "{before}");
+        }
+        for short in ["", "Pan", "Panic#"] {
+            std::fs::write(&path, short).unwrap();
+            let mut file = Device::open(rustix::fs::CWD, &path, OFlags::RDONLY).unwrap();
+            assert_eq!(read_end(&mut file, &mut bytes), Ok(short.len()));
+        }
+        std::fs::remove_file(&path).unwrap();
     }
 }
