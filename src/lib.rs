@@ -35,6 +35,7 @@ pub mod signature;
 pub mod slot;
 pub mod split;
 pub mod storage;
+pub mod sums;
 pub mod units;
 pub mod version;
 pub mod window;

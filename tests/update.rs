@@ -102,7 +102,11 @@ fn an_update_is_installed_activated_and_committed() {
     assert_eq!(fleet.target("kubesolo-os.gz"), fleet.machine.folder.read("server/initrd"));
     assert_eq!(fleet.target("slot.json"), fleet.machine.folder.read("server/latest.json"));
     assert_eq!(fleet.target("version").unwrap(), b"1.1.0\n");
-    assert_eq!(fs::read_dir(fleet.machine.folder.path("target")).unwrap().count(), 5, "no part is left");
+    // GRUB reads this list as sha256sum does.
+    let mut sha256sum = std::process::Command::new("sha256sum");
+    sha256sum.args(["--check", "--strict", "--status", "SHA256SUMS"]).current_dir(fleet.machine.folder.path("target"));
+    assert!(sha256sum.status().unwrap().success(), "{:?}", fleet.target("SHA256SUMS"));
+    assert_eq!(fs::read_dir(fleet.machine.folder.path("target")).unwrap().count(), 6, "no part is left");
     fleet.ran("apply SERVER --allow-downgrade", 0, "already installed");
 
     fleet.ran("activate", 0, "Slot B boots next, on trial");
@@ -203,7 +207,11 @@ fn names_in_the_manifest_lead_to_no_file_outside_the_slot() {
         fleet.ran("apply SERVER --allow-downgrade", 0, "is installed");
         assert_eq!(everything(&folder.path("server")), server, "{kernel}");
         assert_eq!(names(""), around, "{kernel}");
-        assert_eq!(names("target"), ["keep", "kubesolo-os.gz", "slot.json", "version", "vmlinuz"], "{kernel}");
+        assert_eq!(
+            names("target"),
+            ["SHA256SUMS", "keep", "kubesolo-os.gz", "slot.json", "version", "vmlinuz"],
+            "{kernel}"
+        );
         assert_eq!(names("esp"), ["grubenv", "grubenv.bak"], "{kernel}");
         assert_eq!(names("data/update"), ["state.json"], "{kernel}");
     }

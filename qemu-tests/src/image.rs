@@ -7,7 +7,9 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use kubesolo_boot::digest::Sha256;
 use kubesolo_boot::slot::Slot;
+use kubesolo_boot::sums::{self, Sums};
 
 use crate::failure::{Failure, Result, Step};
 use crate::host;
@@ -163,6 +165,32 @@ impl Image {
         fs::write(&file, content).step(|| format!("write {}", file.display()))?;
         drop(self.ext4_delete(part, name)); // It need not be there.
         self.debugfs(part, &[&format!("write {} {name}", file.display())])
+    }
+
+    /// Gives a slot the list of its files' sums, as its builder does: by it GRUB sees that they are what was installed.
+    ///
+    /// # Errors
+    /// When debugfs cannot.
+    pub fn seal(&self, slot: Slot) -> Result {
+        let hash = |name| {
+            let mut hash = Sha256::new();
+            hash.update(&self.ext4_read(slot.into(), name)?);
+            Ok::<_, Failure>((name, hash.finish()))
+        };
+        let list = Sums([hash("vmlinuz")?, hash("kubesolo-os.gz")?]).to_string();
+        self.ext4_write(slot.into(), sums::FILE, list.as_bytes())
+    }
+
+    /// Turns one bit over in each of `count` bytes from the middle of a file on, as a failing medium does: its list of sums
+    /// stays.
+    ///
+    /// # Errors
+    /// When debugfs cannot.
+    pub fn rot(&self, slot: Slot, name: &str, count: usize) -> Result {
+        let mut content = self.ext4_read(slot.into(), name)?;
+        let middle = content.len() / 2;
+        content.iter_mut().skip(middle).take(count).for_each(|byte| *byte ^= 1);
+        self.ext4_write(slot.into(), name, &content)
     }
 
     /// Deletes a file in the top folder of an ext4 partition.

@@ -9,8 +9,9 @@ use crate::manifest::Manifest;
 use crate::progress::Style;
 use crate::slot::{Slot, SlotState};
 use crate::state::{Journal, Phase};
+use crate::sums;
 
-use super::apply::{files_of, open_target, record, verify};
+use super::apply::{files_of, open_target, record, sums_of, verify};
 
 /// Verifies the slot that is not booted, and flips: one sector.
 ///
@@ -52,6 +53,13 @@ impl install::Target for Staged<'_> {
         let manifest = Manifest::parse(&document).map_err(|error| {
             Failure::new(Exit::Io, format_args!("read {}/slot.json: {error}", self.slot.partition()))
         })?;
-        verify(&target, &files_of(&manifest), self.style)
+        let files = files_of(&manifest);
+        let sums = sums_of(&files);
+        // What an older version staged has no list.
+        if target.read_text(sums::FILE).is_none_or(|list| list != sums.as_bytes()) {
+            target.write_text(sums::FILE, sums.as_bytes())?;
+            target.sync_names()?;
+        }
+        verify(&target, &files, self.style)
     }
 }

@@ -19,7 +19,7 @@ use crate::boots;
 use crate::config::{Config, Mark};
 use crate::console::Notes;
 use crate::device::Device;
-use crate::digest::Sha256;
+use crate::digest::{Hash, Sha256};
 use crate::ext4;
 use crate::failure::{Exit, Failure, Reason};
 use crate::fetch::{Client, Resume};
@@ -35,6 +35,7 @@ use crate::progress::{Progress, Size, Style};
 use crate::retry::Retry;
 use crate::slot::{Slot, SlotState};
 use crate::state::{self, Journal, Phase, push_word};
+use crate::sums::{self, Sums};
 use crate::target::{CHUNK, Part, Target, part_name};
 
 use super::boot_state::change;
@@ -256,6 +257,7 @@ impl install::Writable for Install<'_> {
     }
 
     fn write_texts(&mut self) -> Result<(), Failure> {
+        self.target.write_text(sums::FILE, sums_of(&self.files).as_bytes())?;
         self.target.write_text("version", format!("{}\n", self.version).as_bytes())?;
         self.target.write_text("slot.json", self.document)
     }
@@ -275,27 +277,38 @@ pub fn record(host: &Host<'_>, slot: Slot, step: Change) -> Result<BootState, Fa
     })
 }
 
-/// Compares the files on the medium with the manifest.
+/// The list by which GRUB knows these files.
+pub fn sums_of(files: &Files<'_>) -> String {
+    format!("{}", Sums(files.map(|(name, image)| (name, image.sha256))))
+}
+
+/// Compares the files on the medium with the manifest, and the list of their sums with it.
 ///
 /// # Errors
 /// [`Exit::Io`].
 pub fn verify(target: &Target, files: &Files<'_>, style: Style) -> Result<(), Failure> {
+    let compare = |name: &str, hash: Hash, len: u64, want: Hash| {
+        if hash == want {
+            return Ok(());
+        }
+        Err(Failure::new(
+            Exit::Io,
+            format_args!(
+                "verify {name}: the disk gives back {len} bytes with SHA-256 {hash}, not {want}; it may be failing"
+            ),
+        ))
+    };
     for (name, image) in files {
         let what = format!("verify {name}");
         let mut progress = Progress::begin(style, &what, 0, image.size.unwrap_or_default());
         let (hash, len) = target.hash(name, &mut |done| progress.at(done))?;
         progress.end();
-        if hash != image.sha256 {
-            return Err(Failure::new(
-                Exit::Io,
-                format_args!(
-                    "verify {name}: the disk gives back {len} bytes with SHA-256 {hash}, not {}; it may be failing",
-                    image.sha256
-                ),
-            ));
-        }
+        compare(name, hash, len, image.sha256)?;
     }
-    Ok(())
+    let mut want = Sha256::new();
+    want.update(sums_of(files).as_bytes());
+    let (hash, len) = target.hash(sums::FILE, &mut |_| ())?;
+    compare(sums::FILE, hash, len, want.finish())
 }
 
 fn in_window(config: &Config<'_>, force: bool) -> Result<(), Failure> {

@@ -208,7 +208,7 @@ fn mark(
     boot: &mut Option<Boot>,
 ) -> Result<BootState, Failure> {
     let before = record.state;
-    let recorded = |slot| record::given_up(host, notes, slot);
+    let recorded = |slot, standing| record::given_up(host, notes, slot, standing);
     bootstage::mark(&mut record.state, record.booted, recorded, decides == Mark::Init);
     if record.state != before {
         record.state.write_to(&mut record.block).map_err(|_| too_big(&record.block))?;

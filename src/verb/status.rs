@@ -5,7 +5,7 @@ use core::fmt::{self, Write};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, OFlags, statat};
 
-use crate::boot::{BootState, Doubt};
+use crate::boot::{BootState, Doubt, Files};
 use crate::bootlog::{self, Record};
 use crate::boots;
 use crate::clock::Moment;
@@ -84,7 +84,7 @@ impl Status {
 
     /// The slot GRUB will try first at the next power-on.
     fn next(&self) -> Option<Slot> {
-        self.state.grub_boot(|_| true, true).booted
+        self.state.grub_boot(|_| Files::Whole, true).booted
     }
 
     /// For a log, or in `colour` for a terminal.

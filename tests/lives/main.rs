@@ -184,6 +184,18 @@ const LIVES: &[Life] = &[
         (Slot::B, [SlotState::Good, SlotState::Good], [Some(1), Some(3)]),
     ),
     (
+        "a good slot whose boots end before init",
+        false,
+        &[POWER, apply(2), ACTIVATE, POWER, COMMIT, DIES, DIES, DIES, POWER, POWER, apply(3)],
+        (Slot::B, [SlotState::Staged, SlotState::Good], [Some(3), Some(2)]),
+    ),
+    (
+        "a good slot that never gets to init again",
+        false,
+        &[POWER, apply(2), ACTIVATE, POWER, COMMIT, DIES, DIES, DIES, POWER, DIES, DIES, DIES, POWER, POWER, apply(2)],
+        (Slot::A, [SlotState::Good, SlotState::Staged], [Some(1), Some(2)]),
+    ),
+    (
         "an older KubeSolo OS",
         true,
         &[POWER, apply(3), ACTIVATE, POWER, COMMIT, POWER],
@@ -381,7 +393,7 @@ const WRONG_ORDERS: &[(&str, &str, Orders, &str)] = &[
         "a trial that dies before init",
         Orders {
             mark: |_, state, booted, init_decides| {
-                bootstage::mark(state, booted, |_| true, init_decides);
+                bootstage::mark(state, booted, |_, _| true, init_decides);
                 true
             },
             ..PRODUCT
@@ -393,7 +405,7 @@ const WRONG_ORDERS: &[(&str, &str, Orders, &str)] = &[
         "a trial that nobody commits, and the next",
         Orders {
             mark: |machine, state, booted, _| {
-                bootstage::mark(state, booted, |slot| machine.record_given_up(slot), true);
+                bootstage::mark(state, booted, |_, standing| machine.record_given_up(standing), true);
                 false
             },
             ..PRODUCT

@@ -117,7 +117,7 @@ pub fn block_with(pairs: &[(&str, &str)]) -> EnvBlock<Bytes> {
 
 /// Active slot, counter, success, states of A and B.
 pub fn state(active: Slot, counter: u8, success: bool, a: SlotState, b: SlotState) -> BootState {
-    BootState { active, counter, success, a, b, rollback_from: None }
+    BootState { active, counter, success, a, b, rollback_from: None, retry: None }
 }
 
 /// Ways in which a copy that once held `block` can be damaged, by name; `None`: the file is missing. Of those behind

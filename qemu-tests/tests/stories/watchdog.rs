@@ -57,6 +57,7 @@ fn prepare(rig: &mut Rig, system: System, conf: &str) -> Result {
         }
         let initramfs = rig.image.initramfs(slot, system, &[("etc/kubesolo/update.conf", conf.as_bytes())])?;
         rig.image.ext4_write(part, "kubesolo-os.gz", &initramfs)?;
+        rig.image.seal(slot)?;
     }
     rig.image.env_edit("active_slot=B boot_counter=3 boot_success=0 slot_A=good slot_B=trial")
 }
