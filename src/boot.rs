@@ -1,6 +1,6 @@
 //! The boot state and every transition of it: a pure value, read from and written to an [`EnvBlock`].
 //!
-//! All that decides what boots next stands in seven variables of GRUB's environment block:
+//! All that decides what boots next stands in eight variables of GRUB's environment block:
 //!
 //! | variable | values | meaning |
 //! |---|---|---|
@@ -10,6 +10,7 @@
 //! | `slot_A`, `slot_B` | `empty` `staged` `trial` `good` `bad` | what each slot holds |
 //! | `rollback_from` | `A` `B` or unset | set by GRUB when it gave a slot up; cleared once recorded |
 //! | `retry_slot` | `A` `B` or unset | the good slot that GRUB gave up although its files are right, and tries once more |
+//! | `data_excused` | `1` or unset | the data partition was of no use already when the newest trial was activated |
 //!
 //! | who | when | change (one write) | here |
 //! |---|---|---|---|
@@ -54,6 +55,7 @@ const BOOT_COUNTER: &str = "boot_counter";
 const BOOT_SUCCESS: &str = "boot_success";
 const ROLLBACK_FROM: &str = "rollback_from";
 const RETRY_SLOT: &str = "retry_slot";
+const DATA_EXCUSED: &str = "data_excused";
 
 /// What boots next, and how often it may still fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -73,6 +75,8 @@ pub struct BootState {
     /// The good slot that was given up for boots that did not reach `init`. While the other one is active it is owed its
     /// tries once more; while it is active itself it has them, and the other one is known to reach `init`.
     pub retry: Option<Slot>,
+    /// The data partition was of no use already when the newest trial was activated: that does not speak against it.
+    pub data_excused: bool,
 }
 
 /// Why a transition is not made. Nothing has changed then.
@@ -160,8 +164,16 @@ pub fn names_a_slot<B: AsRef<[u8]>>(block: &EnvBlock<B>) -> bool {
 impl BootState {
     /// A box that has just been installed: slot A good and active, slot B as given.
     pub const fn fresh(b: SlotState) -> BootState {
-        let (a, rollback_from, retry) = (SlotState::Good, None, None);
-        BootState { active: Slot::A, counter: TRIES, success: true, a, b, rollback_from, retry }
+        BootState {
+            active: Slot::A,
+            counter: TRIES,
+            success: true,
+            a: SlotState::Good,
+            b,
+            rollback_from: None,
+            retry: None,
+            data_excused: false,
+        }
     }
 
     /// The state to record when no copy of the block could be read: the booted slot is on trial, for nobody can say
@@ -176,6 +188,7 @@ impl BootState {
             b: SlotState::Trial,
             rollback_from: None,
             retry: None,
+            data_excused: false,
         }
         .with_slot(!booted, other)
     }
@@ -190,13 +203,13 @@ impl BootState {
 
         // In one pass; of a name that stands twice the last counts, as for GRUB.
         let [active, counter, success, a, b] = VARIABLES;
-        let names = [active, counter, success, a, b, ROLLBACK_FROM, RETRY_SLOT];
-        let mut values = [None; 7];
+        let names = [active, counter, success, a, b, ROLLBACK_FROM, RETRY_SLOT, DATA_EXCUSED];
+        let mut values = [None; 8];
         for var in block.variables() {
             let place = names.iter().zip(&mut values).find(|(name, _)| name.as_bytes() == var.name);
             place.into_iter().for_each(|(_, value)| *value = Some(var.value));
         }
-        let [active, counter, success, a, b, rollback_from, retry] = values;
+        let [active, counter, success, a, b, rollback_from, retry, excused] = values;
 
         let mut slot_state = |slot: Slot, value: Option<Value<'_>>| match value {
             Some(value) => SlotState::ALL.into_iter().find(|state| value.is(state.name())).unwrap_or_else(|| {
@@ -230,7 +243,8 @@ impl BootState {
         }
         let success = success.is_some_and(|value| value.is("1"));
         let [rollback_from, retry] = [rollback_from, retry].map(|slot| slot.and_then(parse_slot));
-        Reading { state: BootState { active, counter, success, a, b, rollback_from, retry }, doubts }
+        let data_excused = excused.is_some_and(|value| value.is("1"));
+        Reading { state: BootState { active, counter, success, a, b, rollback_from, retry, data_excused }, doubts }
     }
 
     /// Puts the state into the block: a variable that is there keeps its place, a missing one is appended. Give it a
@@ -250,9 +264,11 @@ impl BootState {
         for (name, value) in VARIABLES.iter().zip(values) {
             block.set(name.as_bytes(), value.as_bytes())?;
         }
-        for (name, slot) in [(ROLLBACK_FROM, self.rollback_from), (RETRY_SLOT, self.retry)] {
-            match slot {
-                Some(slot) => block.set(name.as_bytes(), slot.name().as_bytes())?,
+        let excused = self.data_excused.then_some("1");
+        let [rollback_from, retry] = [self.rollback_from, self.retry].map(|slot| slot.map(Slot::name));
+        for (name, value) in [(ROLLBACK_FROM, rollback_from), (RETRY_SLOT, retry), (DATA_EXCUSED, excused)] {
+            match value {
+                Some(value) => block.set(name.as_bytes(), value.as_bytes())?,
                 None => block.unset(name.as_bytes()),
             };
         }
@@ -284,9 +300,12 @@ impl BootState {
             return None;
         }
         let marked = match self.slot(booted) {
-            SlotState::Good => BootState { success: true, counter: TRIES, ..self }.without_retry(booted),
+            SlotState::Good => {
+                BootState { success: true, counter: TRIES, data_excused: false, ..self }.without_retry(booted)
+            }
             SlotState::Trial if init_decides => {
-                BootState { success: true, counter: TRIES, ..self }.with_slot(booted, SlotState::Good)
+                BootState { success: true, counter: TRIES, data_excused: false, ..self }
+                    .with_slot(booted, SlotState::Good)
             }
             _ => return None,
         };
@@ -309,7 +328,8 @@ impl BootState {
         if booted != self.active {
             return Err(Refused::NotActive { booted, active: self.active });
         }
-        Ok(BootState { success: true, counter: TRIES, retry: None, ..self }.with_slot(booted, SlotState::Good))
+        let committed = BootState { success: true, counter: TRIES, retry: None, data_excused: false, ..self };
+        Ok(committed.with_slot(booted, SlotState::Good))
     }
 
     /// Back to the slot that is not booted.
@@ -342,7 +362,7 @@ impl BootState {
         self.with_slot(target, SlotState::Staged)
     }
 
-    /// The target slot is booted next, on trial.
+    /// The target slot is booted next, on trial. What is true of [`BootState::data_excused`], the caller knows.
     ///
     /// # Errors
     /// [`Refused::NotStaged`].
@@ -486,7 +506,7 @@ mod tests {
     use std::format;
 
     fn state(active: Slot, counter: u8, success: bool, a: SlotState, b: SlotState) -> BootState {
-        BootState { active, counter, success, a, b, rollback_from: None, retry: None }
+        BootState { active, counter, success, a, b, rollback_from: None, retry: None, data_excused: false }
     }
 
     fn block(pairs: &[(&str, &str)]) -> EnvBlock<[u8; crate::envblk::SIZE]> {

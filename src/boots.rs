@@ -36,9 +36,21 @@ impl Boot {
     /// # Errors
     /// [`Exit::Io`].
     pub fn mark(&mut self, mark: Mark) -> Result<(), Failure> {
+        self.change(|record| record.marked(mark))
+    }
+
+    /// Records why it goes on degraded. Durable on return.
+    ///
+    /// # Errors
+    /// [`Exit::Io`].
+    pub fn degraded(&mut self, why: &str) -> Result<(), Failure> {
+        self.change(|record| record.marked_degraded(why))
+    }
+
+    fn change(&mut self, change: impl FnOnce(&Record<'_>) -> Option<Line>) -> Result<(), Failure> {
         let Some(record) = Record::parse(self.line.as_bytes()) else { return Ok(()) };
         let number = record.number;
-        let Some(line) = record.marked(mark) else { return Ok(()) };
+        let Some(line) = change(&record) else { return Ok(()) };
         self.line = line;
         write(&mut self.file, number, &self.line).map_err(failed)
     }

@@ -210,6 +210,7 @@ impl<'a> Call<'a> {
                 "--cmdline" => &mut call.flags.cmdline,
                 "--sys" => &mut call.flags.sys,
                 "--dev" => &mut call.flags.dev,
+                "--run" => &mut call.flags.run,
                 "--boot-id" => &mut call.flags.boot_id,
                 "--conf" => &mut call.flags.conf,
                 "--state" => &mut call.flags.state,

@@ -46,6 +46,8 @@ pub struct Flags<'a> {
     pub sys: Option<&'a str>,
     /// `--dev`: this folder instead of `/dev`.
     pub dev: Option<&'a str>,
+    /// `--run`: this folder instead of `/run/kubesolo-boot`.
+    pub run: Option<&'a str>,
     /// `--boot-id`: this file instead of the kernel's.
     pub boot_id: Option<&'a str>,
     /// `--conf`: this file instead of `/etc/kubesolo/update.conf`.
@@ -132,6 +134,11 @@ impl<'a> Host<'a> {
             Some(path) => path.into(),
             None => std::format!("{}/update/state.json", self.data_folder()),
         }
+    }
+
+    /// Where this boot keeps what ends with it.
+    pub fn run_folder(&self) -> &'a str {
+        self.flags.run.unwrap_or("/run/kubesolo-boot")
     }
 
     /// Where the data partition is mounted.

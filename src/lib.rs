@@ -51,6 +51,8 @@ pub mod connection;
 #[cfg(feature = "std")]
 pub mod console;
 #[cfg(feature = "std")]
+pub mod degraded;
+#[cfg(feature = "std")]
 pub mod device;
 #[cfg(feature = "std")]
 pub mod disk;

@@ -70,6 +70,7 @@ fn status_shows_both_slots_and_what_boots_next() {
             "slot_B": { "state": "bad", "version": null, "size": null, "installed": null,
                         "why": "given up by GRUB: no boot of it was committed, or it did not load" },
             "grubenv": "good", "grubenv_bak": "good", "doubts": [], "update": null, "boots": [],
+            "degraded": null, "retry_slot": null,
         })
     );
 }

@@ -140,7 +140,7 @@ fn without_data_a_trial_is_given_up_and_a_good_slot_goes_on() {
     }
     let machine = without_data(counted(Good, Good), A);
     init(&machine, DEGRADED, "init: go on, degraded: probe: ");
-    assert_eq!(machine.state(), counted(Good, Good), "not marked");
+    assert_eq!(machine.state(), state(A, 3, true, Good, Good), "trouble with data costs a good slot nothing");
     // A trial that does not run is none to give up.
     let machine = without_data(trial, A);
     init(&machine, DEGRADED, "init: go on, degraded: probe: ");
@@ -149,6 +149,51 @@ fn without_data_a_trial_is_given_up_and_a_good_slot_goes_on() {
     let machine = without_data(trial, B);
     machine.folder.write("data", "");
     init(&machine, REBOOT, "Not a directory");
+}
+
+/// What was broken before does not speak against the update, which may be what mends it.
+#[test]
+fn a_trial_is_not_given_up_for_data_that_were_of_no_use_before_it() {
+    let trial = BootState { data_excused: true, ..state(B, 2, false, Good, Trial) };
+    for (conf, after) in [("", trial), ("mark=init", state(B, 3, true, Good, Good))] {
+        let machine = Machine::with_state(trial).booted(B);
+        machine.folder.write("conf", conf);
+        fs::remove_dir(machine.folder.path("data")).unwrap();
+        let ran = machine.run("init");
+        assert_eq!(ran.exit, DEGRADED, "{conf}: {}", ran.stderr);
+        assert_eq!(machine.state(), after, "{conf}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_boot_that_goes_on_degraded_says_so_in_status_metrics_and_log() {
+    let machine = Machine::with_state(counted(Good, Good));
+    machine.folder.write("cmdline", "ksolo.slot=A ksolo.state=good ksolo.counter=2");
+    machine.folder.write("boot_id", "11111111-2222-3333-4444-555555555555");
+    init(&machine, GO_ON, "go on (slot A, good)");
+    assert!(machine.run("status --json").out().contains("\"degraded\":null"));
+    assert!(machine.run("metrics").out().contains("kubesolo_boot_degraded 0\n"));
+
+    machine.folder.write("boot_id", "11111111-2222-3333-4444-666666666666");
+    machine.folder.write("cmdline", "ksolo.slot=A ksolo.state=good ksolo.counter=2 ksolo.via=auto");
+    let [first, second] = ["esp/grubenv", "esp/grubenv.bak"].map(|name| machine.folder.path(name));
+    fs::remove_file(&first).unwrap();
+    fs::remove_file(&second).unwrap();
+    fs::create_dir(&first).unwrap();
+    fs::create_dir(&second).unwrap();
+    init(&machine, DEGRADED, "init: go on, degraded: ");
+    for path in [&first, &second] {
+        fs::remove_dir(path).unwrap();
+    }
+    fs::write(&first, block_of(counted(Good, Good)).bytes()).unwrap();
+    let status = machine.run("status").out().to_owned();
+    assert!(status.contains("\nDegraded    "), "{status}");
+    assert!(machine.run("metrics").out().contains("kubesolo_boot_degraded 1\n"));
+    // The next boot tells of it, too.
+    machine.folder.write("boot_id", "11111111-2222-3333-4444-777777777777");
+    init(&machine, GO_ON, "go on (slot A, good)");
+    let status = machine.run("status").out().to_owned();
+    assert!(!status.contains("\nDegraded    ") && status.contains("; degraded: "), "{status}");
 }
 
 #[test]

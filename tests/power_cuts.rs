@@ -119,7 +119,16 @@ fn states() -> Vec<BootState> {
         for (a, b) in SlotState::ALL.into_iter().flat_map(|a| SlotState::ALL.map(|b| (a, b))) {
             let counter = (states.len() % 4) as u8;
             let rollback_from = [None, None, Some(!active)][states.len() % 3];
-            states.push(BootState { active, counter, success: counter == 3, a, b, rollback_from, retry: None });
+            states.push(BootState {
+                active,
+                counter,
+                success: counter == 3,
+                a,
+                b,
+                rollback_from,
+                retry: None,
+                data_excused: false,
+            });
         }
     }
     states

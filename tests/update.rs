@@ -178,6 +178,22 @@ fn everything(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     all
 }
 
+/// A full or read-only data partition keeps nobody from an update, and `init` is told that it was so before.
+#[test]
+fn activate_goes_by_the_slot_and_remembers_data_that_were_of_no_use_before() {
+    let fleet = Fleet::new(Good);
+    fleet.ran("apply SERVER --allow-downgrade", 0, "installed in slot B");
+    let data = fleet.machine.folder.path("data");
+    fs::rename(&data, data.with_extension("gone")).unwrap();
+    fleet.ran("activate", 0, "warning: ");
+    assert!(fleet.machine.state().data_excused);
+
+    let fleet = Fleet::new(Good);
+    fleet.ran("apply SERVER --allow-downgrade", 0, "installed in slot B");
+    fleet.ran("activate", 0, "Slot B boots next, on trial");
+    assert!(!fleet.machine.state().data_excused);
+}
+
 #[test]
 fn names_in_the_manifest_lead_to_no_file_outside_the_slot() {
     for (kernel, initrd) in [

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use embedded_io::Read;
 use rustix::fs::{CWD, OFlags};
 
-use crate::boot::BootState;
+use crate::boot::{BootState, Refused};
 use crate::bootlog;
 use crate::boots;
 use crate::config::{Config, Mark};
@@ -235,7 +235,7 @@ impl install::Target for Install<'_> {
     type Error = Failure;
 
     fn record(&mut self, step: Change) -> Result<BootState, Failure> {
-        record(self.host, self.slot, step)
+        record(self.host, &|state| step.of(state, self.slot))
     }
 
     fn verify(&mut self) -> Result<(), Failure> {
@@ -271,9 +271,12 @@ impl install::Writable for Install<'_> {
 ///
 /// # Errors
 /// [`Exit::Refused`], of an activation; those of [`change`].
-pub fn record(host: &Host<'_>, slot: Slot, step: Change) -> Result<BootState, Failure> {
+pub fn record(
+    host: &Host<'_>,
+    change_of: &dyn Fn(BootState) -> Result<BootState, Refused>,
+) -> Result<BootState, Failure> {
     change(host, &|state, _| {
-        step.of(state, slot).map_err(|refused| Failure::new(Exit::Refused, format_args!("activate: {refused}")))
+        change_of(state).map_err(|refused| Failure::new(Exit::Refused, format_args!("activate: {refused}")))
     })
 }
 

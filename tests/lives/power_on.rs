@@ -93,6 +93,14 @@ impl Machine {
         if found.iter().any(|found| found.flaw().is_some()) {
             self.store(&mut found, &block)?;
         }
+        // `mark_good`, before anything is asked of the data partition.
+        if state.slot(booted) == SlotState::Good
+            && let Some(marked) = state.after_init(booted, false)
+        {
+            state = marked;
+            state.write_to(&mut block).unwrap();
+            self.store(&mut found, &block)?;
+        }
         let before = state;
         if init_decides && let Some(version) = self.system(booted) {
             self.passed |= 1 << version;

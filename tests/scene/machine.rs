@@ -67,6 +67,7 @@ impl Machine {
             ("--sys", "sys"),
             ("--dev", "dev"),
             ("--boot-id", "boot_id"),
+            ("--run", "run"),
         ] {
             flags.extend([flag.to_owned(), self.folder.text(name)]);
         }
@@ -117,7 +118,7 @@ pub fn block_with(pairs: &[(&str, &str)]) -> EnvBlock<Bytes> {
 
 /// Active slot, counter, success, states of A and B.
 pub fn state(active: Slot, counter: u8, success: bool, a: SlotState, b: SlotState) -> BootState {
-    BootState { active, counter, success, a, b, rollback_from: None, retry: None }
+    BootState { active, counter, success, a, b, rollback_from: None, retry: None, data_excused: false }
 }
 
 /// Ways in which a copy that once held `block` can be damaged, by name; `None`: the file is missing. Of those behind

@@ -41,6 +41,9 @@ stories! {
         env_block: both_copies_corrupt, both_copies_empty, both_copies_missing, only_one_copy;
         emergency_shell: emergency_shell_rolls_back;
         menu: slot_chosen_by_hand;
+        bad_image: flipped_bits_in_the_initramfs_of_a_trial, zeros_in_the_kernel_of_a_trial, flipped_bits_in_a_good_slot;
+        noise: stray_keys_at_the_question, a_line_that_echoes;
+        early_cuts: a_good_slot_is_not_lost_to_power_cuts_before_init, a_good_slot_that_never_gets_up_again;
         last_boots: clean_stop_and_power_cut_are_told_apart, panic_is_told;
         fresh_image: fresh_image;
     }
