@@ -15,11 +15,9 @@ esac
 
 cd "$(dirname "$0")/.." || exit 1
 . tests/measure.sh
-binary=$(realpath "${BINARY:-dist/kubesolo-boot}")
-test -x "$binary" || { echo "tests/budget.sh: $binary: not there; make dist/kubesolo-boot" >&2; exit 1; }
-for tool in readelf strace valgrind; do
-    command -v "$tool" >/dev/null || { echo "tests/budget.sh: $tool is not installed" >&2; exit 1; }
-done
+needs "${BINARY:=dist/kubesolo-boot}"
+tools readelf strace valgrind
+binary=$(realpath "$BINARY")
 cd "$work" || exit 1
 
 # ratio OTHERS OURS
@@ -52,7 +50,7 @@ if command -v grub-editenv >/dev/null; then
     others_calls=$(calls grub-editenv others set slot_B=good)
     others_instructions=$(instructions grub-editenv others set slot_B=staged)
 else
-    echo 'skipped: the ratios; grub-editenv is not installed'
+    skipped 'the ratios' 'grub-editenv is not installed'
 fi
 for copies in one two; do
     case $copies in one) title='one copy' most=16 ;; two) title='two copies' most=24 ;; esac

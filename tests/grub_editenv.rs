@@ -19,7 +19,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 use kubesolo_boot::envblk::EnvBlock;
-use scene::{Folder, Ran, Random, binary, cases, run, run_as, seed, tool};
+use scene::{Folder, Ran, Random, binary, cases, run, run_as, seed, skipped, tool};
 
 const HEADER: &[u8] = b"# GRUB Environment Block\n";
 
@@ -462,7 +462,7 @@ fn arguments_are_taken_as_by_the_real_tool() {
     let mut failures = Vec::new();
     for arguments in ARGUMENTS {
         if arguments.first().is_none_or(|file| *file == "-" || *file == "list") && Path::new("/boot/grub").exists() {
-            println!("skipped: {arguments:?}: this machine has a /boot/grub of its own");
+            skipped(&format!("{arguments:?}: this machine has a /boot/grub of its own"));
             continue;
         }
         let folders = [Folder::new(), Folder::new()];

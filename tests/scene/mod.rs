@@ -3,6 +3,7 @@
 
 pub mod machine;
 pub mod medium;
+pub mod skips;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,6 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+
+pub use skips::skipped;
 
 /// A folder that is removed with this value.
 pub struct Folder(PathBuf);
@@ -119,7 +122,7 @@ pub fn tool(name: &str) -> Option<PathBuf> {
         .map(|folder| Path::new(folder).join(name))
         .find(|path| path.exists());
     if found.is_none() {
-        println!("skipped: {name} is not installed");
+        skipped(&format!("{name} is not installed"));
     }
     found
 }
