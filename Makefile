@@ -128,7 +128,9 @@ demo: deps dist/kubesolo-test.img ## a good update, a bad update, and its rollba
 	@$(CARGO) build $(HOST) --quiet --package qemu-tests --bin demo
 	@KSOLO_IMAGE=dist/kubesolo-test.img build/host/debug/demo
 
-size: dist/kubesolo-boot dist/kubesolo-boot-tls ## what the binary weighs and costs to run, beside grub-editenv in the same run
+size: dist/kubesolo-boot dist/kubesolo-boot-tls dist/kubesolo-cloud-init ## what the programs weigh and cost to run, beside grub-editenv in the same run; RECORD=1: so they may weigh
+	$(if $(RECORD),@$(MAKE) --no-print-directory ARCH=arm64 dist/kubesolo-boot-arm64)
+	@RECORD=$(RECORD) tests/size.sh $(if $(RECORD),,kubesolo-boot kubesolo-boot-tls kubesolo-cloud-init)
 	@tests/budget.sh
 
 bench: deps size image-test ## beside RAUC, SWUpdate, grub-editenv and scripts, in one run: bench/RESULTS.md (as root)
