@@ -373,11 +373,12 @@ impl Tally {
     }
 }
 
-/// Many edits a run: the library does the same to the bytes as the tool with many words.
+/// Many edits a run: the library does the same to the bytes as the tool with many words. With `KSOLO_CASES=100000` some
+/// seven minutes on two cores.
 #[test]
-fn the_library_edits_a_hundred_thousand_blocks_as_the_real_tool_does() {
+fn the_library_edits_blocks_as_the_real_tool_does() {
     let Some(real) = tool("grub-editenv") else { return };
-    let (threads, seed, wanted) = (2, seed(), cases(100_000));
+    let (threads, seed, wanted) = (2, seed(), cases(20_000));
     let tallies = thread::scope(|scope| {
         let work = |number: u64| {
             let real = &real;

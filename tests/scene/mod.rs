@@ -162,9 +162,14 @@ impl Random {
     }
 }
 
-/// How many random cases to try: `KSOLO_CASES`, or as many as a run of all tests has time for.
+/// How many random cases to try: as many as `make proof` has time for, so many of them as `KSOLO_CASES=1/10` says, or
+/// `KSOLO_CASES` itself.
 pub fn cases(usual: usize) -> usize {
-    std::env::var("KSOLO_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+    let Ok(text) = std::env::var("KSOLO_CASES") else { return usual };
+    match text.strip_prefix("1/") {
+        Some(part) => usual.div_ceil(part.parse().unwrap()),
+        None => text.parse().unwrap(),
+    }
 }
 
 /// The seed of the random cases: `KSOLO_SEED`, or always the same one. Printed, for a failure.
