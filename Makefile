@@ -1,4 +1,4 @@
-# `make help` lists the targets. CI calls only `make test`.
+# `make help` lists the targets. CI calls only `make test` and `make proof`.
 .SUFFIXES:
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
@@ -29,8 +29,8 @@ INITRAMFS_FROM := --busybox $(FOREIGN)/bin/busybox --e2fsck $(FOREIGN)/sbin/e2fs
 IMAGE_FROM := --arch arm64 --grub-lib $(FOREIGN)/usr/lib/grub
 TEST_IMAGE :=
 TEST_WATCHDOG :=
-ifneq ($(filter check audit test fuzz qemu-test soak demo size bench no-std,$(MAKECMDGOALS)),)
-$(error ARCH=arm64 is for what is built: all, dist, image, image-test, image-kubesolo. `make test` tests that, too)
+ifneq ($(filter check audit test proof fuzz qemu-test soak demo size bench no-std,$(MAKECMDGOALS)),)
+$(error ARCH=arm64 is for what is built: all, dist, image, image-test, image-kubesolo. `make proof` tests that, too)
 endif
 else
 $(error ARCH=$(ARCH): amd64 or arm64)
@@ -57,7 +57,7 @@ RELEASE := $(NAME)-$(VERSION)-$(firstword $(subst -, ,$(TARGET))).tar.gz
 
 # `make TLS=1` builds; plain `make` explains.
 .DEFAULT_GOAL := $(if $(TLS),all,help)
-.PHONY: help all deps dist check audit test fuzz qemu-test soak image image-test image-kubesolo demo size bench no-std clean
+.PHONY: help all deps dist check audit test proof fuzz qemu-test soak image image-test image-kubesolo demo size bench no-std clean
 
 help: ## this list
 	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -86,23 +86,14 @@ check: deps ## format and lints
 audit: deps ## the crates: known defects, licences, sources
 	tests/audit.sh
 
-test: deps check audit no-std dist image-test size ## everything
-	$(CARGO) test $(HOST) --package kubesolo-boot --package kubesolo-cloud-init
-	$(CARGO) test $(HOST) --package kubesolo-boot --features tls --test nginx
-	$(MAKE) --no-print-directory ARCH=arm64 dist/kubesolo-boot-arm64
-	tests/arm64.sh
-	FUZZ_SEED=1 tests/fuzz.sh
-	tests/image.sh
-	tests/release.sh
-	tests/payload.sh
-	tests/manifests.sh
-	tests/manual.sh
-	tests/services.sh
-	tests/dist.sh
-	$(MAKE) --no-print-directory qemu-test
+test: deps ## what one waits for, ten minutes: lints, all programs' tests, size, and a story of each kind (PART=name picks some)
+	@tests/run.sh test $(PART)
+
+proof: deps ## all the rest, and in full, half an hour: every part runs, whichever fails (PART=name picks some)
+	@tests/run.sh proof $(PART)
 
 FUZZ_SECONDS := 600
-fuzz: deps ## what others write, in every mutation: FUZZ_SECONDS=600 a target (FUZZ=name picks some); a minute in `make test`
+fuzz: deps ## what others write, in every mutation: FUZZ_SECONDS=600 a target (FUZZ=name picks some); half a minute in `make proof`
 	FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz.sh $(FUZZ)
 
 qemu-test: deps image-test ## the stories that boot the images (STORY=name picks some)
@@ -128,7 +119,9 @@ demo: deps dist/kubesolo-test.img ## a good update, a bad update, and its rollba
 	@$(CARGO) build $(HOST) --quiet --package qemu-tests --bin demo
 	@KSOLO_IMAGE=dist/kubesolo-test.img build/host/debug/demo
 
-size: dist/kubesolo-boot dist/kubesolo-boot-tls ## what the binary weighs and costs to run, beside grub-editenv in the same run
+size: dist/kubesolo-boot dist/kubesolo-boot-tls dist/kubesolo-cloud-init ## what the programs weigh and cost to run, beside grub-editenv in the same run; RECORD=1: so they may weigh
+	$(if $(RECORD),@$(MAKE) --no-print-directory ARCH=arm64 dist/kubesolo-boot-arm64)
+	@RECORD=$(RECORD) tests/size.sh $(if $(RECORD),,kubesolo-boot kubesolo-boot-tls kubesolo-cloud-init)
 	@tests/budget.sh
 
 bench: deps size image-test ## beside RAUC, SWUpdate, grub-editenv and scripts, in one run: bench/RESULTS.md (as root)
@@ -148,20 +141,20 @@ dist/kubesolo-boot-tls$(SUFFIX): FEATURES := --features tls
 
 # A program of the package that is named behind it.
 BUILD_STATIC = TARGET_CC=$(LINKER) RUSTFLAGS="-Clinker=$(LINKER) $(STATIC)" \
-  RUSTC_BOOTSTRAP=1 $(CARGO) build --locked --release --target $(TARGET) --target-dir build/musl \
+  RUSTC_BOOTSTRAP=1 $(CARGO) build --locked --release --target $(TARGET) --target-dir $(BUILD)/musl \
   -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size --package
 
 dist/kubesolo-boot$(SUFFIX) dist/kubesolo-boot-tls$(SUFFIX): $(SOURCES) Makefile build/libunwind.a | $(FOREIGN)
 	@mkdir -p dist
 	@echo 'building $@'
 	@$(BUILD_STATIC) kubesolo-boot $(FEATURES)
-	cp build/musl/$(TARGET)/release/kubesolo-boot $@
+	cp $(BUILD)/musl/$(TARGET)/release/kubesolo-boot $@
 
 $(CLOUD_INIT_BINARY): $(SOURCES) $(CLOUD_INIT) Makefile build/libunwind.a | $(FOREIGN)
 	@mkdir -p dist
 	@echo 'building $@'
 	@$(BUILD_STATIC) kubesolo-cloud-init
-	cp build/musl/$(TARGET)/release/kubesolo-cloud-init $@
+	cp $(BUILD)/musl/$(TARGET)/release/kubesolo-cloud-init $@
 
 # Nothing unwinds; the linker only wants to see the library.
 build/libunwind.a:

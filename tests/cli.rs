@@ -22,7 +22,7 @@ use kubesolo_boot::envblk::EnvBlock;
 use kubesolo_boot::slot::Slot::{A, B};
 use kubesolo_boot::slot::SlotState::{self, Bad, Empty, Good, Staged, Trial};
 use scene::machine::{Machine, block_of, block_with, damages, state};
-use scene::{Folder, Ran, binary, run};
+use scene::{Folder, Ran, binary, run, skipped};
 use serde_json::{Value, json};
 
 fn steady() -> BootState {
@@ -525,4 +525,21 @@ fn output_that_nobody_takes_is_an_error() {
         assert_eq!(ran.exit, 6, "{words}: {}", ran.stderr);
         assert!(ran.stderr.contains("write to standard output: No space left"), "{}", ran.stderr);
     }
+}
+
+#[test]
+fn a_test_that_is_skipped_is_heard_though_it_passes() {
+    if std::env::var_os("KSOLO_SKIPS_HERE").is_some() {
+        return skipped("no ears");
+    }
+    let name = "a_test_that_is_skipped_is_heard_though_it_passes";
+    let folder = Folder::new();
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name])
+        .envs([("KSOLO_SKIPS_HERE", "".into()), ("KSOLO_SKIPS", folder.path("skips"))])
+        .output();
+    let ran = Ran::from(output.unwrap());
+    assert!(ran.exit == 0 && ran.out().contains("1 passed"), "{ran:?}");
+    assert_eq!(ran.stderr, format!("skipped {name}: no ears\n"));
+    assert_eq!(folder.read("skips").unwrap(), format!("{name}: no ears\n").as_bytes());
 }

@@ -16,8 +16,8 @@ cd "$(dirname "$0")/.." || exit 1
 . tests/checks.sh
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 name=kubesolo-boot-$version-x86_64
+needs dist/$name.tar.gz
 archive=$PWD/dist/$name.tar.gz
-[ -f "$archive" ] || { echo "tests/dist.sh: $archive: not there; run make dist" >&2; exit 1; }
 
 tar -x -z -C "$work" -f "$archive" || exit 1
 there=$work/$name

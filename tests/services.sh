@@ -15,8 +15,9 @@ esac
 
 cd "$(dirname "$0")/.." || exit 1
 binary=${BINARY:-dist/kubesolo-boot}
-[ -x "$binary" ] || { echo "tests/services.sh: $binary: no such program; run make $binary" >&2; exit 1; }
 . tests/checks.sh
+needs "$binary"
+tools busybox unshare pgrep
 
 # Each command line is one that the program understands: --help behind it is answered with the verb's help.
 commands() {
@@ -54,7 +55,7 @@ if command -v systemd-analyze >/dev/null; then
     rm "$root/usr/sbin/kubesolo-boot"
     check 'refused: no such program' refuted verify
 else
-    echo 'skipped systemd takes them: no systemd-analyze here'
+    skipped 'systemd takes them' 'no systemd-analyze here'
 fi
 
 # busybox: a box of its own, on which the stand-in writes down how it was called.
@@ -103,7 +104,7 @@ if "${within[@]}" /bin/sh -c : 2>/dev/null; then
     check 'S99kubesolo-boot stop' "${within[@]}" /bin/sh /etc/init.d/S99kubesolo-boot stop
     check 'notes the stop' called stopping
 else
-    echo 'skipped busybox init: no namespaces here'
+    skipped 'busybox init' 'no namespaces here'
 fi
 
 verdict

@@ -68,7 +68,23 @@ stories! {
     }
 }
 
+/// Told by `make test`, under both firmwares of a PC, with `-- '[smoke]'`: a story of each kind. `make proof` tells the others.
+const SMOKE: &[&str] = &[
+    "fresh_image",
+    "trial_fails_three_times",
+    "kernel_is_missing",
+    "two_power_cuts_after_init",
+    "update_from_the_web",
+    "committed_trial_stays",
+    "both_copies_corrupt",
+    "emergency_shell_rolls_back",
+    "slot_chosen_by_hand",
+];
+
 fn main() -> ExitCode {
+    for name in SMOKE {
+        assert!(STORIES.iter().any(|(story, ..)| story == name), "no story is named {name}");
+    }
     let args = Arguments::from_args();
     if let Err(failure) = paths::image(Firmware::Bios)
         && !args.list
@@ -79,8 +95,9 @@ fn main() -> ExitCode {
     let trials = STORIES.iter().flat_map(|(name, story, firmwares)| {
         let trial = move |firmware| {
             let trial = Trial::test(format!("{name}::{firmware}"), move || tell(name, *story, firmware));
+            let smoke = SMOKE.contains(name) && Firmware::PC.contains(&firmware);
             // Only for who asks for it: `make soak`.
-            trial.with_ignored_flag(name.starts_with("soak_"))
+            trial.with_ignored_flag(name.starts_with("soak_")).with_kind(if smoke { "smoke" } else { "" })
         };
         firmwares.iter().copied().map(trial)
     });
