@@ -16,7 +16,8 @@ INITRAMFS_FROM :=
 IMAGE_FROM :=
 # no_timer_check: on a busy host QEMU's timer is late, and Linux takes that for a broken board and panics.
 TEST_IMAGE := --kernel-args "console=tty0 console=ttyS0,115200 no_timer_check"
-TEST_WATCHDOG := build/watchdog/kubesolo-os.gz
+# Some tests boot what is shipped.
+SHIPPED_TOO := dist/kubesolo.img
 else ifeq ($(ARCH),arm64)
 TARGET := aarch64-unknown-linux-musl
 # Debian's cross compiler is to be had as a package of this machine; musl, GRUB and the programs of the initramfs are not.
@@ -24,11 +25,11 @@ FOREIGN := build/arm64/foreign/root
 LINKER := $(CURDIR)/$(FOREIGN)/usr/bin/aarch64-linux-musl-gcc
 BUILD := build/arm64
 SUFFIX := -arm64
-KERNEL_FROM := APT_CONFIG=$(CURDIR)/build/arm64/foreign/apt.conf KERNEL_PACKAGE=linux-image-cloud-arm64
+KERNEL_FROM := APT_CONFIG=$(CURDIR)/build/arm64/foreign/apt.conf KERNEL_PACKAGE=linux-image-arm64
 INITRAMFS_FROM := --busybox $(FOREIGN)/bin/busybox --e2fsck $(FOREIGN)/sbin/e2fsck.static --emulator qemu-aarch64
 IMAGE_FROM := --arch arm64 --grub-lib $(FOREIGN)/usr/lib/grub
 TEST_IMAGE :=
-TEST_WATCHDOG :=
+SHIPPED_TOO :=
 ifneq ($(filter check audit test proof fuzz qemu-test soak demo size bench no-std,$(MAKECMDGOALS)),)
 $(error ARCH=arm64 is for what is built: all, dist, image, image-test, image-kubesolo. `make proof` tests that, too)
 endif
@@ -105,7 +106,7 @@ soak: deps image-test ## 200 random power cuts more (SEED=first, SEEDS=how many)
 
 image: deps dist/kubesolo$(SUFFIX).img ## the disk image of shipped size
 
-image-test: deps dist/kubesolo-test$(SUFFIX).img $(TEST_WATCHDOG) ## a small one for tests
+image-test: deps dist/kubesolo-test$(SUFFIX).img $(SHIPPED_TOO) ## a small one for tests
 
 image-kubesolo: deps $(BINARY) $(CLOUD_INIT_BINARY) ## the disk image with Kubernetes in it, from KUBESOLO=binary (EXTRA=folder)
 	image/payload $(BUILD)/payload
@@ -171,19 +172,16 @@ build/arm64/foreign/root: image/foreign
 $(BUILD)/vmlinuz: image/kernel | $(FOREIGN)
 	$(KERNEL_FROM) image/kernel $(BUILD)
 
-$(BUILD)/kubesolo-os.gz: $(BINARY) $(CLOUD_INIT_BINARY) $(BUILD)/vmlinuz $(SYSTEM)
-	image/initramfs --binary $(BINARY) --cloud-init $(CLOUD_INIT_BINARY) --kernel-modules $(BUILD)/modules $(INITRAMFS_FROM) --out $@
+# Tests boot a smaller kernel, for virtual machines alone.
+$(BUILD)/test/vmlinuz: image/kernel | $(FOREIGN)
+	$(KERNEL_FROM) KERNEL_PACKAGE=linux-image-cloud-$(ARCH) image/kernel $(BUILD)/test
 
-# A system whose kernel has a driver for the watchdog of the tests' machine.
-build/watchdog/vmlinuz: image/kernel
-	KERNEL_PACKAGE=linux-image-amd64 MODULES_TOO=i6300esb image/kernel build/watchdog
-
-build/watchdog/kubesolo-os.gz: $(BINARY) dist/kubesolo-cloud-init build/watchdog/vmlinuz $(SYSTEM)
-	image/initramfs --binary $(BINARY) --cloud-init dist/kubesolo-cloud-init --kernel-modules build/watchdog/modules --out $@
+$(BUILD)/kubesolo-os.gz $(BUILD)/test/kubesolo-os.gz: %/kubesolo-os.gz: %/vmlinuz $(BINARY) $(CLOUD_INIT_BINARY) $(SYSTEM)
+	image/initramfs --binary $(BINARY) --cloud-init $(CLOUD_INIT_BINARY) --kernel-modules $*/modules $(INITRAMFS_FROM) --out $@
 
 dist/kubesolo$(SUFFIX).img: $(BUILD)/kubesolo-os.gz grub/grub.cfg image/build
 	image/build --kernel $(BUILD)/vmlinuz --initramfs $(BUILD)/kubesolo-os.gz --out $@ $(IMAGE_FROM)
 
-dist/kubesolo-test$(SUFFIX).img: $(BUILD)/kubesolo-os.gz grub/grub.cfg image/build
-	image/build --kernel $(BUILD)/vmlinuz --initramfs $(BUILD)/kubesolo-os.gz --out $@ $(IMAGE_FROM) \
+dist/kubesolo-test$(SUFFIX).img: $(BUILD)/test/kubesolo-os.gz grub/grub.cfg image/build
+	image/build --kernel $(BUILD)/test/vmlinuz --initramfs $(BUILD)/test/kubesolo-os.gz --out $@ $(IMAGE_FROM) \
 	  --size-esp 34 --size-slot 48 --size-data 32 $(TEST_IMAGE)

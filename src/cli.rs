@@ -86,7 +86,7 @@ pub const VERBS: &[Help] = &[
         verb: "watchdog",
         arguments: "",
         line: "feed the hardware watchdog until this boot is committed",
-        text: "init starts it where update.conf has watchdog=SECONDS. Then it is stopped, if it can be. A boot that is\n\
+        text: "init starts it where watchdog=SECONDS is set. Then it is stopped, if it can be. A boot that is\n\
                given up, or a disk that hangs, is left to it: the box is reset.",
     },
     Help {
@@ -213,6 +213,7 @@ impl<'a> Call<'a> {
                 "--run" => &mut call.flags.run,
                 "--boot-id" => &mut call.flags.boot_id,
                 "--conf" => &mut call.flags.conf,
+                "--image-conf" => &mut call.flags.image_conf,
                 "--state" => &mut call.flags.state,
                 "--target" => &mut call.flags.target,
                 _ if config_key(flag).is_some() => &mut setting,

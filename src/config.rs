@@ -120,6 +120,12 @@ impl<'a> Config<'a> {
     /// would have set keeps its default.
     pub fn parse(text: &'a str, problem: &mut dyn FnMut(u32, Problem<'a>)) -> Config<'a> {
         let mut config = Config::default();
+        config.take(text, problem);
+        config
+    }
+
+    /// The same, over what is set already.
+    pub fn take(&mut self, text: &'a str, problem: &mut dyn FnMut(u32, Problem<'a>)) {
         for (line, number) in text.lines().zip(1..) {
             let line = line.trim_ascii();
             if line.is_empty() || line.starts_with('#') {
@@ -129,11 +135,10 @@ impl<'a> Config<'a> {
                 problem(number, Problem::NoValue(line));
                 continue;
             };
-            if let Err(found) = config.set(key.trim_ascii(), value.trim_ascii()) {
+            if let Err(found) = self.set(key.trim_ascii(), value.trim_ascii()) {
                 problem(number, found);
             }
         }
-        config
     }
 
     /// Sets one key; an empty value unsets it.

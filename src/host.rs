@@ -52,6 +52,8 @@ pub struct Flags<'a> {
     pub boot_id: Option<&'a str>,
     /// `--conf`: this file instead of `/etc/kubesolo/update.conf`.
     pub conf: Option<&'a str>,
+    /// `--image-conf`: this file instead of `/etc/kubesolo/image.conf`.
+    pub image_conf: Option<&'a str>,
     /// `--state`: this file instead of the data partition's `update/state.json`.
     pub state: Option<&'a str>,
     /// `--target`: this folder instead of the target slot's filesystem.

@@ -117,9 +117,13 @@ fn run_update(
     notes: &Notes,
     mut out: Output<'_>,
 ) -> Result<Exit, Failure> {
-    let mut buffer = [0; kubesolo_boot::settings::LEN_MAX];
-    let settings = kubesolo_boot::settings::Settings::read(&call.flags, &mut buffer)?;
-    let config = settings.strict(&call.flags, &|warning| notes.say(warning))?;
+    let mut buffer = [[0; kubesolo_boot::settings::LEN_MAX]; 2];
+    let settings = kubesolo_boot::settings::Settings::read(&call.flags, &mut buffer);
+    let config = match verb {
+        // `init` has read them so, and started it: a mistake in a line must not end in a reset every minute.
+        Verb::Watchdog => settings.lenient(&call.flags, &|problem| notes.say(format_args!("watchdog: {problem}"))),
+        _ => settings.strict(&call.flags, &|warning| notes.say(warning))?,
+    };
     let style = kubesolo_boot::progress::Style::pick(call.json);
     let mut exit = Exit::Done;
     match verb {

@@ -93,6 +93,76 @@ fn a_line_of_the_configuration_that_is_not_taken_is_named_and_stops_nothing() {
 }
 
 #[test]
+fn a_box_that_says_nothing_about_a_key_keeps_the_images_word() {
+    let trial = state(B, 2, false, Good, Trial);
+    let long = "#".repeat(5000);
+    for (image, own, marks) in [
+        ("mark=init\n", "", true),
+        ("mark=init\n", "server=http://x/\nmark=perhaps\n", true),
+        ("mark=init\n", "mark=healthcheck\n", false),
+        ("mark=init\n", "mark=\n", false),
+        ("mark=healthcheck\n", "mark=init\n", true),
+        // A file that cannot be read takes nothing away from the other.
+        ("mark=init\n", &long, true),
+        (&long, "mark=init\n", true),
+    ] {
+        let machine = Machine::with_state(trial).booted(B);
+        machine.folder.write("image.conf", image);
+        machine.folder.write("conf", own);
+        init(&machine, GO_ON, &format!("init: go on (slot B, {})", if marks { Good } else { Trial }));
+    }
+    // The verbs that judge by the settings refuse a file that they cannot read, whichever it is.
+    for name in ["image.conf", "conf"] {
+        let machine = Machine::with_state(trial).booted(B);
+        machine.folder.write(name, &long);
+        let ran = machine.run("check");
+        assert_eq!(
+            (ran.exit, ran.stderr.contains(&format!("{name}: 4096 bytes or longer"))),
+            (6, true),
+            "{}",
+            ran.stderr
+        );
+        machine.folder.write(name, "watchdog=soon\n");
+        let ran = machine.run("check");
+        let wrong = format!("{name}:1: watchdog cannot be 'soon'");
+        assert_eq!((ran.exit, ran.stderr.contains(&wrong)), (2, true), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn the_images_watchdog_is_started_unless_the_box_turns_it_off() {
+    for (image, own, starts) in [
+        ("watchdog=60\n", "", true),
+        ("watchdog=60\n", "server=http://x/\n", true),
+        ("watchdog=60\n", "watchdog=0\n", false),
+        ("watchdog=60\n", "watchdog=\n", false),
+        ("", "watchdog=60\n", true),
+        ("", "", false),
+    ] {
+        let machine = Machine::with_state(counted(Good, Empty));
+        machine.folder.write("image.conf", image);
+        machine.folder.write("conf", own);
+        // It takes no time-out, being a file, and that is said.
+        machine.folder.write("dev/watchdog", "");
+        let ran = init(&machine, GO_ON, "go on");
+        assert_eq!(ran.stderr.contains("set the time-out of"), starts, "{image:?} {own:?}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn what_init_has_started_is_fed_whatever_else_stands_in_the_settings() {
+    for own in ["mark=perhaps\n", "color=red\nmark\nwatchdog=soon\n", &"#".repeat(5000)] {
+        let machine = Machine::with_state(counted(Good, Empty));
+        machine.folder.write("image.conf", "watchdog=60\n");
+        machine.folder.write("conf", own);
+        machine.folder.write("dev/watchdog", "");
+        let started = init(&machine, GO_ON, "set the time-out of");
+        let fed = machine.run("watchdog");
+        assert!(fed.stderr.contains("set the time-out of"), "{own:.20}: {} {}", started.stderr, fed.stderr);
+    }
+}
+
+#[test]
 fn a_slot_that_is_not_fit_is_never_marked() {
     for unfit in [Empty, Staged, Bad] {
         for conf in ["", "mark=init"] {

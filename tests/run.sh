@@ -16,7 +16,7 @@ END
 
 # PART:CORES, in this order; behind a comma come those that need what is built before it.
 test='check:1 system:1, size:1 no-std:1 programs:2 smoke:2'
-proof='system:1 system-arm64:1, audit:1 release:1 payload:1 manifests:1 manual:1 services:1 image:1 tls:1 dist:1 arm64:1
+proof='system:1 system-arm64:1, audit:1 release:1 payload:1 manifests:1 manual:1 services:1 kernel:1 image:1 tls:1 dist:1 arm64:1
     random:2 fuzz:2 grub:2 stories:2'
 
 quietly() { make --no-print-directory "$@"; }
@@ -38,6 +38,7 @@ proof_payload() { tests/payload.sh; }
 proof_manifests() { tests/manifests.sh; }
 proof_manual() { tests/manual.sh; }
 proof_services() { tests/services.sh; }
+proof_kernel() { tests/kernel.sh; }
 proof_image() { tests/image.sh; }
 proof_tls() { tests/size.sh kubesolo-boot-tls && program_test --features tls --test nginx; }
 proof_dist() { tests/dist.sh; }

@@ -49,8 +49,11 @@ pub fn run(host: &Host<'_>, notes: &Notes) -> Exit {
         notes.say(format_args!("init: emergency shell asked for"));
         return Exit::Emergency;
     }
-    let mut buffer = [0; settings::LEN_MAX];
-    let Config { mark: decides, watchdog, .. } = settings(host, notes, &mut buffer);
+    let mut buffer = [[0; settings::LEN_MAX]; 2];
+    // Whatever is wrong there is said and stops nothing.
+    let settings = Settings::read(host.flags(), &mut buffer);
+    let Config { mark: decides, watchdog, .. } =
+        settings.lenient(host.flags(), &|problem| notes.say(format_args!("init: {problem}")));
     let watchdog = start_watchdog(host, notes, watchdog);
     wait_for_disk(host);
 
@@ -60,7 +63,7 @@ pub fn run(host: &Host<'_>, notes: &Notes) -> Exit {
     let mut boot = None;
     if data.is_ok() {
         let reset = watchdog.as_ref().is_some_and(|watchdog| watchdog.was_it);
-        boot = begin(host, notes, record.as_ref().ok(), reset, &mut buffer);
+        boot = begin(host, notes, record.as_ref().ok(), reset, &mut [0; bootlog::LEN]);
         data = probe::disk_writable(host.data_folder());
     }
 
@@ -252,17 +255,6 @@ fn mark(
         record::committed(host, notes);
     }
     Ok(())
-}
-
-/// What `update.conf` says; whatever is wrong there is said and stops nothing.
-fn settings<'a>(host: &Host<'a>, notes: &Notes, buffer: &'a mut [u8; settings::LEN_MAX]) -> Config<'a> {
-    match Settings::read(host.flags(), buffer) {
-        Ok(settings) => settings.lenient(&|problem| notes.say(format_args!("init: {problem}"))),
-        Err(failure) => {
-            notes.say(format_args!("init: {failure}; using the defaults"));
-            Config::default()
-        }
-    }
 }
 
 /// From here on a hang resets the box, until the real init feeds the watchdog, or `kubesolo-boot watchdog` does.

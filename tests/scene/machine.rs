@@ -29,6 +29,7 @@ impl Machine {
         machine
             .cmdline("BOOT_IMAGE=/vmlinuz console=ttyS0 ksolo.slot=A ksolo.state=good ksolo.counter=2 ksolo.via=auto");
         machine.folder.write("conf", "");
+        machine.folder.write("image.conf", "");
         machine
     }
 
@@ -64,6 +65,7 @@ impl Machine {
             ("--cmdline", "cmdline"),
             ("--data", "data"),
             ("--conf", "conf"),
+            ("--image-conf", "image.conf"),
             ("--sys", "sys"),
             ("--dev", "dev"),
             ("--boot-id", "boot_id"),
