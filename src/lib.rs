@@ -15,6 +15,7 @@ pub mod bootstage;
 pub mod clock;
 pub mod cmdline;
 pub mod config;
+pub mod contents;
 pub mod digest;
 pub mod dns;
 pub mod envblk;
@@ -69,6 +70,8 @@ pub mod kubectl;
 pub mod mount;
 #[cfg(feature = "std")]
 pub mod offer;
+#[cfg(feature = "std")]
+pub mod ours;
 #[cfg(feature = "std")]
 pub mod probe;
 #[cfg(feature = "std")]

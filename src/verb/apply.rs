@@ -18,6 +18,7 @@ use crate::bootlog;
 use crate::boots;
 use crate::config::{Config, Mark};
 use crate::console::Notes;
+use crate::contents::Contents;
 use crate::device::Device;
 use crate::digest::Sha256;
 use crate::ext4;
@@ -31,6 +32,7 @@ use crate::location::Location;
 use crate::manifest::{Image, Manifest};
 use crate::mount::{self, Access, Kind};
 use crate::offer::Offer;
+use crate::ours;
 use crate::progress::{Progress, Size, Style};
 use crate::retry::Retry;
 use crate::slot::{Slot, SlotState};
@@ -381,6 +383,15 @@ fn is_sound(partition: &str, slot: Slot) -> Result<(), Failure> {
     let failed = |reason: &dyn fmt::Display| {
         Failure::new(Exit::Io, format_args!("read superblock of {name} ({partition}): {reason}"))
     };
+    if let contents @ Contents::Other(_) = ours::look(partition)? {
+        return Err(Failure::new(
+            Exit::Refused,
+            format_args!(
+                "apply: {name}: {partition} holds {contents}, not our ext4: left as it is; if that can go: mkfs.ext4 -L \
+                 {name} {partition}"
+            ),
+        ));
+    }
     let mut device = Device::open(CWD, partition, OFlags::RDONLY).map_err(|errno| failed(&Reason(errno)))?;
     match ext4::unsound(&mut device).map_err(|error| failed(&error))? {
         None => Ok(()),
