@@ -67,6 +67,8 @@ pub mod host;
 #[cfg(feature = "std")]
 pub mod kubectl;
 #[cfg(feature = "std")]
+pub mod lock;
+#[cfg(feature = "std")]
 pub mod mount;
 #[cfg(feature = "std")]
 pub mod offer;

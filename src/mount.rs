@@ -75,6 +75,10 @@ fn try_detached(device: &str, kind: Kind, access: Access) -> Result<OwnedFd, (Er
     let context = fsopen(kind.name(), FsOpenFlags::FSOPEN_CLOEXEC).map_err(plain)?;
     let configure = || {
         fsconfig_set_string(&context, "source", device)?;
+        if access == Access::Write && kind == Kind::Fat {
+            // Else the first file whose chain of clusters is broken makes all of it read-only, and nothing can be mended.
+            fsconfig_set_string(&context, "errors", "continue")?;
+        }
         if access == Access::Write && kind == Kind::Ext4 {
             // Whatever the superblock says: what is written to a damaged filesystem may damage it more.
             fsconfig_set_string(&context, "errors", "remount-ro")?;

@@ -27,7 +27,7 @@ pub fn run(host: &Host<'_>, notes: &Notes, style: Style) -> Result<BootState, Fa
             format_args!("activate: slot {slot} is {}, not staged; kubesolo-boot apply first", state.slot(slot)),
         ));
     }
-    let state = install::activate(&mut Staged { host, slot, style })?;
+    let state = install::activate(&mut Staged { host, notes, slot, style })?;
     journal.store(Phase::Activated)?;
     Ok(state)
 }
@@ -35,6 +35,7 @@ pub fn run(host: &Host<'_>, notes: &Notes, style: Style) -> Result<BootState, Fa
 /// The slot to activate.
 struct Staged<'a> {
     host: &'a Host<'a>,
+    notes: &'a Notes,
     slot: Slot,
     style: Style,
 }
@@ -43,7 +44,7 @@ impl install::Target for Staged<'_> {
     type Error = Failure;
 
     fn record(&mut self, step: Change) -> Result<BootState, Failure> {
-        record(self.host, self.slot, step)
+        record(self.host, self.notes, self.slot, step)
     }
 
     fn verify(&mut self) -> Result<(), Failure> {

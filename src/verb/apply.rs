@@ -115,6 +115,7 @@ pub fn run(
     let document = offer.document();
     let mut install = Install {
         host,
+        notes,
         slot,
         target: &target,
         files,
@@ -141,6 +142,7 @@ pub fn files_of<'a>(manifest: &Manifest<'a>) -> Files<'a> {
 /// All that is settled before the first byte changes.
 struct Install<'a> {
     host: &'a Host<'a>,
+    notes: &'a Notes,
     slot: Slot,
     target: &'a Target,
     files: Files<'a>,
@@ -236,7 +238,7 @@ impl install::Target for Install<'_> {
     type Error = Failure;
 
     fn record(&mut self, step: Change) -> Result<BootState, Failure> {
-        record(self.host, self.slot, step)
+        record(self.host, self.notes, self.slot, step)
     }
 
     fn verify(&mut self) -> Result<(), Failure> {
@@ -271,8 +273,8 @@ impl install::Writable for Install<'_> {
 ///
 /// # Errors
 /// [`Exit::Refused`], of an activation; those of [`change`].
-pub fn record(host: &Host<'_>, slot: Slot, step: Change) -> Result<BootState, Failure> {
-    change(host, &|state, _| {
+pub fn record(host: &Host<'_>, notes: &Notes, slot: Slot, step: Change) -> Result<BootState, Failure> {
+    change(host, notes, &|state, _| {
         step.of(state, slot).map_err(|refused| Failure::new(Exit::Refused, format_args!("activate: {refused}")))
     })
 }

@@ -84,7 +84,7 @@ fn conclude(
         },
         (Ok(record), Err(failure)) => {
             let trial = record.booted == record.state.active && record.state.slot(record.booted) == SlotState::Trial;
-            if let Err(failure) = keep(record) {
+            if let Err(failure) = keep(notes, record) {
                 notes.say(format_args!("init: {failure}"));
             }
             if trial && record.state.slot(!record.booted) == SlotState::Good {
@@ -165,7 +165,7 @@ fn read_record<'a>(host: &Host<'_>, notes: &Notes, loaded: &'a mut Loaded) -> Re
                 notes.say(format_args!("init: {name}: {flaw}; writing it anew"));
             }
         }
-        store(&mut files, loaded, &block)?;
+        missing_spare(notes, store(&mut files, loaded, &block)?);
     }
     if let Some(given_up) = state.rollback_from {
         notes.say(format_args!("init: GRUB gave slot {given_up} up and went back to slot {}", state.active));
@@ -213,7 +213,7 @@ fn mark(
     if record.state != before {
         record.state.write_to(&mut record.block).map_err(|_| too_big(&record.block))?;
     }
-    keep(record)?;
+    keep(notes, record)?;
     if before.slot(record.booted) == SlotState::Trial && record.state.slot(record.booted) == SlotState::Good {
         reached(boot, Reached::Committed);
         record::committed(host, notes);
@@ -269,6 +269,14 @@ fn reached(boot: &mut Option<Boot>, mark: Reached) {
 }
 
 /// Writes the block where a copy does not hold it. GRUB counts in the first copy only; the second follows here.
-fn keep(record: &mut Record<'_>) -> Result<(), Failure> {
-    store(&mut record.files, record.loaded, &record.block)
+fn keep(notes: &Notes, record: &mut Record<'_>) -> Result<(), Failure> {
+    missing_spare(notes, store(&mut record.files, record.loaded, &record.block)?);
+    Ok(())
+}
+
+/// Only one copy took the block: the box goes on with that.
+fn missing_spare(notes: &Notes, spare: Option<Failure>) {
+    if let Some(failure) = spare {
+        notes.say(format_args!("init: warning: {failure}"));
+    }
 }
