@@ -4,7 +4,7 @@ use core::fmt::Write as _;
 
 use embedded_io::{Seek, SeekFrom, Write as _};
 use rustix::fd::AsFd;
-use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, mkdirat};
+use rustix::fs::{CWD, Mode, OFlags, mkdirat};
 use rustix::io::Errno;
 
 use crate::bootlog::{Begun, LEN, Line, Mark, Record, Traces, newest, offset, sector};
@@ -12,6 +12,7 @@ use crate::device::{Device, IoError};
 use crate::disk::open_folder;
 use crate::failure::{Exit, Failure, Reason};
 use crate::host::Host;
+use crate::lock::{self, Share};
 use crate::pstore;
 use crate::replace::replace;
 use crate::slot::{Slot, SlotState};
@@ -122,8 +123,7 @@ pub fn this<'a>(host: &Host<'_>, log: &'a [u8]) -> Option<Record<'a>> {
     newest(log).filter(|record| record.boot_id() == id)
 }
 
-/// Opens the log and reads it into `log`. One that is opened for writing is locked until it is closed: nobody waits behind that for
-/// longer than a write takes.
+/// Opens the log and reads it into `log`. One that is opened for writing is locked until it is closed.
 fn open<'a>(host: &Host<'_>, flags: OFlags, log: &'a mut [u8; LEN]) -> Result<(Device, &'a [u8]), Errno> {
     let data = open_folder(CWD, host.data_folder())?;
     if flags.contains(OFlags::CREATE) {
@@ -134,7 +134,7 @@ fn open<'a>(host: &Host<'_>, flags: OFlags, log: &'a mut [u8; LEN]) -> Result<(D
     }
     let mut file = Device::open(open_folder(&data, FOLDER)?, FILE, flags | OFlags::NOFOLLOW)?;
     if !flags.is_empty() {
-        flock(file.fd(), FlockOperation::LockExclusive)?;
+        lock::take(file.fd(), Share::Nobody)?;
     }
     let len = read_at(&mut file, 0, log).map_err(|error| error.0)?;
     Ok((file, log.get(..len).unwrap_or_default()))

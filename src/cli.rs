@@ -109,9 +109,10 @@ pub const VERBS: &[Help] = &[
     },
     Help {
         verb: "find",
-        arguments: "KSOLOEFI|KSOLOA|KSOLOB|KSOLODATA",
+        arguments: "KSOLOEFI|KSOLOA|KSOLOB|KSOLODATA [--ext4]",
         line: "device node of a partition",
-        text: "Reads the partition tables themselves.",
+        text: "Reads the partition tables themselves. With --ext4 only a partition that holds an ext4 filesystem and\n\
+               nothing else is named; exit code 7: it holds something that must not be repaired or written.",
     },
     Help {
         verb: "init",
@@ -149,6 +150,8 @@ pub struct Call<'a> {
     pub json: bool,
     /// `--reboot`.
     pub reboot: bool,
+    /// `--ext4`, of `find`.
+    pub ext4: bool,
     /// The flags that say which machine is meant.
     pub flags: Flags<'a>,
 }
@@ -223,6 +226,7 @@ impl<'a> Call<'a> {
                         "-V" | "--version" => &mut call.version,
                         "--json" => &mut call.json,
                         "--reboot" => &mut call.reboot,
+                        "--ext4" => &mut call.ext4,
                         "--force" => &mut call.flags.force,
                         "--allow-downgrade" => &mut call.flags.allow_downgrade,
                         _ if argument.starts_with('-') => return Err(usage(argument, "no such flag")),

@@ -89,6 +89,16 @@ impl Found {
         EnvBlock::parse(self.first_block()).ok().filter(|_| self.absent.is_none())
     }
 
+    /// Whether GRUB can go by it.
+    pub fn names_a_slot(&self) -> bool {
+        self.block().is_some_and(|block| boot::names_a_slot(&block))
+    }
+
+    /// Whether the file is shorter than a block, as it is for a moment while grub-editenv writes it.
+    pub fn is_short(&self) -> bool {
+        self.len < SIZE && self.absent.is_none()
+    }
+
     /// What is wrong with it.
     pub fn flaw(&self) -> Option<Flaw> {
         if self.absent.is_some() {
@@ -151,6 +161,8 @@ pub enum Error<E> {
     Io(E),
     /// The medium took the write and gave other bytes back.
     NotTaken,
+    /// Another program wrote into the file at the same time.
+    Changed,
 }
 
 impl<E> From<E> for Error<E> {
@@ -172,10 +184,11 @@ pub fn fits_one_sector(block: &EnvBlock<Bytes>) -> bool {
 /// lose, and all is written at once.
 ///
 /// # Errors
-/// [`Error::Io`], [`Error::NotTaken`].
+/// [`Error::Io`], [`Error::NotTaken`], [`Error::Changed`].
 pub fn replace<S: Storage>(copy: &mut S, found: &mut Found, new: &EnvBlock<Bytes>) -> Result<(), Error<S::Error>> {
     let (head, tail) = new.bytes().split_at(ONE_SECTOR);
-    match found.whole() {
+    let old: Option<Bytes> = found.whole().and_then(|old| old.first_chunk().copied());
+    match &old {
         None => write_at(copy, 0, new.bytes())?,
         Some(old) => {
             if !old.get(ONE_SECTOR..).is_some_and(|old_tail| same(old_tail, tail)) {
@@ -185,11 +198,28 @@ pub fn replace<S: Storage>(copy: &mut S, found: &mut Found, new: &EnvBlock<Bytes
             write_at(copy, 0, head)?;
         }
     }
+    if !is_taken(copy, found, new)? {
+        // A medium that fails makes no file shorter, as grub-editenv does for a moment, and no new block: it keeps the old
+        // one, or garbage.
+        let is_old = old.is_some_and(|old| same(found.first_block(), &old));
+        if found.is_short() || found.block().is_some() && !is_old {
+            return Err(Error::Changed);
+        }
+        write_at(copy, 0, new.bytes())?;
+        if !is_taken(copy, found, new)? {
+            return Err(Error::NotTaken);
+        }
+    }
+    Ok(())
+}
+
+/// Makes what was written durable and reads it back from the medium; gives whether it is `new`. A file that was too long
+/// still is: what counts is its first part.
+fn is_taken<S: Storage>(copy: &mut S, found: &mut Found, new: &EnvBlock<Bytes>) -> Result<bool, S::Error> {
     copy.sync()?;
     copy.drop_cache()?;
     found.read(copy)?;
-    // A file that was too long still is: what counts is its first part.
-    if same(found.first_block(), new.bytes()) { Ok(()) } else { Err(Error::NotTaken) }
+    Ok(same(found.first_block(), new.bytes()))
 }
 
 /// A copy as a file in its folder.
@@ -197,7 +227,8 @@ pub trait CopyFile {
     /// Why a step failed.
     type Error;
 
-    /// Makes the file hold `new`, by [`replace`]. A file that is not there is made.
+    /// Makes the file hold `new`, by [`replace`] where that goes. Where there is no file that can be written, a new one
+    /// takes its place.
     ///
     /// # Errors
     /// Those of [`replace`] and of making the file.
@@ -227,21 +258,26 @@ pub fn store<C: CopyFile>(mut copy: C, found: &mut Found, new: &EnvBlock<Bytes>)
 /// Makes both copies hold `new`, the first before the second. A second copy that is not there is made only if
 /// `make_second`.
 ///
-/// Durable on return. A power cut leaves the first copy old or new, and the second untouched until the first is safe.
+/// Durable on return, in the copy that GRUB goes by: the first; or the second, where the first names no slot and cannot be
+/// written. That the other one could not be written is given back as `Some`: the change has taken effect, and a spare is
+/// missing. A power cut leaves the first copy old or new, and the second untouched until the first is safe.
 ///
 /// # Errors
-/// Those of the files; the first copy's error counts, for GRUB goes by it.
+/// Those of the copy that GRUB goes by.
 pub fn store_both<C: CopyFile>(
     [first, second]: [C; 2],
     [found_first, found_second]: [&mut Found; 2],
     new: &EnvBlock<Bytes>,
     make_second: bool,
-) -> Result<(), C::Error> {
-    store(first, found_first, new)?;
-    if make_second || found_second.flaw() != Some(Flaw::Missing) {
-        store(second, found_second, new)?;
+) -> Result<Option<C::Error>, C::Error> {
+    let by_the_second = !found_first.names_a_slot() && found_second.names_a_slot();
+    let make_second = make_second || found_second.flaw() != Some(Flaw::Missing);
+    match store(first, found_first, new) {
+        Ok(()) if make_second => Ok(store(second, found_second, new).err()),
+        Ok(()) => Ok(None),
+        Err(error) if by_the_second => store(second, found_second, new).map(|()| Some(error)),
+        Err(error) => Err(error),
     }
-    Ok(())
 }
 
 fn write_at<S: Storage>(copy: &mut S, offset: u64, bytes: &[u8]) -> Result<(), Error<S::Error>> {

@@ -15,6 +15,7 @@ pub mod bootstage;
 pub mod clock;
 pub mod cmdline;
 pub mod config;
+pub mod contents;
 pub mod digest;
 pub mod dns;
 pub mod envblk;
@@ -69,9 +70,13 @@ pub mod host;
 #[cfg(feature = "std")]
 pub mod kubectl;
 #[cfg(feature = "std")]
+pub mod lock;
+#[cfg(feature = "std")]
 pub mod mount;
 #[cfg(feature = "std")]
 pub mod offer;
+#[cfg(feature = "std")]
+pub mod ours;
 #[cfg(feature = "std")]
 pub mod probe;
 #[cfg(feature = "std")]

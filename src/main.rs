@@ -65,6 +65,7 @@ fn init(call: &Call<'_>) -> Result<Exit, Failure> {
 fn run_verb(call: &Call<'_>, verb: Verb<'_>, notes: &Notes) -> Result<Exit, Failure> {
     let mut out = Output::to(rustix::stdio::stdout());
     let host = Host::new(&call.flags, process::HOOKS);
+    let warn = |warning| notes.say(format_args!("warning: {warning}"));
     match verb {
         Verb::Check(_) | Verb::Apply(_) | Verb::Activate | Verb::Healthcheck | Verb::Watchdog => {
             return run_update(call, verb, &host, notes, out);
@@ -80,7 +81,7 @@ fn run_verb(call: &Call<'_>, verb: Verb<'_>, notes: &Notes) -> Result<Exit, Fail
             printed.unwrap_or_default();
         }
         Verb::SlotShow => show_slots(&verb::slot::show(&host)?, call.json, &mut out),
-        Verb::SlotSet(slot, state) => show_slots(&verb::slot::set(&host, slot, state)?, call.json, &mut out),
+        Verb::SlotSet(slot, state) => show_slots(&verb::slot::set(&host, notes, slot, state)?, call.json, &mut out),
         Verb::Commit => {
             let state = verb::boot_state::commit(&host, notes)?;
             say(&mut out, format_args!("Slot {} is good and stays.", state.active));
@@ -92,15 +93,13 @@ fn run_verb(call: &Call<'_>, verb: Verb<'_>, notes: &Notes) -> Result<Exit, Fail
         Verb::EnvList if call.json => verb::env::list_json(&host, &mut out)?,
         Verb::EnvList => verb::env::list(&host, &mut out)?,
         Verb::EnvGet(name) => verb::env::get(&host, name, &mut out)?,
-        Verb::EnvSet(pairs) => verb::env::set(&host, pairs, &|warning| {
-            notes.say(format_args!("warning: {warning}"));
-        })?,
-        Verb::EnvUnset(names) => verb::env::unset(&host, names)?,
-        Verb::EnvCreate => verb::env::create(&host)?,
+        Verb::EnvSet(pairs) => verb::env::set(&host, pairs, &warn)?,
+        Verb::EnvUnset(names) => verb::env::unset(&host, names, &warn)?,
+        Verb::EnvCreate => verb::env::create(&host, &warn)?,
         Verb::Metrics(file) => verb::metrics::run(&host, file, &mut out)?,
         Verb::Stopping => verb::stopping::run(&host)?,
         Verb::Probe => return probe(&host, call.json, out),
-        Verb::Find(name) => say(&mut out, format_args!("{}", verb::find::run(&host, name)?)),
+        Verb::Find(name) => say(&mut out, format_args!("{}", verb::find::run(&host, name, call.ext4)?)),
         Verb::Help(_) | Verb::Version | Verb::Init => {}
     }
     finish(out)?;

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use crate::device::Device;
 use crate::disk::open_folder;
-use crate::part::{self, Unnamed};
+use crate::part::{Unnamed, finish};
 use crate::storage::Storage;
 
 /// Makes the file `name` in `folder` hold `content`. Durable on return; a power cut before that leaves the old file or
@@ -18,11 +18,18 @@ use crate::storage::Storage;
 /// # Errors
 /// The kernel's; the old file is as it was.
 pub fn replace(folder: BorrowedFd<'_>, name: &str, content: &[u8]) -> Result<(), Errno> {
-    let new = format!("{name}.part");
+    replace_by(folder, &format!("{name}.part"), name, content)
+}
+
+/// As [`replace`], by way of a file of the name `part`.
+///
+/// # Errors
+/// As [`replace`].
+pub fn replace_by(folder: BorrowedFd<'_>, part: &str, name: &str, content: &[u8]) -> Result<(), Errno> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW;
-    let mut file = Device::open(folder, &new, flags)?;
+    let mut file = Device::open(folder, part, flags)?;
     file.write_all(content).map_err(|error| error.0)?;
-    part::finish(&mut New { folder, file, from: &new, to: name })?;
+    finish(&mut New { folder, file, from: part, to: name })?;
     // A folder that stands for a path only (O_PATH), as a mount's root does, cannot be synced; this one can.
     fsync(open_folder(folder, ".")?.as_fd())
 }

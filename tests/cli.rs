@@ -543,3 +543,81 @@ fn a_test_that_is_skipped_is_heard_though_it_passes() {
     assert_eq!(ran.stderr, format!("skipped {name}: no ears\n"));
     assert_eq!(folder.read("skips").unwrap(), format!("{name}: no ears\n").as_bytes());
 }
+
+/// Makes something stand in the place of a copy, by its name in `esp`.
+type Put = fn(&Folder, &str);
+
+/// A link is never followed, and never taken away either.
+fn link(folder: &Folder, name: &str) {
+    std::os::unix::fs::symlink("elsewhere", folder.path(&format!("esp/{name}"))).unwrap();
+}
+
+fn empty_folder(folder: &Folder, name: &str) {
+    fs::create_dir(folder.path(&format!("esp/{name}"))).unwrap();
+}
+
+fn full_folder(folder: &Folder, name: &str) {
+    folder.write(&format!("esp/{name}/file"), "kept");
+}
+
+fn pipe(folder: &Folder, name: &str) {
+    assert!(Command::new("mkfifo").arg(folder.path(&format!("esp/{name}"))).status().unwrap().success());
+}
+
+#[test]
+fn a_spare_that_cannot_be_written_is_a_warning() {
+    let trial = state(A, 2, false, Trial, Good);
+    for words in ["commit", "rollback", "slot set B bad", "env set x=y", "env unset slot_B", "env create", "init"] {
+        let machine = Machine::with_copies(Some(block_of(trial).bytes()), None);
+        machine.folder.write("conf", "mark=init");
+        link(&machine.folder, "grubenv.bak");
+        let before = machine.folder.read("esp/grubenv");
+        let ran = machine.run(words);
+        assert_eq!(ran.exit, 0, "{words}: {}", ran.stderr);
+        let want = "warning: one copy of the env block is safe, the other is not: write grubenv.bak: ";
+        assert!(ran.stderr.contains(want), "{words}: {}", ran.stderr);
+        let after = machine.folder.read("esp/grubenv");
+        assert!(after != before && EnvBlock::parse(after.unwrap()).unwrap().defect().is_none(), "{words}");
+    }
+}
+
+/// GRUB goes by the second copy then, and saves into it.
+#[test]
+fn where_the_first_copy_cannot_be_written_the_second_counts() {
+    let machine = Machine::with_copies(None, Some(block_of(state(A, 2, false, Trial, Good)).bytes()));
+    link(&machine.folder, "grubenv");
+    let ran = machine.run("commit");
+    assert_eq!((ran.exit, ran.out()), (0, "Slot A is good and stays.\n"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("the other is not: write grubenv: "), "{}", ran.stderr);
+    assert_eq!(machine.folder.read("esp/grubenv.bak").unwrap(), block_of(state(A, 3, true, Good, Good)).bytes());
+    // The only copy there is.
+    let machine = Machine::with_copies(None, None);
+    link(&machine.folder, "grubenv");
+    let ran = machine.run("init");
+    assert_eq!(ran.exit, 10, "{}", ran.stderr);
+    assert!(ran.stderr.contains("write grubenv: "), "{}", ran.stderr);
+}
+
+#[test]
+fn whatever_stands_in_a_copys_place_makes_way_for_it() {
+    let now = state(A, 2, false, Good, Good);
+    let puts: [(&str, Put); 3] = [("empty folder", empty_folder), ("full folder", full_folder), ("pipe", pipe)];
+    for (what, put) in puts {
+        for (odd, sound) in [("grubenv", "grubenv.bak"), ("grubenv.bak", "grubenv")] {
+            let machine = Machine::with_copies(None, None);
+            machine.folder.write(&format!("esp/{sound}"), block_of(now).bytes());
+            put(&machine.folder, odd);
+            let ran = machine.run("init");
+            assert_eq!(ran.exit, 0, "{what} {odd}: {}", ran.stderr);
+            assert!(ran.stderr.contains(&format!("{odd}: unreadable; writing it anew")), "{what}: {}", ran.stderr);
+            assert_eq!(machine.state(), state(A, 3, true, Good, Good), "{what} {odd}");
+            assert_eq!(machine.folder.read(&format!("esp/{odd}.odd/file")).is_some(), what == "full folder");
+            assert!(!machine.folder.path(&format!("esp/{odd}.part")).exists());
+        }
+        let machine = Machine::with_copies(None, None);
+        ["grubenv", "grubenv.bak"].iter().for_each(|name| put(&machine.folder, name));
+        let ran = machine.run("init");
+        assert_eq!(ran.exit, 0, "{what}: {}", ran.stderr);
+        assert_eq!(machine.state(), BootState::lost(A, |_| false), "{what}");
+    }
+}

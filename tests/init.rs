@@ -249,11 +249,13 @@ fn a_boot_that_goes_on_degraded_says_so_in_status_metrics_and_log() {
     let [first, second] = ["esp/grubenv", "esp/grubenv.bak"].map(|name| machine.folder.path(name));
     fs::remove_file(&first).unwrap();
     fs::remove_file(&second).unwrap();
-    fs::create_dir(&first).unwrap();
-    fs::create_dir(&second).unwrap();
+    // Links are neither followed nor taken away.
+    for path in [&first, &second] {
+        std::os::unix::fs::symlink("nowhere", path).unwrap();
+    }
     init(&machine, DEGRADED, "init: go on, degraded: ");
     for path in [&first, &second] {
-        fs::remove_dir(path).unwrap();
+        fs::remove_file(path).unwrap();
     }
     fs::write(&first, block_of(counted(Good, Good)).bytes()).unwrap();
     let status = machine.run("status").out().to_owned();

@@ -335,42 +335,84 @@ fn what_replace_wrote_is_durable() {
     }
 }
 
-/// A medium that takes writes and forgets them, behind a cache that does not.
+/// A medium on which something else happens whenever it is synced.
+struct Meddled<'a> {
+    medium: Medium,
+    syncs: usize,
+    at_sync: &'a dyn Fn(usize, &mut Medium),
+}
+
+impl ErrorType for Meddled<'_> {
+    type Error = Cut;
+}
+
+impl Read for Meddled<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Cut> {
+        self.medium.read(buffer)
+    }
+}
+
+impl Write for Meddled<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Cut> {
+        self.medium.write(bytes)
+    }
+
+    fn flush(&mut self) -> Result<(), Cut> {
+        Ok(())
+    }
+}
+
+impl Seek for Meddled<'_> {
+    fn seek(&mut self, to: SeekFrom) -> Result<u64, Cut> {
+        self.medium.seek(to)
+    }
+}
+
+impl Storage for Meddled<'_> {
+    fn sync(&mut self) -> Result<(), Cut> {
+        self.medium.pending.clear();
+        self.medium.durable = self.medium.cached.clone();
+        (self.at_sync)(self.syncs, &mut self.medium);
+        self.medium.cached = self.medium.durable.clone();
+        self.syncs += 1;
+        Ok(())
+    }
+
+    fn drop_cache(&mut self) -> Result<(), Cut> {
+        self.medium.drop_cache()
+    }
+}
+
 #[test]
-fn a_medium_that_forgets_is_not_believed() {
-    struct Forgetful(Medium);
-    impl ErrorType for Forgetful {
-        type Error = Cut;
-    }
-    impl Read for Forgetful {
-        fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Cut> {
-            self.0.read(buffer)
-        }
-    }
-    impl Write for Forgetful {
-        fn write(&mut self, bytes: &[u8]) -> Result<usize, Cut> {
-            self.0.write(bytes)
-        }
-        fn flush(&mut self) -> Result<(), Cut> {
-            Ok(())
-        }
-    }
-    impl Seek for Forgetful {
-        fn seek(&mut self, to: SeekFrom) -> Result<u64, Cut> {
-            self.0.seek(to)
-        }
-    }
-    impl Storage for Forgetful {
-        fn sync(&mut self) -> Result<(), Cut> {
-            self.0.pending.clear();
-            Ok(())
-        }
-        fn drop_cache(&mut self) -> Result<(), Cut> {
-            self.0.drop_cache()
-        }
-    }
+fn a_disk_that_fails_is_told_from_another_program() {
+    use envstore::Error::{Changed, NotTaken};
+
     let (old, new) = (block(BootState::fresh(SlotState::Empty), &[]), block(BootState::fresh(SlotState::Good), &[]));
-    let mut copy = Forgetful(Medium::holding(old.bytes()));
-    let mut found = Found::with(old.bytes());
-    assert_eq!(replace(&mut copy, &mut found, &new), Err(envstore::Error::NotTaken));
+    let others = block(BootState::fresh(SlotState::Empty), &[("other", "1")]);
+    let meddled = |at_sync: &dyn Fn(usize, &mut Medium)| {
+        let mut copy = Meddled { medium: Medium::holding(old.bytes()), syncs: 0, at_sync };
+        replace(&mut copy, &mut Found::with(old.bytes()), &new)
+    };
+    let set = |to: &[u8], medium: &mut Medium| medium.durable = to.to_vec();
+    assert_eq!(meddled(&|_, _| ()), Ok(()));
+    // It keeps the old bytes, or makes garbage of the new ones: at once, and at the second try.
+    assert_eq!(meddled(&|_, medium| set(old.bytes(), medium)), Err(NotTaken));
+    assert_eq!(meddled(&|_, medium| medium.durable[3] ^= 1), Err(NotTaken));
+    // The second try goes through.
+    assert_eq!(
+        meddled(&|sync, medium| if sync == 0 {
+            set(old.bytes(), medium)
+        }),
+        Ok(())
+    );
+    assert_eq!(
+        meddled(&|sync, medium| if sync == 0 {
+            medium.durable[3] ^= 1
+        }),
+        Ok(())
+    );
+    // Another program's block, and the file as grub-editenv leaves it for a moment. Neither is written over.
+    assert_eq!(meddled(&|_, medium| set(others.bytes(), medium)), Err(Changed));
+    assert_eq!(meddled(&|_, medium| set(b"", medium)), Err(Changed));
+    assert_eq!(meddled(&|_, medium| set(&new.bytes()[..ONE_SECTOR], medium)), Err(Changed));
 }

@@ -39,7 +39,7 @@ pub fn run(host: &Host<'_>, notes: &Notes, style: Style) -> Result<BootState, Fa
     }
     // Looked at now, so that `init` does not hold it against the trial.
     let data_excused = probe::disk_writable(host.data_folder()).is_err();
-    let state = install::activate(&mut Staged { host, slot, style, data_excused })?;
+    let state = install::activate(&mut Staged { host, notes, slot, style, data_excused })?;
     if let Some(Err(failure)) = journal.as_mut().map(|journal| journal.store(Phase::Activated)) {
         notes.say(format_args!("warning: not recorded in state.json: {failure}"));
     }
@@ -49,6 +49,7 @@ pub fn run(host: &Host<'_>, notes: &Notes, style: Style) -> Result<BootState, Fa
 /// The slot to activate.
 struct Staged<'a> {
     host: &'a Host<'a>,
+    notes: &'a Notes,
     slot: Slot,
     style: Style,
     data_excused: bool,
@@ -59,7 +60,9 @@ impl install::Target for Staged<'_> {
 
     fn record(&mut self, step: Change) -> Result<BootState, Failure> {
         let data_excused = self.data_excused && step == Change::Activate;
-        record(self.host, &|state| step.of(state, self.slot).map(|state| BootState { data_excused, ..state }))
+        record(self.host, self.notes, &|state| {
+            step.of(state, self.slot).map(|state| BootState { data_excused, ..state })
+        })
     }
 
     fn verify(&mut self) -> Result<(), Failure> {

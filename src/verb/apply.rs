@@ -18,6 +18,7 @@ use crate::bootlog;
 use crate::boots;
 use crate::config::{Config, Mark};
 use crate::console::Notes;
+use crate::contents::Contents;
 use crate::device::Device;
 use crate::digest::{Hash, Sha256};
 use crate::ext4;
@@ -31,6 +32,7 @@ use crate::location::Location;
 use crate::manifest::{Image, Manifest};
 use crate::mount::{self, Access, Kind};
 use crate::offer::Offer;
+use crate::ours;
 use crate::progress::{Progress, Size, Style};
 use crate::retry::Retry;
 use crate::slot::{Slot, SlotState};
@@ -114,6 +116,7 @@ pub fn run(
     let document = offer.document();
     let mut install = Install {
         host,
+        notes,
         slot,
         target: &target,
         files,
@@ -140,6 +143,7 @@ pub fn files_of<'a>(manifest: &Manifest<'a>) -> Files<'a> {
 /// All that is settled before the first byte changes.
 struct Install<'a> {
     host: &'a Host<'a>,
+    notes: &'a Notes,
     slot: Slot,
     target: &'a Target,
     files: Files<'a>,
@@ -235,7 +239,7 @@ impl install::Target for Install<'_> {
     type Error = Failure;
 
     fn record(&mut self, step: Change) -> Result<BootState, Failure> {
-        record(self.host, &|state| step.of(state, self.slot))
+        record(self.host, self.notes, &|state| step.of(state, self.slot))
     }
 
     fn verify(&mut self) -> Result<(), Failure> {
@@ -273,9 +277,10 @@ impl install::Writable for Install<'_> {
 /// [`Exit::Refused`], of an activation; those of [`change`].
 pub fn record(
     host: &Host<'_>,
+    notes: &Notes,
     change_of: &dyn Fn(BootState) -> Result<BootState, Refused>,
 ) -> Result<BootState, Failure> {
-    change(host, &|state, _| {
+    change(host, notes, &|state, _| {
         change_of(state).map_err(|refused| Failure::new(Exit::Refused, format_args!("activate: {refused}")))
     })
 }
@@ -397,6 +402,15 @@ fn is_sound(partition: &str, slot: Slot) -> Result<(), Failure> {
     let failed = |reason: &dyn fmt::Display| {
         Failure::new(Exit::Io, format_args!("read superblock of {name} ({partition}): {reason}"))
     };
+    if let contents @ Contents::Other(_) = ours::look(partition)? {
+        return Err(Failure::new(
+            Exit::Refused,
+            format_args!(
+                "apply: {name}: {partition} holds {contents}, not our ext4: left as it is; if that can go: mkfs.ext4 -L \
+                 {name} {partition}"
+            ),
+        ));
+    }
     let mut device = Device::open(CWD, partition, OFlags::RDONLY).map_err(|errno| failed(&Reason(errno)))?;
     match ext4::unsound(&mut device).map_err(|error| failed(&error))? {
         None => Ok(()),

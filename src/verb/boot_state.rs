@@ -18,7 +18,7 @@ use super::record;
 /// # Errors
 /// [`Exit::Refused`] if it is not the active one; those of [`change`].
 pub fn commit(host: &Host<'_>, notes: &Notes) -> Result<BootState, Failure> {
-    let state = change(host, &|state, booted| {
+    let state = change(host, notes, &|state, booted| {
         state.commit(booted).map_err(|refused| {
             Failure::new(
                 Exit::Refused,
@@ -38,7 +38,7 @@ pub fn commit(host: &Host<'_>, notes: &Notes) -> Result<BootState, Failure> {
 /// # Errors
 /// [`Exit::Refused`] if that slot is not good; those of [`change`].
 pub fn rollback(host: &Host<'_>, notes: &Notes, why: &str) -> Result<BootState, Failure> {
-    let state = change(host, &|state, booted| {
+    let state = change(host, notes, &|state, booted| {
         state.rollback(booted).map_err(|refused: Refused| {
             Failure::new(
                 Exit::Refused,
@@ -54,27 +54,36 @@ pub fn rollback(host: &Host<'_>, notes: &Notes, why: &str) -> Result<BootState, 
 pub type Transition<'a> = dyn Fn(BootState, Slot) -> Result<BootState, Failure> + 'a;
 
 /// Reads the block, applies `transition` (state, booted slot) and writes both copies. Durable on return: a power cut
-/// leaves the old state or the new one.
+/// leaves the old state or the new one. That only one copy took it is a warning.
 ///
 /// # Errors
 /// That of `transition`; [`Exit::NoBlock`], [`Exit::Io`], [`Exit::Busy`], and those of finding the disk.
-pub fn change(host: &Host<'_>, transition: &Transition<'_>) -> Result<BootState, Failure> {
+pub fn change(host: &Host<'_>, notes: &Notes, transition: &Transition<'_>) -> Result<BootState, Failure> {
     let mut files = host.env_files(Access::Write)?;
-    let mut loaded = Loaded::nothing();
-    files.load(&mut loaded);
-    let state = host.reading(&loaded)?.state;
-    let new = transition(state, host.booted(state.active)?)?;
-    let mut block = loaded.block()?.sound();
-    new.write_to(&mut block).map_err(|_| too_big(&block))?;
-    store(&mut files, &mut loaded, &block)?;
-    Ok(new)
+    let (state, spare) = files.edit(true, &|loaded| {
+        let state = host.reading(loaded)?.state;
+        let new = transition(state, host.booted(state.active)?)?;
+        let mut block = loaded.block()?.sound();
+        new.write_to(&mut block).map_err(|_| too_big(&block))?;
+        if fits_one_sector(&block) { Ok((block, new)) } else { Err(too_big(&block)) }
+    })?;
+    warn(notes, spare);
+    Ok(state)
 }
 
-/// Writes a block that holds the boot state to both copies, if one sector write can change all of it.
+/// Says that a copy of the block could not be written. What boots next does not hang on it.
+pub fn warn(notes: &Notes, spare: Option<Failure>) {
+    if let Some(failure) = spare {
+        notes.say(format_args!("warning: {failure}"));
+    }
+}
+
+/// Writes a block that holds the boot state to both copies, if one sector write can change all of it. That only one copy
+/// took it is given back as a warning.
 ///
 /// # Errors
 /// [`Exit::Refused`] if not; [`Exit::Io`].
-pub fn store(files: &mut EnvFiles, loaded: &mut Loaded, block: &EnvBlock<Bytes>) -> Result<(), Failure> {
+pub fn store(files: &mut EnvFiles, loaded: &mut Loaded, block: &EnvBlock<Bytes>) -> Result<Option<Failure>, Failure> {
     if !fits_one_sector(block) {
         return Err(too_big(block));
     }

@@ -58,7 +58,7 @@ pub fn run(host: &Host<'_>, notes: &Notes) -> Exit {
     wait_for_disk(host);
 
     let mut loaded = Loaded::nothing();
-    let mut record = read_record(host, notes, &mut loaded).and_then(mark_good);
+    let mut record = read_record(host, notes, &mut loaded).and_then(|record| mark_good(notes, record));
     let mut data = mount_data(host);
     let mut boot = None;
     if data.is_ok() {
@@ -70,7 +70,7 @@ pub fn run(host: &Host<'_>, notes: &Notes) -> Exit {
     let decision = bootstage::decide(&seen(host, record.as_ref().ok(), data.is_ok()));
     if let Ok(record) = &mut record {
         let kept = match decision {
-            Decision::Reboot => keep(record),
+            Decision::Reboot => keep(notes, record),
             Decision::GoOn { may_commit } => mark(host, notes, record, may_commit && decides == Mark::Init, &mut boot),
         };
         if let Err(failure) = kept {
@@ -188,7 +188,7 @@ fn read_record<'a>(host: &Host<'_>, notes: &Notes, loaded: &'a mut Loaded) -> Re
                 notes.say(format_args!("init: {name}: {flaw}; writing it anew"));
             }
         }
-        store(&mut files, loaded, &block)?;
+        missing_spare(notes, store(&mut files, loaded, &block)?);
     }
     if let Some(given_up) = state.rollback_from {
         notes.say(format_args!("init: GRUB gave slot {given_up} up and went back to slot {}", state.active));
@@ -223,13 +223,13 @@ fn mount_data(host: &Host<'_>) -> Result<(), Failure> {
 
 /// A good slot has got here, and that is all that GRUB wants to know of it: whatever becomes of its data, and of this run, the
 /// boot is marked.
-fn mark_good(mut record: Record<'_>) -> Result<Record<'_>, Failure> {
+fn mark_good<'a>(notes: &Notes, mut record: Record<'a>) -> Result<Record<'a>, Failure> {
     if record.state.slot(record.booted) == SlotState::Good
         && let Some(marked) = record.state.after_init(record.booted, false)
     {
         record.state = marked;
         record.state.write_to(&mut record.block).map_err(|_| too_big(&record.block))?;
-        keep(&mut record)?;
+        keep(notes, &mut record)?;
     }
     Ok(record)
 }
@@ -249,7 +249,7 @@ fn mark(
     if record.state != before {
         record.state.write_to(&mut record.block).map_err(|_| too_big(&record.block))?;
     }
-    keep(record)?;
+    keep(notes, record)?;
     if before.slot(record.booted) == SlotState::Trial && record.state.slot(record.booted) == SlotState::Good {
         reached(boot, Reached::Committed);
         record::committed(host, notes);
@@ -294,6 +294,14 @@ fn reached(boot: &mut Option<Boot>, mark: Reached) {
 }
 
 /// Writes the block where a copy does not hold it. GRUB counts in the first copy only; the second follows here.
-fn keep(record: &mut Record<'_>) -> Result<(), Failure> {
-    store(&mut record.files, record.loaded, &record.block)
+fn keep(notes: &Notes, record: &mut Record<'_>) -> Result<(), Failure> {
+    missing_spare(notes, store(&mut record.files, record.loaded, &record.block)?);
+    Ok(())
+}
+
+/// Only one copy took the block: the box goes on with that.
+fn missing_spare(notes: &Notes, spare: Option<Failure>) {
+    if let Some(failure) = spare {
+        notes.say(format_args!("init: warning: {failure}"));
+    }
 }

@@ -72,7 +72,7 @@ impl CopyFile for Copy<'_> {
         }
         envstore::replace(self.medium, found, new).map_err(|error| match error {
             envstore::Error::Io(Cut) => Stop::Cut,
-            envstore::Error::NotTaken => Stop::Env,
+            envstore::Error::NotTaken | envstore::Error::Changed => Stop::Env,
         })
     }
 

@@ -86,7 +86,7 @@ pub struct Orders {
 
 /// As the program does it.
 pub const PRODUCT: Orders = Orders {
-    store: |copies, found, new| envstore::store_both(copies, found, new, true),
+    store: |copies, found, new| envstore::store_both(copies, found, new, true).map(drop),
     install: |target| install::install(target),
     activate: |target| install::activate(target),
     mark: |machine, state, booted, init_decides| {
