@@ -21,6 +21,7 @@ pub mod envblk;
 pub mod envstore;
 pub mod ext4;
 pub mod gpt;
+pub mod grow;
 pub mod guid;
 pub mod hex;
 pub mod http;
