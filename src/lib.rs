@@ -55,6 +55,8 @@ pub mod device;
 #[cfg(feature = "std")]
 pub mod disk;
 #[cfg(feature = "std")]
+pub mod efivars;
+#[cfg(feature = "std")]
 pub mod envfile;
 #[cfg(feature = "std")]
 pub mod failure;

@@ -66,7 +66,7 @@ fn run_verb(call: &Call<'_>, verb: Verb<'_>, notes: &Notes) -> Result<Exit, Fail
     let mut out = Output::to(rustix::stdio::stdout());
     let host = Host::new(&call.flags, process::HOOKS);
     match verb {
-        Verb::Check(_) | Verb::Apply(_) | Verb::Activate | Verb::Healthcheck | Verb::Watchdog => {
+        Verb::Check(_) | Verb::Apply(_) | Verb::Activate | Verb::Healthcheck | Verb::Watchdog | Verb::Grow => {
             return run_update(call, verb, &host, notes, out);
         }
         Verb::Status => {
@@ -136,6 +136,7 @@ fn run_update(
             }
         }
         Verb::Watchdog => verb::watchdog::run(host, notes, &config, &mut out)?,
+        Verb::Grow => verb::grow::run(host, notes, &config, &mut out)?,
         Verb::Healthcheck => {
             let concluded = verb::healthcheck::run(host, notes, &config, call.json, &mut out);
             // What was seen is told also where nothing could be made of it.

@@ -10,10 +10,13 @@
 
 mod scene;
 
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::OnceLock;
 
 use embedded_io::{ErrorType, Read, Seek, SeekFrom, Write};
+use kubesolo_boot::device::Device;
+use kubesolo_boot::ext4;
 use kubesolo_boot::gpt::{self, Table};
 use kubesolo_boot::grow::{self, DISK, Error, Plan, Wish};
 use kubesolo_boot::guid::Guid;
@@ -526,6 +529,179 @@ fn a_medium_that_forgets_is_not_believed() {
     assert_eq!(grow::carry_out(&mut medium, &plan), Err(Error::NotTaken));
     assert_eq!(medium.0.cached[..34 * SECTOR], disk[..34 * SECTOR]);
     assert!(!Error::<Cut>::NotTaken.is_refusal());
+}
+
+/// A disk as a file, whose data partition holds ext4 as far as its superblock says; the program run on it.
+struct OnFile(Folder);
+
+impl OnFile {
+    fn new(disk: &[u8]) -> OnFile {
+        let folder = Folder::new();
+        let mut disk = disk.to_vec();
+        let superblock = LAYOUT[3].0 as usize * SECTOR + 1024;
+        disk[superblock + 0x38..superblock + 0x3a].copy_from_slice(&[0x53, 0xef]);
+        disk[superblock + 0x21] = 0x80;
+        folder.write("disk", disk);
+        OnFile(folder)
+    }
+
+    fn disk(&self) -> Vec<u8> {
+        self.0.read("disk").unwrap()
+    }
+
+    fn run(&self, more: &[&str]) -> scene::Ran {
+        let [disk, conf] = ["disk", "conf"].map(|name| self.0.text(name));
+        let words = [&["grow", "--disk", &disk, "--conf", &conf], more].concat();
+        scene::run(scene::binary(), words, Path::new("/"))
+    }
+}
+
+#[test]
+fn an_image_file_gets_a_larger_table_and_keeps_its_guids() {
+    let Some(small) = image(&[]) else { return };
+    let file = OnFile::new(&written_to(&small, DISK_LEN));
+    file.0.write("conf", "grow=no\n");
+    let before = file.disk();
+    let ran = file.run(&[]);
+    assert_eq!((ran.exit, ran.out(), ran.stderr.as_str()), (0, "grow=no: the disk stays as it is.\n", ""));
+    assert_eq!(file.disk(), before);
+    file.0.write("conf", "grow=off\n");
+    assert_eq!(file.run(&[]).exit, 2, "who wrote that did not mean yes");
+    assert_eq!(file.disk(), before);
+
+    file.0.write("conf", "grow=no\n");
+    let ran = file.run(&["--grow=yes"]);
+    assert_eq!(ran.exit, 0, "{}", ran.stderr);
+    assert!(
+        ran.out().contains("was 0 MiB, is 1 MiB") && ran.out().contains("is a file: only its table is enlarged"),
+        "{}",
+        ran.out()
+    );
+    let after = file.disk();
+    assert_eq!(partitions(&read(&after).unwrap()), ours(END));
+    assert!(read(&after).unwrap().guid.is(OLD_GUIDS[0]), "each box that gets the image must give its own");
+    assert_eq!(after[2048 * SECTOR..3160 * SECTOR], before[2048 * SECTOR..3160 * SECTOR]);
+    assert!(verified(&after).contains("No problems found"));
+
+    // Nothing to do: nothing written, also where nothing can be.
+    let path = file.0.path("disk");
+    let stamp = || {
+        let told = std::fs::metadata(&path).unwrap();
+        (told.mtime(), told.mtime_nsec(), told.ctime(), told.ctime_nsec())
+    };
+    let before = stamp();
+    assert_eq!(file.run(&["--grow=yes"]).exit, 0);
+    assert_eq!(stamp(), before);
+}
+
+#[test]
+fn a_data_partition_that_is_not_ours_is_left_alone() {
+    let Some(small) = image(&[]) else { return };
+    let file = OnFile::new(&written_to(&small, DISK_LEN));
+    file.0.write("conf", "");
+    let mut disk = file.disk();
+    // LUKS, and no superblock.
+    let at = LAYOUT[3].0 as usize * SECTOR;
+    disk[at..at + 6].copy_from_slice(b"LUKS\xba\xbe");
+    disk[at + 1024 + 0x38] = 0;
+    file.0.write("disk", &disk);
+    let ran = file.run(&[]);
+    assert_eq!(ran.exit, 7);
+    assert!(ran.stderr.contains("holds no ext4 filesystem; the disk stays as it is"), "{}", ran.stderr);
+    assert_eq!(file.disk(), disk);
+    // A table that is refused.
+    let file = OnFile::new(&written_to(&small, DISK_LEN));
+    file.0.write("conf", "");
+    let mut disk = file.disk();
+    disk[466] = 0x0c;
+    file.0.write("disk", &disk);
+    let ran = file.run(&[]);
+    assert_eq!(ran.exit, 7);
+    assert!(ran.stderr.contains("a hybrid one"), "{}", ran.stderr);
+    assert_eq!(file.disk(), disk);
+}
+
+#[test]
+fn somebody_else_at_the_table_is_waited_for() {
+    let (Some(small), Some(flock)) = (image(&[]), tool("flock")) else { return };
+    let file = OnFile::new(&written_to(&small, DISK_LEN));
+    file.0.write("conf", "");
+    let disk = file.0.text("disk");
+    // The lock is let go when the one who reads from the pipe gets to its end.
+    let mut holder = std::process::Command::new(flock)
+        .args(["--no-fork", &disk, "cat"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut pipe = holder.stdin.take().unwrap();
+    std::io::Write::write_all(&mut pipe, b"held").unwrap();
+    std::io::Read::read_exact(holder.stdout.as_mut().unwrap(), &mut [0; 4]).unwrap();
+    let before = file.disk();
+    let ran = file.run(&[]);
+    assert_eq!(ran.exit, 8, "{}", ran.stderr);
+    assert!(ran.stderr.contains("somebody else works on its partition table"), "{}", ran.stderr);
+    assert_eq!(file.disk(), before);
+    drop(pipe);
+    holder.wait().unwrap();
+    assert_eq!(file.run(&[]).exit, 0);
+    assert_ne!(file.disk(), before);
+}
+
+/// As large as a real disk: the CHS numbers and the size in the protective MBR end before it does.
+#[test]
+fn a_large_disk_gets_the_table_that_sgdisk_makes() {
+    let (Some(small), Some(sgdisk)) = (image(&[]), tool("sgdisk")) else { return };
+    for size in [16_u64 << 30, 3 << 40] {
+        let file = OnFile::new(&small);
+        file.0.write("conf", "");
+        std::fs::copy(file.0.path("disk"), file.0.path("theirs")).unwrap();
+        let disks = ["disk", "theirs"].map(|name| {
+            let disk = std::fs::OpenOptions::new().read(true).write(true).open(file.0.path(name)).unwrap();
+            disk.set_len(size).unwrap();
+            disk
+        });
+        assert_eq!(file.run(&[]).exit, 0);
+        let end = size / 512 - 34 - (size / 512 - 33) % 8;
+        let guid = format!("-u4:{}", OLD_GUIDS[4]);
+        let new = format!("-n4:224:{end}");
+        must(&sgdisk, &["-a1", "-e", "-d4", &new, "-c4:KSOLODATA", &guid, &file.0.text("theirs")]);
+        for (at, len) in [(0, 34 * SECTOR), (size - 33 * 512, 33 * SECTOR)] {
+            let both = disks.each_ref().map(|disk| {
+                let mut bytes = vec![0; len];
+                disk.read_exact_at(&mut bytes, at).unwrap();
+                bytes
+            });
+            let differ: Vec<_> = (0..len).filter(|byte| both[0][*byte] != both[1][*byte]).collect();
+            assert!(differ.is_empty(), "{size} bytes, at {at}: {differ:?}");
+        }
+    }
+}
+
+#[test]
+fn a_filesystem_is_as_large_as_mkfs_makes_one() {
+    let (Some(mkfs), folder) = (tool("mkfs.ext4"), Folder::new()) else { return };
+    let size = |blocks: u64| {
+        let path = folder.text("filesystem");
+        std::fs::File::create(&path).unwrap().set_len(blocks * 4096).unwrap();
+        must(&mkfs, &["-q", "-F", "-b", "4096", "-I", "256", "-O", "^has_journal,64bit,resize_inode", &path]);
+        let mut device = Device::open(rustix::fs::CWD, &path, rustix::fs::OFlags::RDONLY).unwrap();
+        ext4::size(&mut device, 0).unwrap().unwrap()
+    };
+    let small = size(8192);
+    assert_eq!((small.block, small.blocks), (4096, 8192));
+    for blocks in [8191, 8192, 8193, 40_000, 262_144, 262_145, 262_400, 262_700, 262_900, 300_000] {
+        let (ours, theirs) = (small.on(blocks * 4096), size(blocks).blocks);
+        if blocks <= 8192 {
+            assert_eq!(ours, 8192, "it does not shrink");
+        } else {
+            // mkfs knows better which groups have copies of the superblock.
+            assert!(ours <= theirs && theirs - ours < 1024, "{blocks}: {ours}, mkfs {theirs}");
+        }
+        let mut then = small;
+        then.blocks = ours;
+        assert_eq!(then.on(blocks * 4096), ours, "then there is nothing more to do");
+    }
 }
 
 /// Disks of random sizes, and tables damaged at random: what is written never moves a partition, and never stops short.
