@@ -115,6 +115,15 @@ pub const VERBS: &[Help] = &[
                nothing else is named; exit code 7: it holds something that must not be repaired or written.",
     },
     Help {
+        verb: "grow",
+        arguments: "",
+        line: "give the data partition all of a larger disk",
+        text: "Moves the end of the partition table to the end of the disk, enlarges KSOLODATA and its filesystem, mounted as\n\
+               it is, and gives the disk GUIDs of its own in place of the image's. /init runs it at every boot: where\n\
+               there is nothing to do it writes nothing. grow=no in update.conf turns it off. Of an image file (--disk)\n\
+               it changes the table only, and no GUID.",
+    },
+    Help {
         verb: "init",
         arguments: "",
         line: "the boot stage, run by /init of the initramfs",
@@ -135,6 +144,7 @@ Flags:
   -V, --version    the version
   --server --channel --pubkey --ca --maintenance-window --healthcheck-url --healthcheck-timeout
   --auto-rollback-after --kube-system-settle --containerd --kubectl --kubeconfig --mark --watchdog
+  --grow
                    instead of the keys of update.conf
   --state FILE     use this file instead of /var/lib/kubesolo/update/state.json
   --target DIR     use this folder instead of the target slot
@@ -179,6 +189,7 @@ pub enum Verb<'a> {
     Metrics(Option<&'a str>),
     Probe,
     Find(&'a str),
+    Grow,
     Init,
     Watchdog,
     Stopping,
@@ -290,6 +301,7 @@ impl<'a> Call<'a> {
             ["metrics", file] => Verb::Metrics(Some(file)),
             ["probe"] => Verb::Probe,
             ["find", name] => Verb::Find(name),
+            ["grow"] => Verb::Grow,
             ["init"] => Verb::Init,
             ["watchdog"] => Verb::Watchdog,
             ["stopping"] => Verb::Stopping,

@@ -71,6 +71,11 @@ impl Disk {
         Ok(place)
     }
 
+    /// Whether it is an image file: no partition of it can be opened by itself.
+    pub fn is_file(&self) -> bool {
+        self.is_file
+    }
+
     fn place(&self, partition: &Partition) -> Place {
         let mut place = Place::new();
         let written = if self.is_file {

@@ -73,6 +73,10 @@ pub struct Process {
     pub variable: fn(&str) -> Option<String>,
     /// Sets a watchdog's time-out, in seconds; gives the one it took, and whether it reset the box last.
     pub watchdog: fn(BorrowedFd<'_>, u32) -> Result<(u32, bool), Errno>,
+    /// Tells the kernel that a partition of that disk is longer: its number, first byte and length in bytes.
+    pub resize_partition: fn(BorrowedFd<'_>, u32, u64, u64) -> Result<(), Errno>,
+    /// Makes the mounted ext4 filesystem that the file is on so many blocks long.
+    pub resize_filesystem: fn(BorrowedFd<'_>, u64) -> Result<(), Errno>,
     /// Runs a program (its name and its arguments), what it prints and complains going into the buffer.
     pub output: fn(&[&str], Duration, &mut [u8]) -> Ran,
 }
@@ -93,9 +97,14 @@ pub enum Ran {
 }
 
 impl Process {
-    /// No variables, no programs, no watchdog.
-    pub const BARE: Process =
-        Process { variable: |_| None, watchdog: |_, _| Err(Errno::NOTTY), output: |_, _, _| Ran::NotAtAll };
+    /// No variables, no programs, no watchdog, nothing to be resized.
+    pub const BARE: Process = Process {
+        variable: |_| None,
+        watchdog: |_, _| Err(Errno::NOTTY),
+        resize_partition: |_, _, _, _| Err(Errno::NOTTY),
+        resize_filesystem: |_, _| Err(Errno::NOTTY),
+        output: |_, _, _| Ran::NotAtAll,
+    };
 }
 
 /// The machine; looks at its command line and for its disk when asked.

@@ -22,6 +22,7 @@ pub mod envblk;
 pub mod envstore;
 pub mod ext4;
 pub mod gpt;
+pub mod grow;
 pub mod guid;
 pub mod hex;
 pub mod http;
@@ -57,6 +58,8 @@ pub mod degraded;
 pub mod device;
 #[cfg(feature = "std")]
 pub mod disk;
+#[cfg(feature = "std")]
+pub mod efivars;
 #[cfg(feature = "std")]
 pub mod envfile;
 #[cfg(feature = "std")]

@@ -67,7 +67,7 @@ fn run_verb(call: &Call<'_>, verb: Verb<'_>, notes: &Notes) -> Result<Exit, Fail
     let host = Host::new(&call.flags, process::HOOKS);
     let warn = |warning| notes.say(format_args!("warning: {warning}"));
     match verb {
-        Verb::Check(_) | Verb::Apply(_) | Verb::Activate | Verb::Healthcheck | Verb::Watchdog => {
+        Verb::Check(_) | Verb::Apply(_) | Verb::Activate | Verb::Healthcheck | Verb::Watchdog | Verb::Grow => {
             return run_update(call, verb, &host, notes, out);
         }
         Verb::Status => {
@@ -139,6 +139,7 @@ fn run_update(
             }
         }
         Verb::Watchdog => verb::watchdog::run(host, notes, &config, &mut out)?,
+        Verb::Grow => verb::grow::run(host, notes, &config, &mut out)?,
         Verb::Healthcheck => {
             let concluded = verb::healthcheck::run(host, notes, &config, call.json, &mut out);
             // What was seen is told also where nothing could be made of it.

@@ -25,6 +25,8 @@ pub enum Kind {
     Ext4,
     /// What the kernel kept of a panic.
     Pstore,
+    /// The firmware's variables.
+    Efivars,
 }
 
 impl Kind {
@@ -33,6 +35,7 @@ impl Kind {
             Kind::Fat => "vfat",
             Kind::Ext4 => "ext4",
             Kind::Pstore => "pstore",
+            Kind::Efivars => "efivarfs",
         }
     }
 }

@@ -12,6 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{Errno, read};
+use rustix::ioctl;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, waitpid};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
@@ -91,7 +92,7 @@ fn exit_code(child: Pid) -> Option<u8> {
 }
 
 /// For the library, in which no unsafe code is.
-pub const HOOKS: Process = Process { variable, watchdog, output };
+pub const HOOKS: Process = Process { variable, watchdog, resize_partition, resize_filesystem, output };
 
 /// Linux `include/uapi/linux/watchdog.h`: `_IOR('W', 2, int)`, `_IOWR('W', 6, int)`, `_IOR('W', 7, int)`, and a bit of the
 /// first one's answer.
@@ -112,6 +113,50 @@ fn watchdog(device: BorrowedFd<'_>, seconds: u32) -> Result<(u32, bool), Errno> 
     // One that does not know was not it.
     ask(WDIOC_GETBOOTSTATUS, &mut status).unwrap_or_default();
     Ok((u32::try_from(taken).unwrap_or(seconds), status & WDIOF_CARDRESET != 0))
+}
+
+/// Linux `include/uapi/linux/blkpg.h`: `_IO(0x12, 105)`, and the operation that leaves a partition's beginning alone.
+const BLKPG: ioctl::Opcode = 0x1269;
+const BLKPG_RESIZE_PARTITION: i32 = 3;
+
+/// `struct blkpg_partition`: bytes, and two names that nobody reads.
+#[repr(C)]
+struct BlkpgPartition {
+    start: i64,
+    length: i64,
+    number: i32,
+    names: [u8; 128],
+}
+
+/// `struct blkpg_ioctl_arg`.
+#[repr(C)]
+struct BlkpgArgument {
+    operation: i32,
+    flags: i32,
+    length: i32,
+    partition: *const BlkpgPartition,
+}
+
+fn resize_partition(disk: BorrowedFd<'_>, number: u32, start: u64, length: u64) -> Result<(), Errno> {
+    let partition = BlkpgPartition {
+        start: i64::try_from(start).map_err(|_| Errno::OVERFLOW)?,
+        length: i64::try_from(length).map_err(|_| Errno::OVERFLOW)?,
+        number: i32::try_from(number).map_err(|_| Errno::OVERFLOW)?,
+        names: [0; 128],
+    };
+    let size = i32::try_from(size_of::<BlkpgPartition>()).unwrap_or_default();
+    let argument =
+        BlkpgArgument { operation: BLKPG_RESIZE_PARTITION, flags: 0, length: size, partition: &raw const partition };
+    // SAFETY: the request takes a pointer to this structure, which points to a partition that lives as long.
+    unsafe { ioctl::ioctl(disk, ioctl::Setter::<BLKPG, BlkpgArgument>::new(argument)) }
+}
+
+/// Linux `fs/ext4/ext4.h`: `_IOW('f', 16, __u64)`.
+const EXT4_IOC_RESIZE_FS: ioctl::Opcode = 0x4008_6610;
+
+fn resize_filesystem(on: BorrowedFd<'_>, blocks: u64) -> Result<(), Errno> {
+    // SAFETY: the request takes a pointer to a number of 64 bits.
+    unsafe { ioctl::ioctl(on, ioctl::Setter::<EXT4_IOC_RESIZE_FS, u64>::new(blocks)) }
 }
 
 fn variable(name: &str) -> Option<String> {

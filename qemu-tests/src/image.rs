@@ -12,7 +12,7 @@ use kubesolo_boot::slot::Slot;
 use kubesolo_boot::sums::{self, Sums};
 
 use crate::failure::{Failure, Result, Step};
-use crate::host;
+use crate::{ensure, host};
 
 const SECTOR: u64 = 512;
 
@@ -70,6 +70,35 @@ impl Image {
         host::run("cp", [&["--sparse=always".as_ref(), "--reflink=auto".as_ref()], &paths[..]].concat())?;
         let extents = extents(&to)?;
         Ok(Self { path: to, extents })
+    }
+
+    /// Makes the disk larger, as one is that the image was written to.
+    ///
+    /// # Errors
+    /// When the file cannot be.
+    pub fn enlarge(&self, len: u64) -> Result {
+        let file = OpenOptions::new().write(true).open(&self.path);
+        file.and_then(|file| file.set_len(len)).step(|| format!("enlarge {}", self.path.display()))
+    }
+
+    /// Reads the partition table again.
+    ///
+    /// # Errors
+    /// When it has not the four partitions.
+    pub fn reread(&mut self) -> Result {
+        self.extents = extents(&self.path)?;
+        Ok(())
+    }
+
+    /// What sgdisk finds wrong with the table: nothing.
+    ///
+    /// # Errors
+    /// When it does, with its words.
+    pub fn verify_table(&self) -> Result {
+        let answer = host::run("sgdisk", ["-v", &self.path.to_string_lossy()])?;
+        let text = String::from_utf8_lossy(&answer.stdout).into_owned();
+        ensure!(text.contains("No problems found"), "sgdisk -v: {text}{}", answer.stderr);
+        Ok(())
     }
 
     /// The image's file.

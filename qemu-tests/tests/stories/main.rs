@@ -46,6 +46,7 @@ stories! {
         early_cuts: a_good_slot_is_not_lost_to_power_cuts_before_init, a_good_slot_that_never_gets_up_again;
         last_boots: clean_stop_and_power_cut_are_told_apart, panic_is_told;
         fresh_image: fresh_image;
+        grows: a_larger_disk_is_filled;
     }
     &[Firmware::Bios] => {
         replay: replayed_writes;
@@ -57,6 +58,7 @@ stories! {
         broken_download: download_resumes_when_the_server_is_back, download_resumes_after_a_power_cut;
         usb_stick: update_from_a_usb_stick;
         hostile_server: hostile_servers_change_nothing;
+        larger_disks: power_cuts_while_it_grows, a_disk_of_two_tebibytes, no_growing_where_it_is_turned_off;
         target_slot: target_is_full, target_is_no_filesystem, target_filesystem_is_damaged,
             leftovers_of_another_version_make_room;
         watchdog: a_trial_that_hangs_hard_ends_in_the_old_slot, a_fed_trial_lives_and_is_committed;
