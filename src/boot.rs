@@ -40,7 +40,7 @@
 
 use core::fmt;
 
-use crate::envblk::{EnvBlock, Error as BlockError, Value};
+use crate::envblk::{EnvBlock, Error as BlockError, ONE_SECTOR, SIZE, Value};
 use crate::slot::{Slot, SlotState};
 
 /// Boots an activated slot gets.
@@ -273,6 +273,27 @@ impl BootState {
             };
         }
         Ok(())
+    }
+
+    /// The block with the state in it. Where all of it does not fit into the first sector, the state's variables come first,
+    /// so that they do. Changes memory only.
+    ///
+    /// # Errors
+    /// [`BlockError::NoRoom`].
+    pub fn into_block(self, block: &EnvBlock<[u8; SIZE]>) -> Result<EnvBlock<[u8; SIZE]>, BlockError> {
+        let mut new = block.clone();
+        self.write_to(&mut new)?;
+        if new.text_len() <= ONE_SECTOR {
+            return Ok(new);
+        }
+        let mut sorted = EnvBlock::blank();
+        self.write_to(&mut sorted)?;
+        let ours = VARIABLES.iter().chain(&[ROLLBACK_FROM, RETRY_SLOT, DATA_EXCUSED]);
+        for var in new.variables().filter(|var| !ours.clone().any(|name| name.as_bytes() == var.name)) {
+            let value: heapless::Vec<u8, SIZE> = var.value.bytes().take(SIZE).collect();
+            sorted.set(var.name, &value)?;
+        }
+        Ok(sorted)
     }
 
     /// What that slot holds.

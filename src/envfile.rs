@@ -315,6 +315,13 @@ impl CopyFile for InFolder<'_> {
         }
     }
 
+    fn hide(&mut self) -> Result<(), Failure> {
+        match &mut self.copy.file {
+            Ok(file) => envstore::hide(file).map_err(|error| self.copy.told(error)),
+            &mut Err(errno) => Err(self.copy.failed("write", errno)),
+        }
+    }
+
     fn settle(&mut self) -> Result<(), Failure> {
         let settled = self.copy.file.as_ref().map_err(|errno| *errno).and_then(|file| {
             ftruncate(file.fd(), SIZE as u64).and_then(|()| fsync(file.fd())).and_then(|()| fsync(self.folder))

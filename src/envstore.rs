@@ -171,7 +171,7 @@ impl<E> From<E> for Error<E> {
     }
 }
 
-/// Whether every variable of the block can be changed by writing one sector. The boot verbs write no other block.
+/// Whether every variable of the block can be changed by writing one sector.
 pub fn fits_one_sector(block: &EnvBlock<Bytes>) -> bool {
     block.text_len() <= ONE_SECTOR
 }
@@ -239,6 +239,45 @@ pub trait CopyFile {
     /// # Errors
     /// Those of the filesystem.
     fn settle(&mut self) -> Result<(), Self::Error>;
+
+    /// Makes the file no env block, by [`hide`].
+    ///
+    /// # Errors
+    /// Those of [`hide`].
+    fn hide(&mut self) -> Result<(), Self::Error>;
+}
+
+impl<C: CopyFile> CopyFile for &mut C {
+    type Error = C::Error;
+
+    fn replace(&mut self, found: &mut Found, new: &EnvBlock<Bytes>) -> Result<(), C::Error> {
+        (**self).replace(found, new)
+    }
+
+    fn settle(&mut self) -> Result<(), C::Error> {
+        (**self).settle()
+    }
+
+    fn hide(&mut self) -> Result<(), C::Error> {
+        (**self).hide()
+    }
+}
+
+/// Takes the first letter of GRUB's header away: GRUB and `init` then go by the other copy. Durable on return.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::NotTaken`].
+pub fn hide<S: Storage>(copy: &mut S) -> Result<(), Error<S::Error>> {
+    write_at(copy, 0, b"?")?;
+    Ok(copy.sync()?)
+}
+
+/// Whether one sector's write cannot bring a copy that counts from what it holds to `new`.
+fn takes_two_sectors(found: &Found, new: &EnvBlock<Bytes>) -> bool {
+    let (_, new_tail) = new.bytes().split_at(ONE_SECTOR);
+    let same_tail = found.whole().and_then(|old| old.get(ONE_SECTOR..)).is_none_or(|old| same(old, new_tail));
+    let reaches = found.block().is_some_and(|old| old.text_len() > ONE_SECTOR) || !fits_one_sector(new);
+    found.names_a_slot() && reaches && !same_tail
 }
 
 /// Makes a copy hold `new`; one that does is not written. Durable on return.
@@ -262,16 +301,24 @@ pub fn store<C: CopyFile>(mut copy: C, found: &mut Found, new: &EnvBlock<Bytes>)
 /// written. That the other one could not be written is given back as `Some`: the change has taken effect, and a spare is
 /// missing. A power cut leaves the first copy old or new, and the second untouched until the first is safe.
 ///
+/// A block whose text passes the first sector can tear. There the second copy is written first, then the first one is
+/// hidden, and only then written: at each moment one of them counts, and is whole. Without a second copy the
+/// second sector goes before the first, which has the boot state ([`crate::boot::BootState::into_block`]): a cut may cost
+/// another program's variable.
+///
 /// # Errors
 /// Those of the copy that GRUB goes by.
 pub fn store_both<C: CopyFile>(
-    [first, second]: [C; 2],
+    [mut first, mut second]: [C; 2],
     [found_first, found_second]: [&mut Found; 2],
     new: &EnvBlock<Bytes>,
     make_second: bool,
 ) -> Result<Option<C::Error>, C::Error> {
     let by_the_second = !found_first.names_a_slot() && found_second.names_a_slot();
     let make_second = make_second || found_second.flaw() != Some(Flaw::Missing);
+    if takes_two_sectors(found_first, new) && make_second && store(&mut second, found_second, new).is_ok() {
+        first.hide()?;
+    }
     match store(first, found_first, new) {
         Ok(()) if make_second => Ok(store(second, found_second, new).err()),
         Ok(()) => Ok(None),

@@ -462,12 +462,35 @@ fn a_block_with_line_ends_of_windows_is_mended() {
 }
 
 #[test]
-fn a_block_that_is_too_big_for_one_sector_is_not_written_and_the_box_goes_on() {
-    let mut block = block_of(counted(Good, Good));
-    block.set(b"note", "x".repeat(400).as_bytes()).unwrap();
-    let machine = Machine::with_block(&block);
+fn a_block_that_takes_more_than_one_sector_is_marked_and_keeps_what_others_wrote() {
+    for len in [320, 321, 400, 700] {
+        // Before ours, between them, and behind.
+        let mut block = EnvBlock::blank();
+        block.set(b"saved_entry", b"with=\\backslash\\").unwrap();
+        block.set(b"note", "x".repeat(len).as_bytes()).unwrap();
+        counted(Good, Good).write_to(&mut block).unwrap();
+        block.set(b"last", b"1").unwrap();
+        let machine = Machine::with_block(&block);
+        let ran = init(&machine, GO_ON, "go on (slot A, good)");
+        assert!(ran.stderr.contains("more than one sector of 512"), "{}", ran.stderr);
+        assert_eq!(machine.state(), state(A, 3, true, Good, Good));
+        let written = EnvBlock::parse(machine.copies()[0].clone().unwrap()).unwrap();
+        for name in ["saved_entry", "note", "last"] {
+            let value = |value: kubesolo_boot::envblk::Value<'_>| value.bytes().collect::<Vec<_>>();
+            assert_eq!(written.get(name).map(value), block.get(name).map(value), "{name}");
+        }
+        let machine = Machine::with_block(&block);
+        assert_eq!(machine.run("rollback").exit, 0);
+        assert_eq!(machine.state().active, B);
+    }
+    // Nor is there a word too many.
+    let mut full = block_of(counted(Good, Good));
+    full.set(b"note", "x".repeat(600).as_bytes()).unwrap();
+    full.unset(b"slot_B");
+    full.set(b"more", "x".repeat(1023 - full.text_len() - 6).as_bytes()).unwrap();
+    let machine = Machine::with_block(&full);
     let before = machine.copies();
-    init(&machine, DEGRADED, "more than one sector of 512");
+    init(&machine, DEGRADED, "leave no room for the boot state");
     assert_eq!(machine.copies(), before);
 }
 

@@ -416,3 +416,78 @@ fn a_disk_that_fails_is_told_from_another_program() {
     assert_eq!(meddled(&|_, medium| set(b"", medium)), Err(Changed));
     assert_eq!(meddled(&|_, medium| set(&new.bytes()[..ONE_SECTOR], medium)), Err(Changed));
 }
+
+/// A copy for [`envstore::store_both`].
+struct InMemory<'a>(&'a mut Medium);
+
+impl envstore::CopyFile for InMemory<'_> {
+    type Error = envstore::Error<Cut>;
+
+    fn replace(&mut self, found: &mut Found, new: &EnvBlock<Bytes>) -> Result<(), Self::Error> {
+        replace(self.0, found, new)
+    }
+
+    fn settle(&mut self) -> Result<(), Self::Error> {
+        self.0.truncate(SIZE)?;
+        Ok(self.0.sync()?)
+    }
+
+    fn hide(&mut self) -> Result<(), Self::Error> {
+        envstore::hide(self.0)
+    }
+}
+
+fn store_both(copies: &mut Copies, new: &EnvBlock<Bytes>) -> Result<(), envstore::Error<Cut>> {
+    let mut found = copies.each_ref().map(|copy| Found::with(&copy.cached));
+    let [first, second] = copies;
+    envstore::store_both([InMemory(first), InMemory(second)], found.each_mut(), new, true)?.map_or(Ok(()), Err)
+}
+
+/// Other programs' variables push ours about: every byte of the block that counts is the old one's or the new one's.
+#[test]
+fn a_cut_of_a_block_that_takes_two_sectors_leaves_the_old_block_or_the_new_one() {
+    let staged = BootState::fresh(SlotState::Staged);
+    let trial = BootState { data_excused: true, ..staged.activate(Slot::B).unwrap() };
+    let mut outcomes = 0;
+    for len in [300, 330, 345, 346, 347, 360, 400, 600] {
+        let note = "x".repeat(len);
+        let foreign_first = {
+            let mut block = EnvBlock::blank();
+            block.set(b"note", note.as_bytes()).unwrap();
+            staged.write_to(&mut block).unwrap();
+            block.set(b"next", b"entry").unwrap();
+            block
+        };
+        let ours_first = block(staged, &[("note", &note), ("next", "entry")]);
+        for old in [foreign_first, ours_first] {
+            let new = trial.into_block(&old).unwrap();
+            let start = || [Medium::holding(old.bytes()), Medium::holding(old.bytes())];
+            let fuse = Fuse::endless();
+            store_both(&mut start().map(|copy| copy.on(&fuse)), &new).unwrap();
+            for stop in 0..=fuse.steps() {
+                let fuse = Fuse::blows_after(stop);
+                let mut copies = start().map(|copy| copy.on(&fuse));
+                store_both(&mut copies, &new).unwrap_or_default();
+                for (first, second) in copies[0]
+                    .after_cut()
+                    .iter()
+                    .flat_map(|first| copies[1].after_cut().into_iter().map(move |second| (first.clone(), second)))
+                {
+                    outcomes += 1;
+                    let found = [Found::with(&first), Found::with(&second)];
+                    let (now, _) = choose(&found[0], &found[1]).unwrap();
+                    assert!(
+                        now.bytes() == old.bytes() || now.bytes() == new.bytes(),
+                        "{len}, stop {stop}: {}",
+                        now.bytes().escape_ascii()
+                    );
+                    let mut again = [Medium::holding(&first), Medium::holding(&second)];
+                    store_both(&mut again, &new).unwrap();
+                    assert!(again.iter().all(|copy| copy.durable == new.bytes()));
+                }
+            }
+        }
+    }
+    println!("{outcomes} outcomes");
+    assert!(outcomes > 200, "{outcomes}");
+}

@@ -4,7 +4,7 @@ use crate::boot::{BootState, Refused};
 use crate::bootlog::Mark;
 use crate::console::Notes;
 use crate::envblk::{EnvBlock, ONE_SECTOR};
-use crate::envfile::{EnvFiles, Loaded};
+
 use crate::envstore::{Bytes, fits_one_sector};
 use crate::failure::{Exit, Failure};
 use crate::host::Host;
@@ -63,12 +63,30 @@ pub fn change(host: &Host<'_>, notes: &Notes, transition: &Transition<'_>) -> Re
     let (state, spare) = files.edit(true, &|loaded| {
         let state = host.reading(loaded)?.state;
         let new = transition(state, host.booted(state.active)?)?;
-        let mut block = loaded.block()?.sound();
-        new.write_to(&mut block).map_err(|_| too_big(&block))?;
-        if fits_one_sector(&block) { Ok((block, new)) } else { Err(too_big(&block)) }
+        let block = into_block(new, &loaded.block()?.sound())?;
+        let crowded = crowded(&block);
+        Ok((block, (new, crowded)))
     })?;
+    let (state, crowded) = state;
+    warn(notes, crowded);
     warn(notes, spare);
     Ok(state)
+}
+
+/// The block with the state in it.
+///
+/// # Errors
+/// [`Exit::Refused`] if other variables leave no room for it.
+pub fn into_block(state: BootState, block: &EnvBlock<Bytes>) -> Result<EnvBlock<Bytes>, Failure> {
+    state.into_block(block).map_err(|_| {
+        Failure::new(
+            Exit::Refused,
+            format_args!(
+                "write env block: other programs' variables leave no room for the boot state; remove some with \
+                 kubesolo-boot env unset"
+            ),
+        )
+    })
 }
 
 /// Says that a copy of the block could not be written. What boots next does not hang on it.
@@ -78,26 +96,17 @@ pub fn warn(notes: &Notes, spare: Option<Failure>) {
     }
 }
 
-/// Writes a block that holds the boot state to both copies, if one sector write can change all of it. That only one copy
-/// took it is given back as a warning.
-///
-/// # Errors
-/// [`Exit::Refused`] if not; [`Exit::Io`].
-pub fn store(files: &mut EnvFiles, loaded: &mut Loaded, block: &EnvBlock<Bytes>) -> Result<Option<Failure>, Failure> {
-    if !fits_one_sector(block) {
-        return Err(too_big(block));
-    }
-    files.store(loaded, block, true)
-}
-
-/// The refusal to write boot variables that could not be changed by one sector write.
-pub fn too_big(block: &EnvBlock<Bytes>) -> Failure {
-    Failure::new(
-        Exit::Refused,
-        format_args!(
-            "write env block: its variables take {} bytes, more than one sector of {ONE_SECTOR}: a power cut could tear \
-             it; remove some with kubesolo-boot env unset",
-            block.text_len()
-        ),
-    )
+/// The warning about a block that takes more than one sector: it is changed by several writes, the second copy standing in
+/// for the first meanwhile.
+pub fn crowded(block: &EnvBlock<Bytes>) -> Option<Failure> {
+    (!fits_one_sector(block)).then(|| {
+        Failure::new(
+            Exit::Refused,
+            format_args!(
+                "env block: its variables take {} bytes, more than one sector of {ONE_SECTOR}; remove those of other \
+                 programs with kubesolo-boot env unset",
+                block.text_len()
+            ),
+        )
+    })
 }

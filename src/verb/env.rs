@@ -5,13 +5,13 @@ use core::fmt::Write;
 use crate::console::Output;
 use crate::envblk::EnvBlock;
 use crate::envfile::Loaded;
-use crate::envstore::{Bytes, fits_one_sector};
+use crate::envstore::Bytes;
 use crate::failure::{Exit, Failure};
 use crate::host::Host;
 use crate::json::Quoted;
 use crate::mount::Access;
 
-use super::boot_state::too_big;
+use super::boot_state::crowded;
 
 /// Prints every variable, as `name=value` lines.
 ///
@@ -113,7 +113,7 @@ fn change(
     let (big, spare) = files.edit(false, &|loaded| {
         let mut block = loaded.block()?.sound();
         edit(&mut block)?;
-        let big = (!fits_one_sector(&block)).then(|| too_big(&block));
+        let big = crowded(&block);
         Ok((block, big))
     })?;
     [big, spare].into_iter().flatten().for_each(warn);

@@ -26,7 +26,7 @@ use crate::slot::{Slot, SlotState};
 use crate::split::{self, Split};
 use crate::watchdog::Watchdog;
 
-use super::boot_state::{store, too_big};
+use super::boot_state::{crowded, into_block};
 use super::record;
 
 /// Longest wait for the disk to turn up: USB and NVMe devices come late.
@@ -181,14 +181,17 @@ fn read_record<'a>(host: &Host<'_>, notes: &Notes, loaded: &'a mut Loaded) -> Re
     if !names_a_slot {
         bootstage::settle(&mut state, &block, booted);
     }
-    state.write_to(&mut block).map_err(|_| too_big(&block))?;
+    block = into_block(state, &block)?;
+    if let Some(warning) = crowded(&block) {
+        notes.say(format_args!("init: warning: {warning}"));
+    }
     if loaded.first.flaw().is_some() || loaded.second.flaw().is_some() {
         for (name, found) in [("grubenv", &loaded.first), ("grubenv.bak", &loaded.second)] {
             if let Some(flaw) = found.flaw() {
                 notes.say(format_args!("init: {name}: {flaw}; writing it anew"));
             }
         }
-        missing_spare(notes, store(&mut files, loaded, &block)?);
+        missing_spare(notes, files.store(loaded, &block, true)?);
     }
     if let Some(given_up) = state.rollback_from {
         notes.say(format_args!("init: GRUB gave slot {given_up} up and went back to slot {}", state.active));
@@ -228,7 +231,7 @@ fn mark_good<'a>(notes: &Notes, mut record: Record<'a>) -> Result<Record<'a>, Fa
         && let Some(marked) = record.state.after_init(record.booted, false)
     {
         record.state = marked;
-        record.state.write_to(&mut record.block).map_err(|_| too_big(&record.block))?;
+        record.block = into_block(record.state, &record.block)?;
         keep(notes, &mut record)?;
     }
     Ok(record)
@@ -247,7 +250,7 @@ fn mark(
     let recorded = |slot, standing| record::given_up(host, notes, slot, standing);
     bootstage::mark(&mut record.state, record.booted, recorded, may_commit);
     if record.state != before {
-        record.state.write_to(&mut record.block).map_err(|_| too_big(&record.block))?;
+        record.block = into_block(record.state, &record.block)?;
     }
     keep(notes, record)?;
     if before.slot(record.booted) == SlotState::Trial && record.state.slot(record.booted) == SlotState::Good {
@@ -295,7 +298,7 @@ fn reached(boot: &mut Option<Boot>, mark: Reached) {
 
 /// Writes the block where a copy does not hold it. GRUB counts in the first copy only; the second follows here.
 fn keep(notes: &Notes, record: &mut Record<'_>) -> Result<(), Failure> {
-    missing_spare(notes, store(&mut record.files, record.loaded, &record.block)?);
+    missing_spare(notes, record.files.store(record.loaded, &record.block, true)?);
     Ok(())
 }
 

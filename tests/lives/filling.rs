@@ -76,6 +76,10 @@ impl CopyFile for Copy<'_> {
         })
     }
 
+    fn hide(&mut self) -> Result<(), Stop> {
+        envstore::hide(self.medium).map_err(|_| Stop::Cut)
+    }
+
     fn settle(&mut self) -> Result<(), Stop> {
         use kubesolo_boot::storage::Storage;
 
