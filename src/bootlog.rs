@@ -214,9 +214,14 @@ pub struct Begun<'a> {
 }
 
 impl Begun<'_> {
-    /// The record's number.
+    /// The record's number. No box comes near the highest one by itself: behind it the count begins anew.
     pub fn number(&self) -> u32 {
-        self.before.map_or(0, |before| before.number.wrapping_add(1))
+        self.before.and_then(|before| before.number.checked_add(1)).unwrap_or_default()
+    }
+
+    /// Whether the count begins with it: nothing that stands in the log is older.
+    pub fn is_first(&self) -> bool {
+        self.number() == 0
     }
 }
 
@@ -261,10 +266,13 @@ pub fn record(log: &[u8], number: u32) -> Option<Record<'_>> {
     Record::parse(log.get(offset(number)..)?.get(..SECTOR)?).filter(|record| record.number == number)
 }
 
-/// The newest record.
+/// The newest record. One that does not stand where its number belongs is none.
 pub fn newest(log: &[u8]) -> Option<Record<'_>> {
-    let numbers = log.chunks_exact(SECTOR).filter_map(number_of);
-    record(log, numbers.max()?)
+    let sectors = log.chunks_exact(SECTOR).enumerate();
+    let records = sectors.filter_map(|(place, sector)| {
+        Record::parse(sector).filter(|record| offset(record.number) == place.saturating_mul(SECTOR))
+    });
+    records.max_by_key(|record| record.number)
 }
 
 fn number_of(sector: &[u8]) -> Option<u32> {

@@ -24,7 +24,8 @@ use crate::envstore::{self, Bytes, CopyFile, Flaw, Found, Source, store_both};
 use crate::failure::{Exit, Failure, Reason};
 use crate::lock::{self, Share};
 use crate::mount::Access;
-use crate::replace::{rename, replace_by};
+use crate::odd;
+use crate::replace::replace_by;
 use crate::storage::Storage;
 
 /// How often a change is made anew when another program, which takes no lock, changes the file at the same time.
@@ -205,18 +206,13 @@ impl Copy {
         }
     }
 
-    /// Removes whatever stands in the copy's place. A folder that is not empty is set aside.
+    /// Removes what stands in the copy's place; a folder is set aside.
     fn take_away(&mut self, folder: &OwnedFd) -> Result<(), Errno> {
         // Closed first: only then FAT gives its clusters back.
         self.file = Err(Errno::NOENT);
-        let name = self.name.as_str();
-        match unlinkat(folder, name, AtFlags::empty()) {
+        match unlinkat(folder, self.name.as_str(), AtFlags::empty()) {
             Err(Errno::NOENT) => Ok(()),
-            Err(Errno::ISDIR) => unlinkat(folder, name, AtFlags::REMOVEDIR).or_else(|errno| {
-                let mut aside = self.name.clone();
-                aside.push_str(".odd").map_err(|_| errno)?;
-                rename(folder.as_fd(), name, &aside)
-            }),
+            Err(Errno::ISDIR) => odd::set_aside(folder.as_fd(), &self.name),
             removed => removed,
         }
     }

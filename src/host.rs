@@ -131,7 +131,7 @@ impl<'a> Host<'a> {
                 .and_then(|mut file| read_at(&mut file, 0, &mut bytes).ok());
             (bytes, len.unwrap_or_default())
         });
-        Cmdline::parse(bytes.get(..*len).and_then(|bytes| core::str::from_utf8(bytes).ok()).unwrap_or_default())
+        Cmdline::parse(bytes.get(..*len).unwrap_or_default())
     }
 
     /// The flags the program was called with.

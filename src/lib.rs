@@ -77,6 +77,8 @@ pub mod lock;
 #[cfg(feature = "std")]
 pub mod mount;
 #[cfg(feature = "std")]
+pub mod odd;
+#[cfg(feature = "std")]
 pub mod offer;
 #[cfg(feature = "std")]
 pub mod ours;

@@ -15,7 +15,7 @@ use rustix::io::{Errno, read};
 use rustix::ioctl;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, waitpid};
-use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout, stderr, stdin, stdout};
 
 /// All the memory that the heap can have, in bytes: whatever a server sends, it is never more. One that is used up ends
 /// the program, and nothing on the disk relies on an end in good order.
@@ -54,6 +54,7 @@ extern "C" fn main(count: i32, words: *const *const c_char) -> i32 {
         // SAFETY: the memory has no other name, and `main` runs once, before anything is on the heap.
         unsafe { HEAP.lock().init((&raw mut MEMORY).cast(), HEAP_LEN) };
     }
+    hold_standard_streams();
     let word = |index: usize| {
         // SAFETY: C starts `main` with `count` pointers to NUL-ended strings, which live as long as the process.
         let text = unsafe { CStr::from_ptr(*words.add(index)) };
@@ -63,6 +64,29 @@ extern "C" fn main(count: i32, words: *const *const c_char) -> i32 {
     let called = if count == 0 { OsStr::new("kubesolo-boot") } else { word(0) };
     let arguments: Vec<&OsStr> = (1..count).map(word).collect();
     i32::from(crate::run(called, &arguments))
+}
+
+/// Makes descriptors 0 to 2 lead somewhere, as Rust's own runtime does: else the first file that is opened, the env block,
+/// would be standard error, and take the messages.
+fn hold_standard_streams() {
+    let streams = [stdin(), stdout(), stderr()];
+    let mut asked = streams.each_ref().map(|stream| PollFd::new(stream, PollFlags::empty()));
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let open = |asked: &PollFd<'_>| !asked.revents().contains(PollFlags::NVAL);
+    if poll(&mut asked, Some(&now)).is_ok() && asked.iter().all(open) {
+        return;
+    }
+    // Each takes the lowest number that is free. Early in a boot there may be no /dev: a folder takes no messages either.
+    let any = || {
+        let null = openat(CWD, "/dev/null", OFlags::RDWR, Mode::empty());
+        null.or_else(|_| openat(CWD, "/", OFlags::PATH | OFlags::DIRECTORY, Mode::empty()))
+    };
+    while let Ok(stream) = any() {
+        if stream.as_raw_fd() > stderr().as_raw_fd() {
+            break;
+        }
+        core::mem::forget(stream);
+    }
 }
 
 /// Runs `work` in a child process and gives its exit code.

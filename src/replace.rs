@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use crate::device::Device;
 use crate::disk::open_folder;
+use crate::odd;
 use crate::part::{Unnamed, finish};
 use crate::storage::Storage;
 
@@ -27,7 +28,11 @@ pub fn replace(folder: BorrowedFd<'_>, name: &str, content: &[u8]) -> Result<(),
 /// As [`replace`].
 pub fn replace_by(folder: BorrowedFd<'_>, part: &str, name: &str, content: &[u8]) -> Result<(), Errno> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW;
-    let mut file = Device::open(folder, part, flags)?;
+    let open = || Device::open(folder, part, flags);
+    let mut file = match open() {
+        Err(errno) if odd::is_no_file(errno) => odd::set_aside(folder, part).and_then(|()| open()),
+        file => file,
+    }?;
     file.write_all(content).map_err(|error| error.0)?;
     finish(&mut New { folder, file, from: part, to: name })?;
     // A folder that stands for a path only (O_PATH), as a mount's root does, cannot be synced; this one can.
@@ -50,7 +55,14 @@ impl Unnamed for New<'_> {
     }
 
     fn name(&mut self) -> Result<(), Errno> {
-        rename(self.folder, self.from, self.to)
+        let rename = || rename(self.folder, self.from, self.to);
+        match rename() {
+            // A folder has the name.
+            Err(Errno::ISDIR | Errno::EXIST | Errno::NOTEMPTY) => {
+                odd::set_aside(self.folder, self.to).and_then(|()| rename())
+            }
+            renamed => renamed,
+        }
     }
 }
 

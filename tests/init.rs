@@ -519,3 +519,36 @@ fn without_a_disk(machine: &Machine, exit: i32) {
     assert!(ran.stderr.contains("find disk: none of the disks"), "{}", ran.stderr);
     assert!((9..20).contains(&began.elapsed().as_secs()));
 }
+
+/// A word of the kernel's command line that is not ours may be anything.
+#[test]
+fn a_byte_that_is_no_text_on_the_command_line_costs_nothing() {
+    let machine = Machine::with_state(counted(Good, Good));
+    machine.folder.write("cmdline", b"quiet name=caf\xe9 ksolo.slot=B ksolo.via=menu\n");
+    init(&machine, GO_ON, "init: slot B runs, slot A is active: this boot marks nothing");
+    assert_eq!(machine.state(), counted(Good, Good));
+}
+
+#[test]
+fn messages_go_nowhere_when_the_standard_streams_are_closed() {
+    for words in ["init", "commit", "status", "env list", "env set a=b", "nonsense"] {
+        // Something to say: a repair, and an answer.
+        let machine = Machine::with_copies(Some(block_of(counted(Good, Good)).bytes()), Some(b""));
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", "exec \"$@\" <&- >&- 2>&-", "sh", binary()]).args(words.split(' ')).args(machine.flags());
+        let status = shell.status().unwrap();
+        assert_eq!(status.success(), words != "nonsense", "{words}: {status}");
+        for copy in machine.copies().into_iter().take(1).flatten() {
+            assert_eq!(EnvBlock::parse(copy).map(|block| block.defect()), Ok(None), "{words}");
+        }
+    }
+    // As a link, too.
+    let machine = Machine::with_state(counted(Good, Good));
+    std::os::unix::fs::symlink(binary(), machine.folder.path("grub-editenv")).unwrap();
+    let script = "exec \"$0\" \"$1\" set a=b <&- >&- 2>&-";
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", script]).args([machine.folder.path("grub-editenv"), machine.folder.path("esp/grubenv")]);
+    assert!(shell.status().unwrap().success());
+    let block = EnvBlock::parse(machine.copies()[0].clone().unwrap()).unwrap();
+    assert!(block.defect().is_none() && block.get("a").unwrap().is("b"));
+}
