@@ -111,7 +111,7 @@ pub const VERBS: &[Help] = &[
         verb: "find",
         arguments: "KSOLOEFI|KSOLOA|KSOLOB|KSOLODATA",
         line: "device node of a partition",
-        text: "Reads the partition tables themselves.",
+        text: "By the names that the kernel found; where there are none, by file system labels.",
     },
     Help {
         verb: "init",
@@ -129,6 +129,7 @@ Flags:
   --grubenv FILE   use this env block, and FILE.bak, instead of the one on the ESP
   --data DIR       use this folder instead of the data partition
   --conf FILE      use this file instead of /etc/kubesolo/update.conf
+  --wait SECONDS   of find: the disk may take so long to turn up
   --json           answer in JSON
   -h, --help       this; VERB --help has more about a verb
   -V, --version    the version
@@ -210,6 +211,8 @@ impl<'a> Call<'a> {
                 "--cmdline" => &mut call.flags.cmdline,
                 "--sys" => &mut call.flags.sys,
                 "--dev" => &mut call.flags.dev,
+                "--run" => &mut call.flags.run,
+                "--wait" => &mut call.flags.wait,
                 "--boot-id" => &mut call.flags.boot_id,
                 "--conf" => &mut call.flags.conf,
                 "--state" => &mut call.flags.state,

@@ -67,6 +67,7 @@ impl Machine {
             ("--sys", "sys"),
             ("--dev", "dev"),
             ("--boot-id", "boot_id"),
+            ("--run", "run"),
         ] {
             flags.extend([flag.to_owned(), self.folder.text(name)]);
         }
