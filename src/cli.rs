@@ -111,7 +111,7 @@ pub const VERBS: &[Help] = &[
         verb: "find",
         arguments: "KSOLOEFI|KSOLOA|KSOLOB|KSOLODATA [--ext4]",
         line: "device node of a partition",
-        text: "Reads the partition tables themselves. With --ext4 only a partition that holds an ext4 filesystem and\n\
+        text: "By the names that the kernel found; where there are none, by file system labels. With --ext4 only a partition that holds an ext4 filesystem and\n\
                nothing else is named; exit code 7: it holds something that must not be repaired or written.",
     },
     Help {
@@ -139,6 +139,7 @@ Flags:
   --grubenv FILE   use this env block, and FILE.bak, instead of the one on the ESP
   --data DIR       use this folder instead of the data partition
   --conf FILE      use this file instead of /etc/kubesolo/update.conf
+  --wait SECONDS   of find: the disk may take so long to turn up
   --json           answer in JSON
   -h, --help       this; VERB --help has more about a verb
   -V, --version    the version
@@ -225,6 +226,7 @@ impl<'a> Call<'a> {
                 "--sys" => &mut call.flags.sys,
                 "--dev" => &mut call.flags.dev,
                 "--run" => &mut call.flags.run,
+                "--wait" => &mut call.flags.wait,
                 "--boot-id" => &mut call.flags.boot_id,
                 "--conf" => &mut call.flags.conf,
                 "--image-conf" => &mut call.flags.image_conf,

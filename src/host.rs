@@ -1,23 +1,30 @@
 //! The machine the program runs on, as the flags describe it: where the disks are listed, which env block and which
 //! data folder are meant, and what the kernel command line said.
 
-use core::cell::OnceCell;
+use core::cell::{OnceCell, RefCell};
+use core::fmt;
 use core::time::Duration;
 use std::string::String;
+use std::time::Instant;
 use std::vec::Vec;
 
 use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, OFlags, statat};
 use rustix::io::Errno;
+use rustix::process::Pid;
 
+use crate::ask::Hanging;
 use crate::boot::{BootState, Reading};
+use crate::bootstage;
+use crate::chosen::{self, Chosen};
 use crate::cmdline::Cmdline;
 use crate::device::Device;
-use crate::disk::{self, Disk, Wanted, open_folder};
+use crate::disk::{self, Disk, Search, open_folder};
 use crate::envfile::{EnvFiles, Loaded};
 use crate::failure::{Exit, Failure, Reason};
 use crate::mount::{self, Access, Kind};
 use crate::slot::Slot;
+use crate::split;
 use crate::storage::read_at;
 
 /// Where the data partition is mounted.
@@ -27,6 +34,15 @@ const ENV_FOLDER: &str = "boot/grub";
 const ENV_FILE: &str = "grubenv";
 /// What makes a slot bootable.
 pub const SLOT_FILES: [&str; 2] = ["vmlinuz", "kubesolo-os.gz"];
+
+/// How long a disk may take to answer: one that has to spin up needs some seconds.
+const ANSWER: Duration = Duration::from_secs(10);
+/// How long a disk that turns up late is waited for if another one could be meant: USB disks take 25 to 35 s.
+const DOUBT: Duration = Duration::from_secs(40);
+const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE_BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+/// How often it is said what is waited for.
+const TELL_EVERY: Duration = Duration::from_secs(10);
 
 /// Most of `/proc/cmdline` that is read, in bytes: the kernel's limit on x86.
 const CMDLINE_MAX: usize = 2048;
@@ -48,6 +64,8 @@ pub struct Flags<'a> {
     pub dev: Option<&'a str>,
     /// `--run`: this folder instead of `/run/kubesolo-boot`.
     pub run: Option<&'a str>,
+    /// `--wait`: how long `find` may wait for the disk, in seconds.
+    pub wait: Option<&'a str>,
     /// `--boot-id`: this file instead of the kernel's.
     pub boot_id: Option<&'a str>,
     /// `--conf`: this file instead of `/etc/kubesolo/update.conf`.
@@ -79,6 +97,8 @@ pub struct Process {
     pub resize_filesystem: fn(BorrowedFd<'_>, u64) -> Result<(), Errno>,
     /// Runs a program (its name and its arguments), what it prints and complains going into the buffer.
     pub output: fn(&[&str], Duration, &mut [u8]) -> Ran,
+    /// Starts work in a child process that ends with it, and does not wait. `None`: there is none, or it is done already.
+    pub apart: fn(&mut dyn FnMut()) -> Option<Pid>,
 }
 
 /// How a program ended.
@@ -97,13 +117,17 @@ pub enum Ran {
 }
 
 impl Process {
-    /// No variables, no programs, no watchdog, nothing to be resized.
+    /// No variables, no programs, no watchdog, nothing to be resized, no children: what is to be done apart is done at once.
     pub const BARE: Process = Process {
         variable: |_| None,
         watchdog: |_, _| Err(Errno::NOTTY),
         resize_partition: |_, _, _, _| Err(Errno::NOTTY),
         resize_filesystem: |_, _| Err(Errno::NOTTY),
         output: |_, _, _| Ran::NotAtAll,
+        apart: |work| {
+            work();
+            None
+        },
     };
 }
 
@@ -113,12 +137,14 @@ pub struct Host<'a> {
     /// What the process can do.
     pub process: Process,
     cmdline: OnceCell<([u8; CMDLINE_MAX], usize)>,
+    disk: OnceCell<Disk>,
+    hanging: RefCell<Hanging>,
 }
 
 impl<'a> Host<'a> {
     /// Reads nothing yet.
     pub fn new(flags: &'a Flags<'a>, process: Process) -> Host<'a> {
-        Host { flags, process, cmdline: OnceCell::new() }
+        Host { flags, process, cmdline: OnceCell::new(), disk: OnceCell::new(), hanging: RefCell::new(Hanging::none()) }
     }
 
     /// What grub.cfg told Linux. A kernel command line that cannot be read says nothing.
@@ -147,11 +173,6 @@ impl<'a> Host<'a> {
         }
     }
 
-    /// Where this boot keeps what ends with it.
-    pub fn run_folder(&self) -> &'a str {
-        self.flags.run.unwrap_or("/run/kubesolo-boot")
-    }
-
     /// Where the data partition is mounted.
     pub fn data_folder(&self) -> &'a str {
         self.flags.data.unwrap_or(DATA_FOLDER)
@@ -160,18 +181,101 @@ impl<'a> Host<'a> {
     /// The disk to work on.
     ///
     /// # Errors
-    /// As [`disk::find`].
+    /// As [`Search::find`].
     pub fn disk(&self) -> Result<Disk, Failure> {
+        match self.disk.get() {
+            Some(disk) => Ok(disk.clone()),
+            None => self.look_for_disk(ANSWER, false).map(|disk| self.settle_on(disk)),
+        }
+    }
+
+    /// The disk to work on; waits for it to turn up, and for a better one while something speaks against the one there is.
+    /// `say` gets why, again and again. Back in time, whatever a disk does.
+    ///
+    /// # Errors
+    /// As [`Search::find`], when the time is over.
+    pub fn wait_for_disk(&self, patience: Duration, say: &dyn Fn(fmt::Arguments<'_>)) -> Result<Disk, Failure> {
+        let began = Instant::now();
+        let (settled, mut told) = (patience.min(DOUBT), Duration::ZERO);
+        loop {
+            let left = patience.saturating_sub(began.elapsed());
+            let found = self.look_for_disk(left.clamp(PAUSE, ANSWER), true);
+            // Who looks at a disk does so seldom.
+            let pause = if found.is_ok() { PAUSE_BETWEEN_LOOKS } else { PAUSE };
+            let waited = began.elapsed();
+            let over = match &found {
+                Ok(disk) => disk.sure || waited >= settled,
+                Err(failure) => failure.exit() != Exit::NoDisk && waited >= settled,
+            };
+            if over || waited.saturating_add(pause) >= patience {
+                return found.map(|disk| self.settle_on(disk));
+            }
+            if waited.saturating_sub(told) >= TELL_EVERY {
+                told = waited;
+                match &found {
+                    Ok(disk) => say(format_args!("{} does not look like the one that GRUB booted", disk.path)),
+                    Err(failure) => say(format_args!("{failure}")),
+                }
+            }
+            std::thread::sleep(pause);
+        }
+    }
+
+    /// Where what is only true of this boot is kept.
+    pub fn run_folder(&self) -> &'a str {
+        self.flags.run.unwrap_or("/run/kubesolo-boot")
+    }
+
+    /// Keeps for every later verb of this boot that it runs from the disk that was found. One that cannot be kept is found
+    /// anew each time.
+    pub fn remember_disk(&self) {
+        if let Some(disk) = self.disk.get() {
+            chosen::keep(self.run_folder(), disk).unwrap_or_default();
+        }
+    }
+
+    /// A disk of which the kernel has not yet listed all partitions is looked at once more the next time.
+    fn settle_on(&self, disk: Disk) -> Disk {
+        if disk.is_complete() {
+            self.disk.get_or_init(|| disk.clone());
+        }
+        disk
+    }
+
+    fn look_for_disk(&self, deadline: Duration, thorough: bool) -> Result<Disk, Failure> {
         let cmdline = self.cmdline();
-        let wanted = Wanted { disk: self.flags.disk.or(cmdline.disk), partuuid: cmdline.partuuid };
-        let sys = self.flags.sys.unwrap_or("/sys/class/block");
-        disk::find(sys, self.flags.dev.unwrap_or("/dev"), wanted)
+        let counted = |disk: &Disk| self.was_counted(disk).unwrap_or_default();
+        let search = Search {
+            sys: self.flags.sys.unwrap_or("/sys/class/block"),
+            dev: self.flags.dev.unwrap_or("/dev"),
+            process: self.process,
+            deadline,
+            partuuid: cmdline.partuuid,
+            counted: cmdline.counter.is_some().then_some(&counted),
+            chosen: Chosen::read(self.run_folder()),
+        };
+        let hanging = &mut *self.hanging.borrow_mut();
+        match self.flags.disk.or(cmdline.disk) {
+            Some(path) => search.at(hanging, path),
+            None => search.find(hanging, thorough),
+        }
+    }
+
+    /// Whether the disk's env block says what GRUB told of it when it had counted this boot. Writes nothing.
+    fn was_counted(&self, disk: &Disk) -> Result<bool, Failure> {
+        let esp = mount::detached(&disk.partition(disk::ESP)?, Kind::Fat, Access::Read)?;
+        let mut loaded = Loaded::nothing();
+        EnvFiles::lock(open_env_folder(esp, ENV_FOLDER)?, ENV_FILE, Access::Read)?.load(&mut loaded);
+        // The slot that GRUB booted is populated; the other one is not asked about.
+        let state = loaded.block().map(|block| BootState::read_safely(&block, |_| true).state);
+        let named = bootstage::names_a_slot(loaded.chosen());
+        Ok(split::is_the_same_block(&self.cmdline(), state.as_ref().ok().filter(|_| named)))
     }
 
     /// The env block's two copies, locked.
     ///
     /// # Errors
-    /// As [`disk::find`], [`mount::detached`] and [`EnvFiles::lock`].
+    /// As [`Host::disk`], [`mount::detached`] and [`EnvFiles::lock`].
     pub fn env_files(&self, access: Access) -> Result<EnvFiles, Failure> {
         match self.flags.grubenv {
             Some(path) => {
@@ -217,7 +321,7 @@ impl<'a> Host<'a> {
     /// Opens a slot's filesystem for reading.
     ///
     /// # Errors
-    /// As [`disk::find`] and [`mount::detached`].
+    /// As [`Host::disk`] and [`mount::detached`].
     pub fn slot_files(&self, slot: Slot) -> Result<OwnedFd, Failure> {
         mount::detached(&self.disk()?.partition(slot.partition())?, Kind::Ext4, Access::Read)
     }

@@ -31,6 +31,7 @@ pub mod json;
 pub mod label;
 pub mod location;
 pub mod manifest;
+pub mod mbr;
 pub mod part;
 pub mod retry;
 pub mod signature;
@@ -43,9 +44,13 @@ pub mod version;
 pub mod window;
 
 #[cfg(feature = "std")]
+pub mod ask;
+#[cfg(feature = "std")]
 pub mod body;
 #[cfg(feature = "std")]
 pub mod boots;
+#[cfg(feature = "std")]
+pub mod chosen;
 #[cfg(feature = "std")]
 pub mod cli;
 #[cfg(feature = "std")]
@@ -98,6 +103,8 @@ pub mod resolve;
 pub mod settings;
 #[cfg(feature = "std")]
 pub mod state;
+#[cfg(feature = "std")]
+pub mod sysblock;
 #[cfg(feature = "std")]
 pub mod target;
 // In a fuzz target the peer is in memory.

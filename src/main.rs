@@ -99,7 +99,7 @@ fn run_verb(call: &Call<'_>, verb: Verb<'_>, notes: &Notes) -> Result<Exit, Fail
         Verb::Metrics(file) => verb::metrics::run(&host, file, &mut out)?,
         Verb::Stopping => verb::stopping::run(&host)?,
         Verb::Probe => return probe(&host, call.json, out),
-        Verb::Find(name) => say(&mut out, format_args!("{}", verb::find::run(&host, name, call.ext4)?)),
+        Verb::Find(name) => say(&mut out, format_args!("{}", verb::find::run(&host, notes, name, call.ext4)?)),
         Verb::Help(_) | Verb::Version | Verb::Init => {}
     }
     finish(out)?;

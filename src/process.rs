@@ -7,6 +7,7 @@ use std::ffi::{CStr, CString, OsStr, c_char};
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
+use kubesolo_boot::ask::is_ready;
 use kubesolo_boot::host::{Process, Ran};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsRawFd, BorrowedFd, OwnedFd};
@@ -93,13 +94,8 @@ fn hold_standard_streams() {
 ///
 /// The child inherits everything open. It is killed at the deadline; one that the kernel cannot kill is left behind.
 pub fn within(deadline: Duration, work: impl FnOnce() -> u8) -> Ended {
-    // SAFETY: _Fork (POSIX.1-2024, fork without handlers) is sound in a process with one thread, and this program never starts a second one: no lock can be
-    // held by a thread that the child lacks.
-    let forked = unsafe { _Fork() };
-    if forked == 0 {
-        _exit(i32::from(work()));
-    }
-    let Some(child) = Pid::from_raw(forked).filter(|_| forked > 0) else {
+    let mut work = Some(work);
+    let Some(child) = fork(&mut || work.take().map_or(0, |work| work())) else {
         return Ended::Crashed;
     };
     if !ends_by(child, deadline) {
@@ -109,6 +105,30 @@ pub fn within(deadline: Duration, work: impl FnOnce() -> u8) -> Ended {
     exit_code(child).map_or(Ended::Crashed, Ended::With)
 }
 
+/// Starts `work` in a child process, which ends with its exit code.
+fn fork(work: &mut dyn FnMut() -> u8) -> Option<Pid> {
+    // SAFETY: _Fork (POSIX.1-2024, fork without handlers) is sound in a process with one thread, and this program never starts a second one: no lock can be
+    // held by a thread that the child lacks.
+    let forked = unsafe { _Fork() };
+    if forked == 0 {
+        _exit(i32::from(work()));
+    }
+    Pid::from_raw(forked).filter(|_| forked > 0)
+}
+
+/// Its standard streams are its own: who reads what this process prints, as a shell does for `$(...)`, would wait for a child
+/// that is left behind.
+fn apart(work: &mut dyn FnMut()) -> Option<Pid> {
+    fork(&mut || {
+        if let Ok((from, to)) = pipe_with(PipeFlags::CLOEXEC)
+            && dup2_stdin(from).and_then(|()| dup2_stdout(&to)).and_then(|()| dup2_stderr(&to)).is_ok()
+        {
+            work();
+        }
+        0
+    })
+}
+
 /// Waits for the child's end.
 fn exit_code(child: Pid) -> Option<u8> {
     let (_, status) = waitpid(Some(child), WaitOptions::empty()).ok()??;
@@ -116,7 +136,7 @@ fn exit_code(child: Pid) -> Option<u8> {
 }
 
 /// For the library, in which no unsafe code is.
-pub const HOOKS: Process = Process { variable, watchdog, resize_partition, resize_filesystem, output };
+pub const HOOKS: Process = Process { variable, watchdog, resize_partition, resize_filesystem, output, apart };
 
 /// Linux `include/uapi/linux/watchdog.h`: `_IOR('W', 2, int)`, `_IOWR('W', 6, int)`, `_IOR('W', 7, int)`, and a bit of the
 /// first one's answer.
@@ -234,7 +254,7 @@ fn start(words: &[&str]) -> Option<(Pid, OwnedFd)> {
     let program = *pointers.first()?;
     let (from, to) = pipe_with(PipeFlags::CLOEXEC).ok()?;
     let null = openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).ok()?;
-    // SAFETY: as in `within`; and until it is another program, the child makes system calls only.
+    // SAFETY: as in `fork`; and until it is another program, the child makes system calls only.
     let forked = unsafe { _Fork() };
     if forked == 0 {
         let placed = dup2_stdin(&null).and_then(|()| dup2_stdout(&to)).and_then(|()| dup2_stderr(&to));
@@ -253,11 +273,4 @@ fn ends_by(child: Pid, deadline: Duration) -> bool {
         return true;
     };
     is_ready(&pidfd, deadline)
-}
-
-/// Waits until there is something to read, or to see.
-fn is_ready(fd: &OwnedFd, deadline: Duration) -> bool {
-    let timeout =
-        Timespec { tv_sec: deadline.as_secs().try_into().unwrap_or(i64::MAX), tv_nsec: deadline.subsec_nanos().into() };
-    poll(&mut [PollFd::new(fd, PollFlags::IN)], Some(&timeout)).is_ok_and(|ready| ready > 0)
 }

@@ -67,6 +67,13 @@ pub fn compare(told: &Cmdline<'_>, block: Option<&BootState>) -> Option<Split> {
     (slot != block.active).then_some(Split::ByHand)
 }
 
+/// Whether this may be the block that GRUB went by, of several that could be: where it could not save, it tells what it
+/// read back.
+pub fn is_the_same_block(told: &Cmdline<'_>, block: Option<&BootState>) -> bool {
+    let via = if told.via == Some("unsaved") { Some("menu") } else { told.via };
+    compare(&Cmdline { via, ..*told }, block) != Some(Split::OtherBlock)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,6 +132,23 @@ mod tests {
             ("another loader", "quiet", Some(&marked), None),
         ] {
             assert_eq!(compare(&Cmdline::parse(cmdline), block), want, "{what}");
+        }
+    }
+
+    /// Of two disks with the same image.
+    #[test]
+    fn a_block_that_grub_did_not_count_in_is_another() {
+        let counted = BootState { counter: 2, success: false, ..BootState::fresh(SlotState::Staged) };
+        let copy = BootState::fresh(SlotState::Staged);
+        for (told, ours, other) in [
+            ("ksolo.slot=A ksolo.state=good ksolo.counter=2 ksolo.via=auto", Some(&counted), Some(&copy)),
+            // It could not save, and tells what it read back.
+            ("ksolo.slot=A ksolo.state=good ksolo.counter=3 ksolo.via=unsaved", Some(&copy), Some(&counted)),
+            ("ksolo.slot=B ksolo.state=staged ksolo.counter=3 ksolo.via=menu", Some(&copy), Some(&counted)),
+            ("ksolo.slot=A ksolo.state=none ksolo.counter=none", None, Some(&counted)),
+        ] {
+            assert!(is_the_same_block(&Cmdline::parse(told), ours), "{told}");
+            assert!(!is_the_same_block(&Cmdline::parse(told), other), "{told}");
         }
     }
 }

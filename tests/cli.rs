@@ -64,7 +64,7 @@ fn status_shows_both_slots_and_what_boots_next() {
     assert_eq!(
         parsed(&machine.run("status --json")),
         json!({
-            "booted": "A", "disk": null, "active": "A", "next": "A", "boot_counter": 2, "boot_success": false,
+            "booted": "A", "disk": null, "disk_chosen_by": null, "active": "A", "next": "A", "boot_counter": 2, "boot_success": false,
             "chosen_by_hand": false, "rollback_from": "B",
             "slot_A": { "state": "good", "version": null, "size": null, "installed": null, "why": "active" },
             "slot_B": { "state": "bad", "version": null, "size": null, "installed": null,

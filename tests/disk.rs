@@ -10,13 +10,19 @@
 mod scene;
 
 use std::fs;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, symlink};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
+use kubesolo_boot::ask::Hanging;
+use kubesolo_boot::chosen::{self, Chosen};
 use kubesolo_boot::device::Device;
-use kubesolo_boot::disk::{self, Disk, Wanted};
+use kubesolo_boot::disk::{Disk, Search, Why};
 use kubesolo_boot::ext4::{self, Unsound};
 use kubesolo_boot::failure::{Exit, Failure};
+use kubesolo_boot::host::Process;
+use kubesolo_boot::sysblock::Uevent;
 use rustix::fs::OFlags;
 use scene::{Folder, must, tool};
 
@@ -51,13 +57,26 @@ fn tables(digits: &str, named: bool) -> Option<[Vec<u8>; 2]> {
     Some(tables)
 }
 
-/// A machine with disks.
+/// Where a disk stands in the tree of devices.
+const PCI: &str = "devices/pci0000:00/0000:00:01.0/virtio0/block";
+const VIRTUAL: &str = "devices/virtual/block";
+
+/// A machine with disks, as Linux 6.1 lists them: links in `sys` to folders in the tree of devices, nodes in `dev`.
 struct Machine(Folder);
+
+/// What is known of the boot.
+#[derive(Default)]
+struct Boot<'a> {
+    partuuid: Option<&'a str>,
+    /// The disks whose block says what GRUB counted.
+    counted: Option<&'a [&'a str]>,
+    thorough: bool,
+}
 
 impl Machine {
     fn new() -> Machine {
         let folder = Folder::new();
-        for name in ["sys", "dev"] {
+        for name in ["sys", "dev", "run"] {
             fs::create_dir(folder.path(name)).unwrap();
         }
         Machine(folder)
@@ -65,16 +84,63 @@ impl Machine {
 
     /// A disk of 16 MiB without a table.
     fn blank(&self, name: &str) {
-        fs::create_dir(self.0.path(&format!("sys/{name}"))).unwrap();
+        self.blank_in(PCI, name);
+    }
+
+    fn blank_in(&self, tree: &str, name: &str) {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let seq = NEXT.fetch_add(1, Ordering::Relaxed);
+        let folder = format!("{tree}/{name}");
+        self.0.write(
+            &format!("{folder}/uevent"),
+            format!("MAJOR=254\nMINOR=0\nDEVNAME={name}\nDEVTYPE=disk\nDISKSEQ={seq}\n"),
+        );
+        self.0.write(&format!("{folder}/ro"), "0\n");
+        self.0.write(&format!("{folder}/size"), "32768\n");
+        fs::create_dir(self.0.path(&format!("{folder}/holders"))).unwrap();
+        symlink(format!("../{folder}"), self.0.path(&format!("sys/{name}"))).unwrap();
         fs::File::create(self.0.path(&format!("dev/{name}"))).unwrap().set_len(DISK_LEN).unwrap();
     }
 
-    /// A disk with four partitions; their GUIDs end in `digits`. `named`: with our names in the GPT.
-    fn disk(&self, name: &str, digits: &str, named: bool) -> Option<()> {
+    /// The kernel's list has this partition of the disk.
+    fn list(&self, disk: &str, number: usize, name: &str) {
+        let place = fs::read_link(self.0.path(&format!("sys/{disk}"))).unwrap();
+        let node = format!("{disk}{number}");
+        let folder = format!("{}/{node}", place.to_str().unwrap().trim_start_matches("../"));
+        self.0.write(
+            &format!("{folder}/uevent"),
+            format!(
+                "MAJOR=254\nMINOR={number}\nDEVNAME={node}\nDEVTYPE=partition\nDISKSEQ=1\nPARTN={number}\n\
+                 PARTNAME={name}\n"
+            ),
+        );
+        self.0.write(&format!("{folder}/partition"), format!("{number}\n"));
+        symlink(format!("../{folder}"), self.0.path(&format!("sys/{node}"))).unwrap();
+        self.0.write(&format!("dev/{node}"), "");
+    }
+
+    /// A disk with four partitions; their GUIDs end in `digits`. `named`: with our names in the GPT. The kernel has not
+    /// looked at its table.
+    fn unlisted(&self, name: &str, digits: &str, named: bool) -> Option<()> {
+        self.unlisted_in(PCI, name, digits, named)
+    }
+
+    fn unlisted_in(&self, tree: &str, name: &str, digits: &str, named: bool) -> Option<()> {
         let [head, tail] = tables(digits, named)?;
-        self.blank(name);
+        self.blank_in(tree, name);
         self.put(name, 0, &head);
         self.put(name, DISK_LEN - tail.len() as u64, &tail);
+        Some(())
+    }
+
+    /// A disk of ours, as the kernel lists it.
+    fn disk(&self, name: &str, digits: &str) -> Option<()> {
+        self.disk_in(PCI, name, digits)
+    }
+
+    fn disk_in(&self, tree: &str, name: &str, digits: &str) -> Option<()> {
+        self.unlisted_in(tree, name, digits, true)?;
+        (1..).zip(NAMES).for_each(|(number, text)| self.list(name, number, text));
         Some(())
     }
 
@@ -83,17 +149,49 @@ impl Machine {
         fs::OpenOptions::new().write(true).open(path).unwrap().write_all_at(bytes, at).unwrap();
     }
 
-    fn find(&self, wanted: Wanted<'_>) -> Result<Disk, Failure> {
-        disk::find(&self.0.text("sys"), &self.0.text("dev"), wanted)
+    fn search<T>(&self, boot: &Boot<'_>, work: impl FnOnce(&Search<'_>) -> T) -> T {
+        let counted = |disk: &Disk| boot.counted.unwrap().iter().any(|name| self.dev(name) == disk.path.as_str());
+        work(&Search {
+            sys: &self.0.text("sys"),
+            dev: &self.0.text("dev"),
+            process: Process::BARE,
+            deadline: Duration::from_secs(10),
+            partuuid: boot.partuuid,
+            counted: boot.counted.map(|_| &counted as &dyn Fn(&Disk) -> bool),
+            chosen: Chosen::read(&self.0.text("run")),
+        })
+    }
+
+    fn find_in(&self, boot: &Boot<'_>) -> Result<Disk, Failure> {
+        self.search(boot, |search| search.find(&mut Hanging::none(), boot.thorough))
+    }
+
+    fn find(&self) -> Result<Disk, Failure> {
+        self.find_in(&Boot::default())
+    }
+
+    fn at(&self, path: &str) -> Result<Disk, Failure> {
+        self.search(&Boot::default(), |search| search.at(&mut Hanging::none(), path))
     }
 
     fn dev(&self, name: &str) -> String {
         self.0.text(&format!("dev/{name}"))
     }
-}
 
-fn any() -> Wanted<'static> {
-    Wanted::default()
+    /// Nobody can tell which: both are named.
+    fn is_ambiguous(&self, boot: &Boot<'_>, [one, other]: [&str; 2]) {
+        let failure = self.find_in(boot).unwrap_err();
+        assert_eq!(failure.exit(), Exit::AmbiguousDisk);
+        let said = failure.to_string();
+        assert!(said.contains(&self.dev(one)) && said.contains(&self.dev(other)), "{said}");
+    }
+
+    /// It is that disk, for that reason.
+    fn is(&self, boot: &Boot<'_>, name: &str, why: Option<Why>) -> Disk {
+        let found = self.find_in(boot).unwrap();
+        assert_eq!((found.path.as_str(), found.choice.as_ref().map(|choice| choice.0)), (&*self.dev(name), why));
+        found
+    }
 }
 
 /// GUID of partition 2 of a disk.
@@ -104,85 +202,226 @@ fn partuuid(digits: &str) -> String {
 #[test]
 fn the_only_disk_of_ours_is_found_among_others() {
     let machine = Machine::new();
-    if machine.disk("sdb", "000001", true).is_none() {
+    if machine.disk("sdb", "000001").is_none() {
         return;
     }
     machine.blank("sda");
-    // A disk that has gone, and a node that is a folder.
-    fs::create_dir(machine.0.path("sys/sdc")).unwrap();
+    // A disk that has gone, one that nothing is known of, and a node that is a folder.
+    symlink("../devices/gone", machine.0.path("sys/sdc")).unwrap();
     fs::create_dir_all(machine.0.path("sys/sdd")).unwrap();
     fs::create_dir_all(machine.0.path("dev/sdd")).unwrap();
-    let found = machine.find(any()).unwrap();
+    let found = machine.find().unwrap();
     assert_eq!(found.path.as_str(), machine.dev("sdb"));
-    assert_eq!(found.partition("KSOLOB").unwrap().as_str(), format!("{}@{}", machine.dev("sdb"), 12288 * 512));
+    assert_eq!(found.partition("KSOLOB").unwrap().as_str(), machine.dev("sdb3"));
     let failure = found.partition("KSOLOC").unwrap_err();
     assert_eq!(failure.exit(), Exit::NoDisk);
+}
+
+/// The kernel has read the names: nothing on any disk is needed for it, not even of the one that is found.
+#[test]
+fn what_the_kernel_lists_is_found_without_reading_a_disk() {
+    let machine = Machine::new();
+    for disk in ["sda", "nvme0n1", "mmcblk0"] {
+        machine.blank(disk);
+    }
+    for (place, name) in (1..).zip(NAMES) {
+        // Names are looked up, not counted: the third disk has them the other way round.
+        machine.list("mmcblk0", 5 - place, name);
+    }
+    machine.list("sda", 1, "KSOLOC");
+    fs::remove_dir_all(machine.0.path("dev")).unwrap();
+    let found = machine.is(&Boot::default(), "mmcblk0", None);
+    assert!(found.sure);
+    assert_eq!(found.partition("KSOLODATA").unwrap().as_str(), machine.dev("mmcblk01"));
+}
+
+#[test]
+fn the_kernels_own_words_are_understood() {
+    // Linux 6.1, /sys/class/block/vda1/uevent of a box.
+    let text = "MAJOR=254\nMINOR=1\nDEVNAME=vda1\nDEVTYPE=partition\nDISKSEQ=1\nPARTN=1\nPARTNAME=KSOLOEFI\n";
+    let want = Uevent { node: Some("vda1"), is_partition: true, seq: 1, name: Some("KSOLOEFI") };
+    assert_eq!(Uevent::parse(text), want);
+    // And of an array controller's disk, which is called cciss!c0d0 in the list.
+    let want = Uevent { node: Some("cciss/c0d0"), ..Uevent::default() };
+    assert_eq!(Uevent::parse("MAJOR=104\nDEVNAME=cciss/c0d0\nDEVTYPE=disk\n"), want);
+    assert_eq!(Uevent::parse("DRIVER=sd\nnonsense\n=\nDISKSEQ=many\n"), Uevent::default());
 }
 
 #[test]
 fn two_disks_with_the_same_names_are_an_error_that_names_both() {
     let machine = Machine::new();
-    if machine.disk("sda", "000001", true).is_none() {
+    if machine.disk("sda", "000001").is_none() {
         return;
     }
-    machine.disk("sdb", "000002", true).unwrap();
-    let failure = machine.find(any()).unwrap_err();
-    assert_eq!(failure.exit(), Exit::AmbiguousDisk);
-    let said = failure.to_string();
-    assert!(said.contains(&machine.dev("sda")) && said.contains(&machine.dev("sdb")), "{said}");
+    machine.disk("sdb", "000002").unwrap();
+    machine.is_ambiguous(&Boot::default(), ["sda", "sdb"]);
 
     // Each way to pick one.
     for (name, digits) in [("sda", "000001"), ("sdb", "000002")] {
-        let path = machine.dev(name);
-        assert_eq!(machine.find(Wanted { disk: Some(&path), partuuid: None }).unwrap().path.as_str(), path);
+        assert_eq!(machine.at(&machine.dev(name)).unwrap().path.as_str(), machine.dev(name));
         let guid = partuuid(digits);
         for guid in [guid.clone(), guid.to_uppercase()] {
-            assert_eq!(machine.find(Wanted { disk: None, partuuid: Some(&guid) }).unwrap().path.as_str(), path);
+            machine.is(&Boot { partuuid: Some(&guid), ..Boot::default() }, name, Some(Why::Partuuid));
         }
     }
-    // The disk wins over the partition, and a partition of neither disk decides nothing.
-    let (path, guid) = (machine.dev("sda"), partuuid("000002"));
-    assert_eq!(machine.find(Wanted { disk: Some(&path), partuuid: Some(&guid) }).unwrap().path.as_str(), path);
+    // A partition of neither disk decides nothing.
     let guid = partuuid("000003");
-    assert_eq!(machine.find(Wanted { disk: None, partuuid: Some(&guid) }).unwrap_err().exit(), Exit::AmbiguousDisk);
+    machine.is_ambiguous(&Boot { partuuid: Some(&guid), ..Boot::default() }, ["sda", "sdb"]);
 }
 
 /// The same image written to two disks of one box: their partitions carry the same GUIDs too.
 #[test]
-fn two_copies_of_the_booted_disk_are_an_error_that_names_both() {
+fn of_two_copies_of_the_booted_disk_it_is_the_one_that_grub_counted() {
     let machine = Machine::new();
-    if machine.disk("sda", "000001", true).is_none() {
+    if machine.disk("sda", "000001").is_none() {
         return;
     }
-    machine.disk("sdb", "000001", true).unwrap();
-    machine.disk("sdc", "000002", true).unwrap();
+    machine.disk("sdb", "000001").unwrap();
+    machine.disk("sdc", "000002").unwrap();
     let guid = partuuid("000001");
-    let failure = machine.find(Wanted { disk: None, partuuid: Some(&guid) }).unwrap_err();
-    assert_eq!(failure.exit(), Exit::AmbiguousDisk);
-    let said = failure.to_string();
-    assert!(said.contains(&machine.dev("sda")) && said.contains(&machine.dev("sdb")), "{said}");
+    let counted = |counted| Boot { partuuid: Some(&guid), counted: Some(counted), thorough: false };
+    for nobody_knows in [&[][..], &["sda", "sdb"], &["sdc"]] {
+        machine.is_ambiguous(&counted(nobody_knows), ["sda", "sdb"]);
+    }
+    let found = machine.is(&counted(&["sdb"]), "sdb", Some(Why::Counted));
+    assert!(found.sure);
+    // The third has another GUID, whatever its block says.
+    machine.is(&counted(&["sda", "sdc"]), "sda", Some(Why::Counted));
+
+    // Later in this boot it still is that one: its block was written since, it may have new GUIDs, and a copy may be new.
+    chosen::keep(&machine.0.text("run"), &found).unwrap();
+    machine.is(&counted(&["sda"]), "sdb", Some(Why::Counted));
+    machine.is(&Boot { partuuid: Some(&partuuid("000002")), ..Boot::default() }, "sdb", Some(Why::Counted));
+    // Not if it was unplugged, and another has its name now.
+    machine.0.write(&format!("{PCI}/sdb/uevent"), "DEVNAME=sdb\nDEVTYPE=disk\nDISKSEQ=100000\n");
+    machine.is(&counted(&["sda"]), "sda", Some(Why::Counted));
+    for damage in ["", "x", "/dev/sda", "/dev/sda x", "\u{fffd} 1 2 3 4"] {
+        machine.0.write("run/disk", damage);
+        machine.is(&counted(&["sda"]), "sda", Some(Why::Counted));
+    }
+}
+
+/// Where there is time, even an only one is looked at: the one that GRUB booted may be on its way.
+#[test]
+fn an_only_disk_that_grub_did_not_boot_is_not_for_sure() {
+    let machine = Machine::new();
+    if machine.disk("sda", "000001").is_none() {
+        return;
+    }
+    let (ours, other) = (partuuid("000001"), partuuid("000002"));
+    let (yes, no): (&[&str], &[&str]) = (&["sda"], &[]);
+    for (partuuid, counted, sure) in [
+        (None, None, true),
+        (Some(&ours), Some(yes), true),
+        (Some(&ours), Some(no), false),
+        (Some(&other), Some(yes), false),
+        (None, Some(yes), true),
+        (None, Some(no), false),
+    ] {
+        let boot = Boot { partuuid: partuuid.map(String::as_str), counted, thorough: true };
+        assert_eq!(machine.is(&boot, "sda", None).sure, sure, "{partuuid:?} {counted:?}");
+        let boot = Boot { thorough: false, ..boot };
+        assert!(machine.is(&boot, "sda", None).sure, "nobody looked");
+    }
+}
+
+/// The kernel lists the partitions of a disk one after the other.
+#[test]
+fn a_disk_without_all_partitions_is_not_for_sure_and_worth_less() {
+    let machine = Machine::new();
+    machine.blank("sda");
+    machine.list("sda", 1, "KSOLODATA");
+    for thorough in [false, true] {
+        let found = machine.is(&Boot { thorough, ..Boot::default() }, "sda", None);
+        assert!(!found.sure && found.partition("KSOLOA").is_err());
+    }
+    if machine.disk("sdb", "000001").is_some() {
+        let found = machine.is(&Boot::default(), "sdb", Some(Why::Whole));
+        assert_eq!(found.choice.unwrap().1.as_str(), machine.dev("sda"));
+    }
+}
+
+#[test]
+fn what_no_firmware_boots_from_is_worth_less_than_a_disk() {
+    for (copies, want) in [
+        // An image on a loop device.
+        (&[("loop0", VIRTUAL, "")][..], "sda"),
+        // A CD of it, and a card whose switch is at "lock".
+        (&[("sr0", PCI, "ro"), ("mmcblk0", PCI, "ro")], "sda"),
+        // Two halves of a mirror, which is the only one that may be written.
+        (&[("sdb", PCI, "holders/md0"), ("sda", PCI, "holders/md0"), ("md0", VIRTUAL, "")], "md0"),
+    ] {
+        let machine = Machine::new();
+        if machine.disk("sda", "000001").is_none() {
+            return;
+        }
+        for (name, tree, file) in copies {
+            if *name != "sda" {
+                machine.disk_in(tree, name, "000001").unwrap();
+            }
+            if !file.is_empty() {
+                machine.0.write(&format!("{tree}/{name}/{file}"), "1\n");
+            }
+        }
+        machine.is(&Boot::default(), want, Some(Why::Whole));
+        // The GUIDs are the same on all of them.
+        machine.is(&Boot { partuuid: Some(&partuuid("000001")), ..Boot::default() }, want, Some(Why::Whole));
+    }
+}
+
+/// A disk that once was ours and got a partition table of the old kind since; grub.cfg makes the kernel look for a GPT all
+/// the same.
+#[test]
+fn a_gpt_under_another_table_is_worth_less_than_one_that_counts() {
+    let machine = Machine::new();
+    if machine.disk("sda", "000001").is_none() {
+        return;
+    }
+    machine.disk("sdb", "000001").unwrap();
+    machine.is_ambiguous(&Boot::default(), ["sda", "sdb"]);
+    let mut linux = [0; 16];
+    linux[4] = 0x83;
+    machine.put("sda", 446, &linux);
+    machine.is(&Boot::default(), "sdb", Some(Why::Whole));
+    // A hybrid has both.
+    machine.put("sda", 462 + 4, &[0xee]);
+    machine.is_ambiguous(&Boot::default(), ["sda", "sdb"]);
+    // A sector that was overwritten, or lost its partitions, says nothing.
+    for sector in [[0; 512], [0x83; 512], [&[0; 510][..], b"\x55\xaa"].concat().try_into().unwrap()] {
+        machine.put("sda", 0, &sector);
+        machine.is_ambiguous(&Boot::default(), ["sda", "sdb"]);
+    }
+    // The only one is taken as it is; where there is time, one that counts may turn up.
+    machine.put("sda", 446, &linux);
+    machine.put("sda", 510, b"\x55\xaa");
+    fs::remove_dir_all(machine.0.path(&format!("{PCI}/sdb"))).unwrap();
+    machine.is(&Boot::default(), "sda", None);
+    assert!(!machine.is(&Boot { thorough: true, ..Boot::default() }, "sda", None).sure);
 }
 
 #[test]
 fn a_partition_is_not_taken_for_a_disk() {
     let machine = Machine::new();
-    if machine.disk("sda", "000001", true).is_none() {
+    if machine.unlisted("sda", "000001", true).is_none() {
         return;
     }
-    machine.disk("sda1", "000002", true).unwrap();
-    assert_eq!(machine.find(any()).unwrap_err().exit(), Exit::AmbiguousDisk);
-    machine.0.write("sys/sda1/partition", "1\n");
-    assert_eq!(machine.find(any()).unwrap().path.as_str(), machine.dev("sda"));
+    machine.list("sda", 1, "");
+    // It holds a table of its own.
+    let [head, tail] = tables("000002", true).unwrap();
+    fs::File::create(machine.0.path("dev/sda1")).unwrap().set_len(DISK_LEN).unwrap();
+    machine.put("sda1", 0, &head);
+    machine.put("sda1", DISK_LEN - tail.len() as u64, &tail);
+    assert_eq!(machine.find().unwrap().path.as_str(), machine.dev("sda"));
 }
 
 #[test]
 fn a_disk_that_is_asked_for_is_ours_or_an_error() {
     let machine = Machine::new();
-    if machine.disk("sda", "000001", true).is_none() {
+    if machine.disk("sda", "000001").is_none() {
         return;
     }
     machine.blank("sdb");
-    machine.disk("sdc", "000002", false).unwrap();
+    machine.unlisted("sdc", "000002", false).unwrap();
     let long = "x".repeat(200);
     for (path, want) in [
         (machine.dev("sdb"), "no GUID partition table"),
@@ -191,67 +430,73 @@ fn a_disk_that_is_asked_for_is_ours_or_an_error() {
         (machine.dev(""), ""),
         (long, "too long"),
     ] {
-        let failure = machine.find(Wanted { disk: Some(&path), partuuid: None }).unwrap_err();
+        let failure = machine.at(&path).unwrap_err();
         assert_eq!(failure.exit(), Exit::NoDisk);
         assert!(failure.to_string().starts_with("find disk: "), "{failure}");
         assert!(failure.to_string().contains(want), "{failure}");
     }
+    // It may be an image file, in which a partition begins at a byte.
+    let place = machine.at(&machine.dev("sda")).unwrap().partition("KSOLOB").unwrap();
+    assert_eq!(place.as_str(), format!("{}@{}", machine.dev("sda"), 12288 * 512));
 }
 
 #[test]
 fn a_damaged_disk_is_named_only_if_there_is_no_other() {
     let machine = Machine::new();
-    if machine.disk("sda", "000001", true).is_none() {
+    if machine.unlisted("sda", "000001", true).is_none() {
         return;
     }
     for at in [512 + 40, DISK_LEN - 512 + 40] {
         machine.put("sda", at, b"?");
     }
-    let failure = machine.find(any()).unwrap_err();
+    let failure = machine.find().unwrap_err();
     assert_eq!(failure.exit(), Exit::NoDisk);
     let said = failure.to_string();
     assert!(said.contains(&machine.dev("sda")) && said.contains("GPT header checksum is"), "{said}");
 
-    machine.disk("sdb", "000002", true).unwrap();
-    assert_eq!(machine.find(any()).unwrap().path.as_str(), machine.dev("sdb"));
+    machine.unlisted("sdb", "000002", true).unwrap();
+    assert_eq!(machine.find().unwrap().path.as_str(), machine.dev("sdb"));
 }
 
+/// Without the word `gpt` the kernel does not look for the backup. It has no nodes for the partitions then, and that is said.
 #[test]
 fn a_damaged_primary_table_does_not_hide_the_disk() {
     let machine = Machine::new();
-    if machine.disk("sda", "000001", true).is_none() {
+    if machine.unlisted("sda", "000001", true).is_none() {
         return;
     }
     machine.put("sda", 0, &[0; 34 * 512]);
-    let found = machine.find(any()).unwrap();
-    assert!(found.table.from_backup);
+    let found = machine.find().unwrap();
     assert_eq!(found.partition("KSOLOA").unwrap().as_str(), format!("{}@{}", machine.dev("sda"), 10240 * 512));
 }
 
 #[test]
-fn no_disk_is_an_error_that_says_what_was_looked_for() {
+fn no_disk_is_an_error_that_says_what_was_looked_for_and_what_there_is() {
     let machine = Machine::new();
-    for name in ["sda", "loop0"] {
-        machine.blank(name);
-    }
-    let failure = machine.find(any()).unwrap_err();
+    machine.blank("sda");
+    machine.blank("sr0");
+    machine.0.write(&format!("{PCI}/sr0/size"), "0\n");
+    machine.blank_in(VIRTUAL, "loop0");
+    let failure = machine.find().unwrap_err();
     assert_eq!(failure.exit(), Exit::NoDisk);
     for name in NAMES {
         assert!(failure.to_string().contains(name), "{failure}");
     }
-    let failure = disk::find(&machine.0.text("nosys"), "/dev", any()).unwrap_err();
+    assert!(failure.to_string().ends_with("There is: sda"), "{failure}");
+    fs::remove_dir_all(machine.0.path("sys")).unwrap();
+    let failure = machine.find().unwrap_err();
     assert_eq!(failure.exit(), Exit::NoDisk);
-    assert!(failure.to_string().contains("nosys: No such file or directory"), "{failure}");
+    assert!(failure.to_string().contains("sys: No such file or directory"), "{failure}");
 }
 
 #[test]
 fn partitions_without_names_go_by_their_filesystems_labels() {
     let machine = Machine::new();
     let (Some(fat), Some(ext4)) = (tool("mkfs.fat"), tool("mkfs.ext4")) else { return };
-    if machine.disk("sda", "000001", false).is_none() {
+    if machine.unlisted("sda", "000001", false).is_none() {
         return;
     }
-    assert_eq!(machine.find(any()).unwrap_err().exit(), Exit::NoDisk, "no labels yet");
+    assert_eq!(machine.find().unwrap_err().exit(), Exit::NoDisk, "no labels yet");
     for (bits, sectors) in [("12", "-s4"), ("16", "-s1"), ("32", "-s1")] {
         for ((first, len), name) in LAYOUT.iter().zip(NAMES) {
             let made = machine.0.text("filesystem");
@@ -264,18 +509,24 @@ fn partitions_without_names_go_by_their_filesystems_labels() {
             let bytes = fs::read(&made).unwrap();
             machine.put("sda", first * 512, &bytes);
         }
-        let found = machine.find(any()).unwrap();
+        let found = machine.find().unwrap();
         for (name, (first, _)) in NAMES.iter().zip(LAYOUT) {
-            assert_eq!(found.table.named(name).unwrap().first.0, first, "FAT{bits}");
+            let want = format!("{}@{}", machine.dev("sda"), first * 512);
+            assert_eq!(found.partition(name).unwrap().as_str(), want, "FAT{bits}");
         }
     }
+    // A copy of the file systems counts for nothing beside a disk that has the names, whether the kernel knows of them or not.
+    machine.unlisted("sdb", "000001", true).unwrap();
+    machine.is(&Boot::default(), "sdb", None);
+    machine.disk("sdc", "000001").unwrap();
+    machine.is(&Boot::default(), "sdc", None);
 }
 
 #[test]
 fn gpt_names_count_before_labels() {
     let machine = Machine::new();
     let Some(ext4) = tool("mkfs.ext4") else { return };
-    if machine.disk("sda", "000001", true).is_none() {
+    if machine.unlisted("sda", "000001", true).is_none() {
         return;
     }
     // KSOLOB's filesystem calls itself KSOLOA.
@@ -284,7 +535,8 @@ fn gpt_names_count_before_labels() {
     must(&ext4, &["-q", "-F", "-L", "KSOLOA", &made]);
     let bytes = fs::read(&made).unwrap();
     machine.put("sda", 12288 * 512, &bytes);
-    assert_eq!(machine.find(any()).unwrap().table.named("KSOLOA").unwrap().first.0, 10240);
+    let place = machine.find().unwrap().partition("KSOLOA").unwrap();
+    assert_eq!(place.as_str(), format!("{}@{}", machine.dev("sda"), 10240 * 512));
 }
 
 #[test]
@@ -293,12 +545,14 @@ fn the_one_among_sixty_four_disks_is_found() {
     for number in 0..64 {
         machine.blank(&format!("a-disk-with-a-long-name-{number}"));
     }
-    if machine.disk("nvme0n1", "000001", true).is_none() {
+    if machine.unlisted("nvme0n1", "000001", true).is_none() {
         return;
     }
-    assert_eq!(machine.find(any()).unwrap().path.as_str(), machine.dev("nvme0n1"));
-    machine.disk("nvme1n1", "000002", true).unwrap();
-    assert_eq!(machine.find(any()).unwrap_err().exit(), Exit::AmbiguousDisk);
+    assert_eq!(machine.find().unwrap().path.as_str(), machine.dev("nvme0n1"));
+    machine.unlisted("nvme1n1", "000002", true).unwrap();
+    machine.is_ambiguous(&Boot::default(), ["nvme0n1", "nvme1n1"]);
+    machine.disk("nvme2n1", "000003").unwrap();
+    machine.is(&Boot::default(), "nvme2n1", None);
 }
 
 #[test]

@@ -89,6 +89,7 @@ fn init(machine: &Machine, disk: Option<&str>) -> (Exit, usize) {
         sys: Some(&words[9]),
         dev: Some(&words[11]),
         boot_id: Some(&words[13]),
+        run: Some(&words[15]),
         ..Flags::default()
     };
     assert!(words.iter().all(|word| word.len() < 256), "rustix puts longer paths on the heap");
@@ -159,7 +160,7 @@ fn only_an_error_is_on_the_heap() {
 fn disk(machine: &Machine, name: &str) -> Option<String> {
     let sgdisk = tool("sgdisk")?;
     let image = machine.folder.text(&format!("dev/{name}"));
-    fs::create_dir(machine.folder.path(&format!("sys/{name}"))).unwrap();
+    machine.folder.write(&format!("sys/{name}/uevent"), format!("DEVNAME={name}\nDEVTYPE=disk\n"));
     fs::File::create(&image).unwrap().set_len(2 << 20).unwrap();
     let mut words = vec!["-a1".to_owned()];
     for (number, name) in (1..).zip(kubesolo_boot::disk::NAMES) {
@@ -182,7 +183,7 @@ fn finding_the_disk_allocates_nothing() {
     assert!(exit == Exit::Done && asked <= 2 * PER_ERROR);
 
     let words = machine.flags();
-    for disk in [Some(image.as_str()), None] {
+    for disk in [Some(image.as_str()), None, None] {
         let flags =
             Flags { disk, cmdline: Some(&words[3]), sys: Some(&words[9]), dev: Some(&words[11]), ..Flags::default() };
         let (found, asked) = counted(|| {

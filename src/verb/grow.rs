@@ -15,12 +15,12 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::config::Config;
 use crate::console::{Notes, Output};
-use crate::device::Device;
+use crate::device::{Device, IoError};
 use crate::disk::{DATA, Disk, ESP, NAMES, Place, open_folder};
 use crate::efivars;
 use crate::ext4;
 use crate::failure::{Exit, Failure, Reason};
-use crate::gpt;
+use crate::gpt::{self, Table};
 use crate::grow::{self, DISK, Plan, Wish};
 use crate::guid::Guid;
 use crate::host::{DATA_FOLDER, Host};
@@ -49,12 +49,12 @@ pub fn run(host: &Host<'_>, notes: &Notes, config: &Config<'_>, out: &mut Output
     if !disk.is_file() {
         is_mounted(&data)?;
     }
-    let Some(number) = disk.table.named(DATA).map(|partition| partition.number) else { return Ok(()) };
     let mut device = open_locked(&disk)?;
-    // Read again, now that nobody else changes it: of two runs at once one gives GUIDs.
-    let guid = gpt::read(&mut device).map(|table| table.guid);
-    let are_given = disk.is_file() || guid != Ok(disk.table.guid) || disk.table.guid.version() != FROM_IMAGE;
-    let guids = if are_given { Guids::new() } else { new_guids(&disk, notes, out) };
+    let table = gpt::read(&mut device).map_err(|error| told(&disk, &grow::Error::Table(error)))?;
+    // A disk that goes by its file systems' labels is none of our image's.
+    let Some(number) = table.named(DATA).map(|partition| partition.number) else { return Ok(()) };
+    let are_given = disk.is_file() || table.guid.version() != FROM_IMAGE;
+    let guids = if are_given { Guids::new() } else { new_guids(&table, notes, out) };
     let plan = look(&disk, &mut device, &Wish { data: number, guids: &guids })?;
     is_ours(&mut device, plan.start, &data)?;
     if !plan.is_idle {
@@ -134,16 +134,16 @@ fn until_done(deadline: Duration, mut attempt: impl FnMut() -> Result<(), Errno>
 }
 
 /// GUIDs for a disk that still has the image's.
-fn new_guids(disk: &Disk, notes: &Notes, out: &mut Output<'_>) -> Guids {
+fn new_guids(table: &Table, notes: &Notes, out: &mut Output<'_>) -> Guids {
     let mut guids = Guids::new();
     let mut random = [[0; 16]; 5];
     if until_done(RANDOM_DEADLINE, || fill(random.as_flattened_mut())).is_err() {
         notes.say(format_args!("grow: the kernel has no random numbers yet: the next boot gives the disk its GUIDs"));
         return guids;
     }
-    let ours = NAMES.iter().filter_map(|name| disk.table.named(name));
+    let ours = NAMES.iter().filter_map(|name| table.named(name));
     let mut targets: heapless::Vec<(u32, bool, Guid), 5> = heapless::Vec::new();
-    targets.push((DISK, false, disk.table.guid)).unwrap_or_default();
+    targets.push((DISK, false, table.guid)).unwrap_or_default();
     targets.extend(ours.map(|partition| (partition.number, partition.name == ESP, partition.guid)).take(4));
     for ((number, is_esp, guid), bytes) in targets.iter().zip(random) {
         if *is_esp && efivars::may_name(*guid) {
@@ -163,10 +163,14 @@ fn fill(bytes: &mut [u8]) -> Result<(), Errno> {
 }
 
 fn look(disk: &Disk, device: &mut Device, wish: &Wish<'_>) -> Result<Plan, Failure> {
-    grow::look(device, wish).map_err(|error| match error.is_refusal() {
+    grow::look(device, wish).map_err(|error| told(disk, &error))
+}
+
+fn told(disk: &Disk, error: &grow::Error<IoError>) -> Failure {
+    match error.is_refusal() {
         true => refused(disk, format_args!("{error}")),
         false => Failure::new(Exit::Io, format_args!("grow: read table of {}: {error}", disk.path)),
-    })
+    }
 }
 
 fn write(disk: &Disk, plan: &Plan) -> Result<(), Failure> {

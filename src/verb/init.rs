@@ -31,7 +31,6 @@ use super::record;
 
 /// Longest wait for the disk to turn up: USB and NVMe devices come late.
 const DISK_PATIENCE: Duration = Duration::from_secs(10);
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// The env block as `init` works on it.
 struct Record<'a> {
@@ -55,10 +54,13 @@ pub fn run(host: &Host<'_>, notes: &Notes) -> Exit {
     let Config { mark: decides, watchdog, .. } =
         settings.lenient(host.flags(), &|problem| notes.say(format_args!("init: {problem}")));
     let watchdog = start_watchdog(host, notes, watchdog);
-    wait_for_disk(host);
+    wait_for_disk(host, notes);
 
     let mut loaded = Loaded::nothing();
     let mut record = read_record(host, notes, &mut loaded).and_then(|record| mark_good(notes, record));
+    if record.as_ref().is_ok_and(|record| record.split != Some(Split::OtherBlock)) {
+        host.remember_disk();
+    }
     let mut data = mount_data(host);
     let mut boot = None;
     if data.is_ok() {
@@ -153,16 +155,15 @@ pub fn too_late(host: &Host<'_>, notes: &Notes, deadline: Duration) -> Exit {
     }
 }
 
-/// Returns when there is a disk, or when waiting has no more sense; what is wrong then, its first user says.
-fn wait_for_disk(host: &Host<'_>) {
+/// Returns when there is a disk, or when waiting has no more sense.
+fn wait_for_disk(host: &Host<'_>, notes: &Notes) {
     if host.flags().grubenv.is_some() && host.flags().data.is_some() {
         return;
     }
-    let mut waited = Duration::ZERO;
-    while waited < DISK_PATIENCE && host.disk().is_err_and(|failure| failure.exit() == Exit::NoDisk) {
-        std::thread::sleep(PAUSE);
-        waited = waited.saturating_add(PAUSE);
-    }
+    // What is wrong then, its first user says.
+    host.wait_for_disk(DISK_PATIENCE, &|why| notes.say(format_args!("init: waiting for the disk: {why}")))
+        .map(drop)
+        .unwrap_or_default();
 }
 
 /// Reads the block, and makes both copies whole again if one is not.

@@ -12,7 +12,7 @@ use crate::clock::Moment;
 use crate::console::Output;
 use crate::degraded;
 use crate::device::Device;
-use crate::disk::Path;
+use crate::disk::Disk;
 use crate::envfile::Loaded;
 use crate::envstore::{Found, Source};
 use crate::failure::Failure;
@@ -43,7 +43,7 @@ struct Content {
 
 /// Everything `status` shows.
 pub struct Status {
-    disk: Option<Path>,
+    disk: Option<Disk>,
     booted: Option<Slot>,
     by_hand: bool,
     state: BootState,
@@ -64,7 +64,7 @@ impl Status {
         let reading = host.reading(&loaded)?;
         let source = loaded.chosen().map_or(Source::Remains, |(_, source)| source);
         Ok(Status {
-            disk: host.disk().ok().map(|disk| disk.path),
+            disk: host.disk().ok(),
             booted: host.booted_if_known()?,
             by_hand: host.cmdline().via == Some("menu"),
             state: reading.state,
@@ -99,8 +99,11 @@ impl Status {
             write!(out, ", version {version}")?;
         }
         match &self.disk {
-            Some(disk) => writeln!(out, ", on {disk}")?,
+            Some(disk) => writeln!(out, ", on {}", disk.path)?,
             None => writeln!(out)?,
+        }
+        if let Some((why, other)) = self.disk.as_ref().and_then(|disk| disk.choice.as_ref()) {
+            writeln!(out, "Two disks have the same names; this is not {other}, for {why}.")?;
         }
         if self.by_hand {
             writeln!(out, "This slot was chosen by hand in GRUB's menu; the next boot goes by the block again.")?;
@@ -188,7 +191,10 @@ impl Status {
         write!(out, "{{\"booted\":")?;
         json_slot(out, self.booted)?;
         write!(out, ",\"disk\":")?;
-        json_text(out, self.disk.as_deref())?;
+        let disk = self.disk.as_ref();
+        json_text(out, disk.map(|disk| disk.path.as_str()))?;
+        write!(out, ",\"disk_chosen_by\":")?;
+        json_text(out, disk.and_then(|disk| disk.choice.as_ref()).map(|(why, _)| why.name()))?;
         write!(out, ",\"active\":\"{}\",\"next\":", state.active)?;
         json_slot(out, self.next())?;
         write!(

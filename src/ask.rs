@@ -1,0 +1,152 @@
+//! Questions that a disk may never answer: each is put to a child process.
+//!
+//! A call that hangs in a disk's driver cannot be ended, not even by SIGKILL; the process in it can only be left behind. So
+//! what is found out there comes back through a pipe, and nobody waits longer than the deadline.
+
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::OwnedFd;
+use rustix::io::{Errno, read, write};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, waitpid};
+
+use crate::host::Process;
+
+/// Bytes of an answer on its way: whole in the pipe or not at all (POSIX: up to 512).
+const RECORD: usize = 256;
+/// Most bytes of an answer.
+pub const ANSWER_MAX: usize = RECORD - 2;
+/// Questions that are put at once.
+pub const AT_ONCE: usize = 16;
+
+/// How long a child that has nothing more to do may take to end.
+const SOON: Duration = Duration::from_millis(200);
+
+/// What a child has to say.
+pub type Answer = heapless::Vec<u8, ANSWER_MAX>;
+
+/// Who is asked: the path of a disk.
+pub type Subject = heapless::String<128>;
+
+/// Children that did not end in time. While one hangs, its disk is not asked again.
+#[derive(Debug, Default)]
+pub struct Hanging(heapless::Vec<(Subject, Pid), AT_ONCE>);
+
+impl Hanging {
+    /// None yet.
+    pub const fn none() -> Hanging {
+        Hanging(heapless::Vec::new())
+    }
+
+    fn holds(&self, subject: &str) -> bool {
+        self.0.iter().any(|(hanging, _)| hanging == subject)
+    }
+
+    /// Forgets those that have ended after all.
+    fn look_again(&mut self) {
+        self.0.retain(|(_, child)| !has_ended(*child));
+    }
+}
+
+/// Lets `work` find the answer for each of up to [`AT_ONCE`] subjects, given by their place among them, all at the same
+/// time; hands those that come before the deadline to `take`.
+pub fn all(
+    process: Process,
+    deadline: Duration,
+    hanging: &mut Hanging,
+    subjects: &[Subject],
+    work: &dyn Fn(usize) -> Answer,
+    take: &mut dyn FnMut(usize, &[u8]),
+) {
+    hanging.look_again();
+    let Ok((from, to)) = pipe_with(PipeFlags::CLOEXEC) else { return };
+    let mut children: heapless::Vec<(usize, Pid), AT_ONCE> = heapless::Vec::new();
+    for (place, subject) in subjects.iter().enumerate().take(AT_ONCE) {
+        if hanging.holds(subject) {
+            continue;
+        }
+        let child = (process.apart)(&mut || send(&to, place, &work(place)));
+        if let Some(child) = child {
+            // There is room for as many as are asked.
+            children.push((place, child)).unwrap_or_default();
+        }
+    }
+    // What is left of the other end is the children's: when the last of them has ended, so have the answers.
+    drop(to);
+    let until = Instant::now().checked_add(deadline).unwrap_or_else(Instant::now);
+    let mut answered = [false; AT_ONCE];
+    let mut left = children.len();
+    // Without children all answers are in the pipe already.
+    while (left > 0 || children.is_empty())
+        && let Some((place, answer)) = receive(&from, until)
+    {
+        left = left.saturating_sub(1);
+        let answer = answer.get(2..).and_then(|bytes| bytes.get(..usize::from(answer.get(1).copied()?)));
+        if let (Some(answered), Some(answer)) = (answered.get_mut(place), answer) {
+            *answered = true;
+            take(place, answer);
+        }
+    }
+    for (place, child) in children {
+        // The kernel may do it when the disk comes back.
+        if answered.get(place) != Some(&true) {
+            kill_process(child, Signal::KILL).unwrap_or_default();
+        }
+        // One that has answered still unmounts what it had mounted, and that may hang, too.
+        if !ends_by(child, SOON)
+            && let Some(subject) = subjects.get(place)
+        {
+            hanging.0.push((subject.clone(), child)).unwrap_or_default();
+        }
+    }
+}
+
+/// Whether the child has ended, or does soon.
+fn ends_by(child: Pid, soon: Duration) -> bool {
+    if let Ok(pidfd) = pidfd_open(child, PidfdFlags::empty()) {
+        is_ready(&pidfd, soon);
+    }
+    has_ended(child)
+}
+
+fn has_ended(child: Pid) -> bool {
+    !matches!(waitpid(Some(child), WaitOptions::NOHANG), Ok(None))
+}
+
+fn send(to: &OwnedFd, place: usize, answer: &Answer) {
+    let mut record = [0; RECORD];
+    let head = [u8::try_from(place), u8::try_from(answer.len())].map(Result::unwrap_or_default);
+    for (to, from) in record.iter_mut().zip(head.iter().chain(answer)) {
+        *to = *from;
+    }
+    // Whom it cannot be told, waits no longer.
+    write(to, &record).map(drop).unwrap_or_default();
+}
+
+/// Waits until there is something to read, or to see.
+pub fn is_ready(fd: &OwnedFd, deadline: Duration) -> bool {
+    is_any_ready(&mut [PollFd::new(fd, PollFlags::IN)], deadline)
+}
+
+/// The same of several.
+pub fn is_any_ready(fds: &mut [PollFd<'_>], deadline: Duration) -> bool {
+    let timeout =
+        Timespec { tv_sec: deadline.as_secs().try_into().unwrap_or(i64::MAX), tv_nsec: deadline.subsec_nanos().into() };
+    poll(fds, Some(&timeout)).is_ok_and(|ready| ready > 0)
+}
+
+/// The next answer; `None` if there will be none, or the time is over.
+fn receive(from: &OwnedFd, until: Instant) -> Option<(usize, [u8; RECORD])> {
+    if !is_ready(from, until.saturating_duration_since(Instant::now())) {
+        return None;
+    }
+    let mut record = [0; RECORD];
+    loop {
+        match read(from, &mut record) {
+            Ok(RECORD) => return Some((record.first().copied()?.into(), record)),
+            Err(Errno::INTR) => {}
+            _ => return None,
+        }
+    }
+}
