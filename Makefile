@@ -87,10 +87,10 @@ check: deps ## format and lints
 audit: deps ## the crates: known defects, licences, sources
 	tests/audit.sh
 
-test: deps ## what one waits for, ten minutes: lints, all programs' tests, size, and a story of each kind (PART=name picks some)
+test: deps ## what one waits for: lints, the programs' tests, size, a story of each kind; ten minutes (PART=name picks some)
 	@tests/run.sh test $(PART)
 
-proof: deps ## all the rest, and in full, half an hour: every part runs, whichever fails (PART=name picks some)
+proof: deps ## the rest, and in full: every part runs, whichever fails; half an hour (PART=name picks some)
 	@tests/run.sh proof $(PART)
 
 FUZZ_SECONDS := 600
@@ -120,7 +120,7 @@ demo: deps dist/kubesolo-test.img ## a good update, a bad update, and its rollba
 	@$(CARGO) build $(HOST) --quiet --package qemu-tests --bin demo
 	@KSOLO_IMAGE=dist/kubesolo-test.img build/host/debug/demo
 
-size: dist/kubesolo-boot dist/kubesolo-boot-tls dist/kubesolo-cloud-init ## what the programs weigh and cost to run, beside grub-editenv in the same run; RECORD=1: so they may weigh
+size: dist/kubesolo-boot dist/kubesolo-boot-tls dist/kubesolo-cloud-init ## what the programs weigh and cost to run, beside grub-editenv in the same run (RECORD=1: they may weigh that)
 	$(if $(RECORD),@$(MAKE) --no-print-directory ARCH=arm64 dist/kubesolo-boot-arm64)
 	@RECORD=$(RECORD) tests/size.sh $(if $(RECORD),,kubesolo-boot kubesolo-boot-tls kubesolo-cloud-init)
 	@tests/budget.sh

@@ -76,11 +76,11 @@ cp deploy/services/busybox/S99kubesolo-boot "$box/etc/init.d"
 cp initramfs/kubesolo/etc/kubesolo/health "$box/etc/kubesolo"
 
 # Before a command: in the box. The namespaces keep init's signals, its reboot, and mounts from this machine.
-within=(timeout 30 unshare --map-root-user --mount --pid --fork --kill-child chroot "$box")
-# called CALL...: just these, in any order, within ten seconds.
+within=(timeout 120 unshare --map-root-user --mount --pid --fork --kill-child chroot "$box")
+# called CALL...: just these, in any order, within a minute.
 called() {
     local i
-    for i in {1..100}; do
+    for i in {1..600}; do
         if diff <(sort "$box/calls" 2>/dev/null) <(printf '%s\n' "$@" | sort) >"$work/difference"; then return; fi
         sleep 0.1
     done
@@ -98,7 +98,9 @@ if "${within[@]}" /bin/sh -c : 2>/dev/null; then
     check 'at shutdown the stop is noted, then all unmounted' \
         diff <(tail -n +3 "$box/calls") <(printf '%s\n' stopping 'umount -a -r')
     rm "$box/calls"
-    check 'S99kubesolo-boot start' "${within[@]}" /bin/sh -c '/etc/init.d/S99kubesolo-boot start; wait; sleep 1'
+    # The box lives until both have called, or for a minute.
+    check 'S99kubesolo-boot start' "${within[@]}" /bin/sh -c '/etc/init.d/S99kubesolo-boot start; i=0
+        while [ "$(sed -n "\$=" /calls)" != 2 ] && [ $((i += 1)) -le 60 ]; do sleep 1; done'
     check 'does the same' called watchdog 'healthcheck --reboot'
     rm "$box/calls"
     check 'S99kubesolo-boot stop' "${within[@]}" /bin/sh /etc/init.d/S99kubesolo-boot stop
