@@ -91,10 +91,12 @@ pub fn begin(
         ftruncate(file.fd(), 0).map_err(failed)?;
     }
     write(&mut file, begun.number(), &line).map_err(failed)?;
-    if let Some(left) = left.filter(|left| left.panic().is_some()) {
-        let folder = open_folder(CWD, host.data_folder()).and_then(|data| open_folder(data, FOLDER));
-        // On a disk that is full its last words have to do: they are in the record.
-        folder.and_then(|folder| replace(folder.as_fd(), PANIC, left.log())).unwrap_or_default();
+    if let Some(left) = left {
+        if left.panic().is_some() {
+            let folder = open_folder(CWD, host.data_folder()).and_then(|data| open_folder(data, FOLDER));
+            // On a disk that is full its last words have to do: they are in the record.
+            folder.and_then(|folder| replace(folder.as_fd(), PANIC, left.log())).unwrap_or_default();
+        }
         left.clear();
     }
     Ok(Boot { file, line })

@@ -15,7 +15,7 @@
 use core::time::Duration;
 
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{AtFlags, OFlags, fsync, ftruncate, unlinkat};
+use rustix::fs::{AtFlags, OFlags, fsync, ftruncate, syncfs, unlinkat};
 use rustix::io::Errno;
 
 use crate::device::{Device, IoError};
@@ -30,6 +30,8 @@ use crate::storage::Storage;
 
 /// How often a change is made anew when another program, which takes no lock, changes the file at the same time.
 const TRIES: u32 = 20;
+/// How often a file that is too short is looked at once more: grub-editenv empties it before it writes.
+const SHORT_TRIES: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Longest name of a copy, in bytes.
@@ -160,7 +162,7 @@ impl EnvFiles {
         loop {
             self.load(&mut loaded);
             left = left.saturating_sub(1);
-            if !loaded.first.is_short() || left == 0 {
+            if !loaded.first.is_short() || left < TRIES.saturating_sub(SHORT_TRIES) {
                 let (block, given) = change(&loaded)?;
                 match self.store(&mut loaded, &block, make_second) {
                     Err(failure) if failure.is_transient() && left > 0 => {}
@@ -212,7 +214,8 @@ impl Copy {
         self.file = Err(Errno::NOENT);
         match unlinkat(folder, self.name.as_str(), AtFlags::empty()) {
             Err(Errno::NOENT) => Ok(()),
-            Err(Errno::ISDIR) => odd::set_aside(folder.as_fd(), &self.name),
+            // FAT writes the folder's own entry when it is synced, and not with the folder that it is in.
+            Err(Errno::ISDIR) => odd::set_aside(folder.as_fd(), &self.name).and_then(|()| syncfs(folder)),
             removed => removed,
         }
     }

@@ -21,6 +21,8 @@ pub enum Flaw {
     Missing,
     /// The medium does not give it.
     Unreadable,
+    /// Another program is writing it.
+    Changing,
     /// The bytes are no env block.
     Block(BlockError),
     /// It can be read, but GRUB could not save into it.
@@ -34,6 +36,7 @@ impl fmt::Display for Flaw {
         match self {
             Flaw::Missing => f.write_str("missing"),
             Flaw::Unreadable => f.write_str("unreadable"),
+            Flaw::Changing => f.write_str("being written by another program"),
             Flaw::Block(error) => error.fmt(f),
             Flaw::Defect(defect) => defect.fmt(f),
             Flaw::NoSlot => f.write_str("names no active slot"),
@@ -203,6 +206,7 @@ pub fn replace<S: Storage>(copy: &mut S, found: &mut Found, new: &EnvBlock<Bytes
         // one, or garbage.
         let is_old = old.is_some_and(|old| same(found.first_block(), &old));
         if found.is_short() || found.block().is_some() && !is_old {
+            found.lose(Flaw::Changing);
             return Err(Error::Changed);
         }
         write_at(copy, 0, new.bytes())?;
@@ -322,7 +326,10 @@ pub fn store_both<C: CopyFile>(
     match store(first, found_first, new) {
         Ok(()) if make_second => Ok(store(second, found_second, new).err()),
         Ok(()) => Ok(None),
-        Err(error) if by_the_second => store(second, found_second, new).map(|()| Some(error)),
+        // What another program writes there may well name one.
+        Err(error) if by_the_second && found_first.flaw() != Some(Flaw::Changing) => {
+            store(second, found_second, new).map(|()| Some(error))
+        }
         Err(error) => Err(error),
     }
 }

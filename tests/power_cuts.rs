@@ -415,6 +415,11 @@ fn a_disk_that_fails_is_told_from_another_program() {
     assert_eq!(meddled(&|_, medium| set(others.bytes(), medium)), Err(Changed));
     assert_eq!(meddled(&|_, medium| set(b"", medium)), Err(Changed));
     assert_eq!(meddled(&|_, medium| set(&new.bytes()[..ONE_SECTOR], medium)), Err(Changed));
+    // It is not known then what GRUB goes by.
+    let mut copy = Meddled { medium: Medium::holding(b""), syncs: 0, at_sync: &|_, medium| set(b"", medium) };
+    let mut found = Found::with(b"");
+    assert_eq!(replace(&mut copy, &mut found, &new), Err(Changed));
+    assert_eq!(found.flaw(), Some(envstore::Flaw::Changing));
 }
 
 /// A copy for [`envstore::store_both`].

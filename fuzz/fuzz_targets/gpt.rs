@@ -9,7 +9,7 @@ use std::convert::Infallible;
 
 use embedded_io::{ErrorType, Read, Seek, SeekFrom};
 use kubesolo_boot::gpt::{self, PARTITIONS_MAX};
-use kubesolo_boot::{ext4, label};
+use kubesolo_boot::{contents, ext4, label};
 use kubesolo_fuzz::bounded;
 use libfuzzer_sys::fuzz_target;
 
@@ -128,5 +128,7 @@ fuzz_target!(|input: &[u8]| {
         }
         let Ok(_) = label::read(&mut disk, 0);
         let Ok(_) = ext4::unsound(&mut disk);
+        let len = Some(disk.size);
+        let Ok(_) = contents::identify(&mut disk, 0, len);
     });
 });

@@ -158,6 +158,34 @@ impl Image {
         Ok(())
     }
 
+    /// Makes a folder on the ESP.
+    ///
+    /// # Errors
+    /// When mtools cannot.
+    pub fn esp_make_folder(&self, path: &str) -> Result {
+        host::run("mmd", ["-i", &self.esp(), &format!("::{path}")])?;
+        Ok(())
+    }
+
+    /// Writes a file on the ESP that leaves no cluster free.
+    ///
+    /// # Errors
+    /// When mtools cannot.
+    pub fn esp_fill(&self, path: &str) -> Result {
+        let listing = host::run("mdir", ["-i", &self.esp(), "::"])?;
+        let text = String::from_utf8_lossy(&listing.stdout).into_owned();
+        let free: String = text
+            .lines()
+            .rev()
+            .find(|line| line.contains("bytes free"))
+            .into_iter()
+            .flat_map(str::chars)
+            .filter(char::is_ascii_digit)
+            .collect();
+        let free: usize = free.parse().step(|| format!("mdir: {text}"))?;
+        self.esp_write(path, &vec![0x5a; free])
+    }
+
     /// Makes the directory entry of a file on the ESP claim this length; its FAT chain stays as it is.
     ///
     /// # Errors
