@@ -269,6 +269,11 @@ impl<'a> Call<'a> {
         Ok(call)
     }
 
+    /// The verb as it was typed.
+    pub fn name(&self) -> &'a str {
+        self.words.first().copied().unwrap_or_default()
+    }
+
     /// The verb that the words make.
     ///
     /// # Errors

@@ -55,6 +55,11 @@ impl Exit {
         (Exit::Reboot, "from init: give this trial up, reboot"),
         (Exit::Emergency, "from init: a person asked for the emergency shell"),
     ];
+
+    /// The one of that number.
+    pub fn with(code: u8) -> Option<Exit> {
+        Exit::TABLE.iter().map(|(exit, _)| *exit).find(|exit| *exit as u8 == code)
+    }
 }
 
 /// An error with the exit code it leads to. Making one takes memory from the heap: nothing that goes well does.

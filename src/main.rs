@@ -7,21 +7,56 @@ mod restart;
 use std::ffi::OsStr;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::termios::isatty;
 
 use kubesolo_boot::boot::BootState;
 use kubesolo_boot::cli::{Call, Verb, help};
 use kubesolo_boot::console::{Notes, Output};
 use kubesolo_boot::disk::folder_and_name;
-use kubesolo_boot::failure::{Exit, Failure};
+use kubesolo_boot::failure::{Exit, Failure, Reason};
 use kubesolo_boot::host::Host;
 use kubesolo_boot::json::Quoted;
+use kubesolo_boot::progress::Style;
 use kubesolo_boot::slot::Slot;
 use kubesolo_boot::verb;
 use kubesolo_boot::verb::status::Status;
 
 /// Longest the boot stage may take, whatever a disk does.
 const INIT_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Longest a verb may take that only reads or writes a little.
+const VERB_DEADLINE: Duration = Duration::from_secs(60);
+/// At shutdown nobody waits for a note.
+const STOPPING_DEADLINE: Duration = Duration::from_secs(10);
+/// Longest for asking a server, for reading a slot's files back, or for a filesystem to grow.
+const CHECK_DEADLINE: Duration = Duration::from_secs(15 * 60);
+/// Its checks have deadlines of their own, which a box can set.
+const HEALTHCHECK_DEADLINE: Duration = Duration::from_secs(60 * 60);
+
+/// In the exit code of a verb's child: the box is to be restarted. No exit code has this bit.
+const RESTART: u8 = 0x80;
+
+/// How what is said looks: as it does on this process' own streams, which a child does not have.
+#[derive(Clone, Copy)]
+struct Look {
+    colour: bool,
+    style: Style,
+}
+
+impl Look {
+    /// Asks the terminal only for a verb that has use for it.
+    fn of(verb: Verb<'_>, json: bool) -> Look {
+        let is_seen = || isatty(rustix::stdio::stdout()) && (process::HOOKS.variable)("NO_COLOR").is_none();
+        Look {
+            colour: verb == Verb::Status && is_seen(),
+            style: match verb {
+                Verb::Apply(_) | Verb::Activate => Style::pick(json),
+                _ => Style::Lines,
+            },
+        }
+    }
+}
 
 /// Runs the program; `called` is the name it was called by. Gives the exit code.
 fn run(called: &OsStr, arguments: &[&OsStr]) -> u8 {
@@ -34,7 +69,7 @@ fn run(called: &OsStr, arguments: &[&OsStr]) -> u8 {
         Verb::Help(verb) => print(&help(verb)),
         Verb::Version => print(concat!("kubesolo-boot ", env!("CARGO_PKG_VERSION"), "\n")),
         Verb::Init => init(&call),
-        verb => run_verb(&call, verb, &notes),
+        verb => run_in_time(&call, verb, &notes),
     });
     exit.unwrap_or_else(|failure| {
         notes.say(format_args!("{failure}"));
@@ -48,11 +83,7 @@ fn init(call: &Call<'_>) -> Result<Exit, Failure> {
     let ended = process::within(INIT_DEADLINE, || verb::init::run(&host, &notes) as u8);
     Ok(match ended {
         process::Ended::With(code) => {
-            return Ok(Exit::TABLE
-                .iter()
-                .map(|(exit, _)| *exit)
-                .find(|exit| *exit as u8 == code)
-                .unwrap_or(Exit::GoOnDegraded));
+            return Ok(Exit::with(code).unwrap_or(Exit::GoOnDegraded));
         }
         process::Ended::TooLate => verb::init::too_late(&host, &notes, INIT_DEADLINE),
         process::Ended::Crashed => {
@@ -62,51 +93,110 @@ fn init(call: &Call<'_>) -> Result<Exit, Failure> {
     })
 }
 
-fn run_verb(call: &Call<'_>, verb: Verb<'_>, notes: &Notes) -> Result<Exit, Failure> {
-    let mut out = Output::to(rustix::stdio::stdout());
+/// How long the verb may take; `None`: it looks after its time itself.
+fn deadline(call: &Call<'_>, verb: Verb<'_>) -> Option<Duration> {
+    match verb {
+        // A watchdog has to starve when the disk hangs; a download takes as long as it takes; `find` touches no disk itself.
+        Verb::Watchdog | Verb::Apply(_) | Verb::Find(_) => None,
+        // A block that is given by name is on no disk of ours.
+        Verb::EnvList | Verb::EnvGet(_) | Verb::EnvSet(_) | Verb::EnvUnset(_) | Verb::EnvCreate
+            if call.flags.grubenv.is_some() =>
+        {
+            None
+        }
+        Verb::Stopping => Some(STOPPING_DEADLINE),
+        Verb::Check(_) | Verb::Activate | Verb::Grow => Some(CHECK_DEADLINE),
+        Verb::Healthcheck => Some(HEALTHCHECK_DEADLINE),
+        _ => Some(VERB_DEADLINE),
+    }
+}
+
+/// Runs a verb, and restarts the box if it is to be. A disk that stalls never lets go of whoever called for it: so that is a
+/// child, which is left behind.
+fn run_in_time(call: &Call<'_>, verb: Verb<'_>, notes: &Notes) -> Result<Exit, Failure> {
+    let look = Look::of(verb, call.json);
     let host = Host::new(&call.flags, process::HOOKS);
+    let (exit, restart) = match deadline(call, verb) {
+        None => run_verb(call, verb, &host, notes, look)?,
+        Some(deadline) => {
+            let work = || match run_verb(call, verb, &host, notes, look) {
+                Ok((exit, restart)) => exit as u8 | if restart { RESTART } else { 0 },
+                Err(failure) => {
+                    notes.say(format_args!("{failure}"));
+                    failure.exit() as u8
+                }
+            };
+            let (ended, passed_on) = process::passing_on(deadline, work);
+            let code = match ended {
+                process::Ended::With(code) => code,
+                process::Ended::Crashed => {
+                    return Err(Failure::new(Exit::Io, format_args!("{}: crashed; please report this", call.name())));
+                }
+                process::Ended::TooLate => {
+                    let seconds = deadline.as_secs();
+                    return Err(Failure::new(
+                        Exit::Io,
+                        format_args!(
+                            "{}: not done after {seconds} s: the disk does not answer; dmesg may say why",
+                            call.name()
+                        ),
+                    ));
+                }
+            };
+            passed_on.map_err(not_written)?;
+            (Exit::with(code & !RESTART).unwrap_or(Exit::Io), code & RESTART != 0)
+        }
+    };
+    if restart {
+        restart::now(&host)?;
+    }
+    Ok(exit)
+}
+
+/// Gives the exit code, and whether the box is to be restarted.
+fn run_verb(
+    call: &Call<'_>,
+    verb: Verb<'_>,
+    host: &Host<'_>,
+    notes: &Notes,
+    look: Look,
+) -> Result<(Exit, bool), Failure> {
+    let mut out = Output::to(rustix::stdio::stdout());
     let warn = |warning| notes.say(format_args!("warning: {warning}"));
     match verb {
         Verb::Check(_) | Verb::Apply(_) | Verb::Activate | Verb::Healthcheck | Verb::Watchdog | Verb::Grow => {
-            return run_update(call, verb, &host, notes, out);
+            return run_update(call, verb, host, notes, look.style, out);
         }
         Verb::Status => {
-            let status = Status::read(&host)?;
-            let printed = if call.json {
-                status.print_json(&host, &mut out)
-            } else {
-                let colour = isatty(rustix::stdio::stdout()) && (process::HOOKS.variable)("NO_COLOR").is_none();
-                status.print(&host, colour, &mut out)
-            };
+            let status = Status::read(host)?;
+            let printed =
+                if call.json { status.print_json(host, &mut out) } else { status.print(host, look.colour, &mut out) };
             printed.unwrap_or_default();
         }
-        Verb::SlotShow => show_slots(&verb::slot::show(&host)?, call.json, &mut out),
-        Verb::SlotSet(slot, state) => show_slots(&verb::slot::set(&host, notes, slot, state)?, call.json, &mut out),
+        Verb::SlotShow => show_slots(&verb::slot::show(host)?, call.json, &mut out),
+        Verb::SlotSet(slot, state) => show_slots(&verb::slot::set(host, notes, slot, state)?, call.json, &mut out),
         Verb::Commit => {
-            let state = verb::boot_state::commit(&host, notes)?;
+            let state = verb::boot_state::commit(host, notes)?;
             say(&mut out, format_args!("Slot {} is good and stays.", state.active));
         }
         Verb::Rollback => {
-            let state = verb::boot_state::rollback(&host, notes, "rolled back by hand")?;
+            let state = verb::boot_state::rollback(host, notes, "rolled back by hand")?;
             say(&mut out, format_args!("Slot {} boots next.", state.active));
         }
-        Verb::EnvList if call.json => verb::env::list_json(&host, &mut out)?,
-        Verb::EnvList => verb::env::list(&host, &mut out)?,
-        Verb::EnvGet(name) => verb::env::get(&host, name, &mut out)?,
-        Verb::EnvSet(pairs) => verb::env::set(&host, pairs, &warn)?,
-        Verb::EnvUnset(names) => verb::env::unset(&host, names, &warn)?,
-        Verb::EnvCreate => verb::env::create(&host, &warn)?,
-        Verb::Metrics(file) => verb::metrics::run(&host, file, &mut out)?,
-        Verb::Stopping => verb::stopping::run(&host)?,
-        Verb::Probe => return probe(&host, call.json, out),
-        Verb::Find(name) => say(&mut out, format_args!("{}", verb::find::run(&host, notes, name, call.ext4)?)),
+        Verb::EnvList if call.json => verb::env::list_json(host, &mut out)?,
+        Verb::EnvList => verb::env::list(host, &mut out)?,
+        Verb::EnvGet(name) => verb::env::get(host, name, &mut out)?,
+        Verb::EnvSet(pairs) => verb::env::set(host, pairs, &warn)?,
+        Verb::EnvUnset(names) => verb::env::unset(host, names, &warn)?,
+        Verb::EnvCreate => verb::env::create(host, &warn)?,
+        Verb::Metrics(file) => verb::metrics::run(host, file, &mut out)?,
+        Verb::Stopping => verb::stopping::run(host)?,
+        Verb::Probe => return probe(host, call.json, out).map(|exit| (exit, false)),
+        Verb::Find(name) => say(&mut out, format_args!("{}", verb::find::run(host, notes, name, call.ext4)?)),
         Verb::Help(_) | Verb::Version | Verb::Init => {}
     }
     finish(out)?;
-    if call.reboot {
-        restart::now(&host)?;
-    }
-    Ok(Exit::Done)
+    Ok((Exit::Done, call.reboot))
 }
 
 fn run_update(
@@ -114,8 +204,9 @@ fn run_update(
     verb: Verb<'_>,
     host: &Host<'_>,
     notes: &Notes,
+    style: Style,
     mut out: Output<'_>,
-) -> Result<Exit, Failure> {
+) -> Result<(Exit, bool), Failure> {
     let mut buffer = [[0; kubesolo_boot::settings::LEN_MAX]; 2];
     let settings = kubesolo_boot::settings::Settings::read(&call.flags, &mut buffer);
     let config = match verb {
@@ -123,7 +214,6 @@ fn run_update(
         Verb::Watchdog => settings.lenient(&call.flags, &|problem| notes.say(format_args!("watchdog: {problem}"))),
         _ => settings.strict(&call.flags, &|warning| notes.say(warning))?,
     };
-    let style = kubesolo_boot::progress::Style::pick(call.json);
     let mut exit = Exit::Done;
     match verb {
         Verb::Check(source) => exit = verb::check::run(host, notes, &config, source, call.json, &mut out)?,
@@ -145,10 +235,7 @@ fn run_update(
             // What was seen is told also where nothing could be made of it.
             finish(out)?;
             let (healthy, rolled_back) = concluded?;
-            if call.reboot && rolled_back {
-                restart::now(host)?;
-            }
-            return Ok(healthy);
+            return Ok((healthy, call.reboot && rolled_back));
         }
         _ => {
             let state = verb::activate::run(host, notes, style)?;
@@ -156,10 +243,7 @@ fn run_update(
         }
     }
     finish(out)?;
-    if call.reboot {
-        restart::now(host)?;
-    }
-    Ok(exit)
+    Ok((exit, call.reboot))
 }
 
 fn print(text: &str) -> Result<Exit, Failure> {
@@ -175,9 +259,11 @@ fn say(out: &mut Output<'_>, line: std::fmt::Arguments<'_>) {
 }
 
 fn finish(out: Output<'_>) -> Result<(), Failure> {
-    out.finish().map_err(|errno| {
-        Failure::new(Exit::Io, format_args!("write to standard output: {}", kubesolo_boot::failure::Reason(errno)))
-    })
+    out.finish().map_err(not_written)
+}
+
+fn not_written(errno: Errno) -> Failure {
+    Failure::new(Exit::Io, format_args!("write to standard output: {}", Reason(errno)))
 }
 
 fn show_slots(state: &BootState, json: bool, out: &mut Output<'_>) {

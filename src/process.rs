@@ -7,12 +7,13 @@ use std::ffi::{CStr, CString, OsStr, c_char};
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
-use kubesolo_boot::ask::is_ready;
+use kubesolo_boot::ask::{is_any_ready, is_ready};
+use kubesolo_boot::failure::Exit;
 use kubesolo_boot::host::{Process, Ran};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
-use rustix::io::{Errno, read};
+use rustix::io::{Errno, read, write};
 use rustix::ioctl;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, waitpid};
@@ -127,6 +128,89 @@ fn apart(work: &mut dyn FnMut()) -> Option<Pid> {
         }
         0
     })
+}
+
+/// A stream of a child's, and where it goes on.
+struct Stream<'a> {
+    from: OwnedFd,
+    to: BorrowedFd<'a>,
+}
+
+impl Stream<'_> {
+    /// Passes on what there is; gives whether there may be more.
+    fn pass_on(&self) -> Result<bool, Errno> {
+        let mut buffer = [0; 1024];
+        let len = read(&self.from, &mut buffer)?;
+        let mut left = buffer.get(..len).unwrap_or_default();
+        while !left.is_empty() {
+            match write(self.to, left) {
+                Ok(count) => left = left.get(count..).unwrap_or_default(),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(len > 0)
+    }
+}
+
+/// Runs `work` as [`within`] does, and passes on what it prints: who reads that, as a shell does for `$(...)`, would else wait
+/// for a child that is left behind.
+///
+/// # Errors
+/// The first one of passing it on.
+pub fn passing_on(deadline: Duration, work: impl FnOnce() -> u8) -> (Ended, Result<(), Errno>) {
+    let pipes = pipe_with(PipeFlags::CLOEXEC).and_then(|out| Ok((out, pipe_with(PipeFlags::CLOEXEC)?)));
+    let Ok(((out, out_end), (err, err_end))) = pipes else { return (Ended::Crashed, Ok(())) };
+    let mut work = Some(work);
+    let child = fork(&mut || {
+        let placed = dup2_stdout(&out_end).and_then(|()| dup2_stderr(&err_end));
+        work.take().filter(|_| placed.is_ok()).map_or(Exit::Io as u8, |work| work())
+    });
+    drop((out_end, err_end));
+    let Some(child) = child else { return (Ended::Crashed, Ok(())) };
+    let now = Instant::now();
+    let streams = [Stream { from: err, to: stderr() }, Stream { from: out, to: stdout() }];
+    let (in_time, passed) = pass_on(child, streams, now.checked_add(deadline).unwrap_or(now));
+    if !in_time {
+        kill_process(child, Signal::KILL).unwrap_or_default();
+        return (Ended::TooLate, passed);
+    }
+    (exit_code(child).map_or(Ended::Crashed, Ended::With), passed)
+}
+
+/// Until the child has ended; not until its streams have, which children of its own may hold that hang. Gives whether it did in
+/// time.
+fn pass_on(child: Pid, streams: [Stream<'_>; 2], until: Instant) -> (bool, Result<(), Errno>) {
+    let pidfd = pidfd_open(child, PidfdFlags::empty());
+    let mut streams = streams.map(Some);
+    let mut passed = Ok(());
+    loop {
+        let fds = streams.iter().flatten().map(|stream| &stream.from).chain(&pidfd);
+        let mut fds: heapless::Vec<PollFd<'_>, 3> = fds.map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
+        if fds.is_empty() {
+            return (true, passed);
+        }
+        if !is_any_ready(&mut fds, until.saturating_duration_since(Instant::now())) {
+            return (false, passed);
+        }
+        drop(fds);
+        let mut quiet = true;
+        for stream in &mut streams {
+            let Some(ready) = stream.as_ref().filter(|stream| is_ready(&stream.from, Duration::ZERO)) else { continue };
+            quiet = false;
+            match ready.pass_on() {
+                Ok(true) => {}
+                Ok(false) => *stream = None,
+                // What is complained to nobody is lost.
+                Err(errno) if ready.to.as_raw_fd() == stdout().as_raw_fd() => passed = passed.and(Err(errno)),
+                Err(_) => {}
+            }
+        }
+        // So it was the child's end.
+        if quiet {
+            return (true, passed);
+        }
+    }
 }
 
 /// Waits for the child's end.

@@ -118,6 +118,20 @@ fn a_rival_that_does_not_answer_is_named() {
     assert!(!ran.stderr.contains("dev/sdb (does not answer)"), "{}", ran.stderr);
 }
 
+/// The data partition's own disk hangs. At shutdown, ten seconds of that are enough.
+#[test]
+fn a_verb_whose_disk_hangs_ends_and_says_so() {
+    let machine = Machine::with_state(state(A, 3, true, Good, Staged));
+    machine.folder.write("data/update/boots", "0 id A good 2026-11-23T15:30:00Z\n");
+    machine.folder.write("boot_id", "id\n");
+    let began = Instant::now();
+    let Some(ran) = run_stalled(&machine, "data/update/boots", "stopping", &machine.flags()) else { return };
+    assert_eq!((ran.exit, ran.out()), (6, ""), "{}", ran.stderr);
+    let want = "kubesolo-boot: stopping: not done after 10 s: the disk does not answer; dmesg may say why\n";
+    assert!(ran.stderr.ends_with(want), "{}", ran.stderr);
+    assert!(began.elapsed().as_secs() < STALL);
+}
+
 #[test]
 fn a_disk_that_turns_up_late_is_waited_for() {
     let machine = Machine::with_state(state(A, 3, true, Good, Staged));
