@@ -65,8 +65,8 @@ mod tests {
         partition.extend(guid.0);
         partition.extend([2, 2]);
         let file = text("\\EFI\\BOOT\\BOOTX64.EFI");
-        assert_eq!(file.len(), 50 - 4);
-        let file = [&[4, 4, 50, 0], &file[..], &[0x7f, 0xff, 4, 0]].concat();
+        assert_eq!(file.len(), 48 - 4);
+        let file = [&[4, 4, 48, 0], &file[..], &[0x7f, 0xff, 4, 0]].concat();
         let path = [partition, file].concat();
         let head = [&7_u32.to_le_bytes()[..], &1_u32.to_le_bytes(), &(path.len() as u16).to_le_bytes()].concat();
         [head, text("UEFI OS"), path].concat()

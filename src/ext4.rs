@@ -74,8 +74,8 @@ pub fn size<S: Read + Seek>(disk: &mut S, offset: u64) -> Result<Option<Size>, S
     let le32 = |at: usize| bytes.get(at..).and_then(|rest| rest.first_chunk()).copied().map_or(0, u32::from_le_bytes);
     let le16 = |at: usize| bytes.get(at..).and_then(|rest| rest.first_chunk()).copied().map_or(0, u16::from_le_bytes);
     let wide = le32(0x60) & 0x80 != 0;
-    let block = 1024_u64.checked_shl(le32(0x18)).filter(|block| *block <= 65536);
-    let (Some(block), 0xef53, 1..) = (block, le16(0x38), le32(0x20)) else { return Ok(None) };
+    let (shift @ ..=6, 0xef53, 1..) = (le32(0x18), le16(0x38), le32(0x20)) else { return Ok(None) };
+    let block = 1024_u64 << shift;
     let upper = if wide { u64::from(le32(0x150)) << 32 } else { 0 };
     let blocks = upper | u64::from(le32(4));
     let group = u64::from(le32(0x20));

@@ -48,6 +48,9 @@ stories! {
         fresh_image: fresh_image;
         grows: a_larger_disk_is_filled;
     }
+    &[Firmware::Uefi] => {
+        boot_entry: a_boot_entry_keeps_the_guid_it_goes_by;
+    }
     &[Firmware::Bios] => {
         replay: replayed_writes;
         random_cuts: random_cuts_1, random_cuts_2, random_cuts_3, soak_1, soak_2;
