@@ -57,6 +57,7 @@ check 'these files are in it, and no others' diff <(files) - <<'END'
 644 grub/grub.cfg
 644 initramfs/emergency.txt
 755 initramfs/init
+755 initramfs/modules
 644 initramfs/update.conf
 755 kubesolo-boot
 644 man/kubesolo-boot.8

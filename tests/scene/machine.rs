@@ -65,11 +65,11 @@ impl Machine {
             ("--cmdline", "cmdline"),
             ("--data", "data"),
             ("--conf", "conf"),
-            ("--image-conf", "image.conf"),
             ("--sys", "sys"),
             ("--dev", "dev"),
             ("--boot-id", "boot_id"),
             ("--run", "run"),
+            ("--image-conf", "image.conf"),
         ] {
             flags.extend([flag.to_owned(), self.folder.text(name)]);
         }
