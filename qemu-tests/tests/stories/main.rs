@@ -54,7 +54,7 @@ stories! {
     &[Firmware::Bios] => {
         replay: replayed_writes;
         random_cuts: random_cuts_1, random_cuts_2, random_cuts_3, soak_1, soak_2;
-        fat_chain: a_broken_fat_chain_is_mended, a_folder_in_the_place_of_a_copy_makes_way, both_fat_chains_broken, a_full_esp_takes_a_commit;
+        fat_chain: a_broken_fat_chain_is_mended, a_folder_in_the_place_of_a_copy_makes_way, mending_a_fat_chain_replayed, both_fat_chains_broken, a_full_esp_takes_a_commit;
         update_back: next_update_goes_into_the_first_slot;
         bad_update: bad_update_is_given_up;
         power_cut_in_apply: power_cut_in_apply_1, power_cut_in_apply_2, power_cut_in_apply_3, power_cut_in_apply_4,
