@@ -238,10 +238,7 @@ impl Search<'_> {
             &|_| Reading::of(&subject).encode(),
             &mut |_, answer| {
                 found = Some(match Reading::decode(answer) {
-                    Reading::Ours(parts) => {
-                        let (seq, kind) = (0, Kind::Plain);
-                        Ok(parts.disk(&subject, seq, kind))
-                    }
+                    Reading::Ours(parts) => Ok(parts.disk(&subject, 0, Kind::Plain)),
                     Reading::Foreign => Err(fail(format_args!("none of its partitions is called {NAMES_TEXT}"))),
                     Reading::None(text) | Reading::Damaged(text) => Err(fail(format_args!("{text}"))),
                 });

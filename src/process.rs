@@ -16,7 +16,9 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{Errno, read, write};
 use rustix::ioctl;
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, waitpid};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, set_parent_process_death_signal, waitpid,
+};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout, stderr, stdin, stdout};
 
 /// All the memory that the heap can have, in bytes: whatever a server sends, it is never more. One that is used up ends
@@ -43,6 +45,7 @@ unsafe extern "C" {
     fn _Fork() -> i32;
     fn getenv(name: *const c_char) -> *const c_char;
     fn ioctl(fd: i32, request: i32, ...) -> i32;
+    fn signal(number: i32, handler: usize) -> usize;
     fn execvp(program: *const c_char, words: *const *const c_char) -> i32;
     safe fn _exit(code: i32) -> !;
 }
@@ -163,7 +166,9 @@ pub fn passing_on(deadline: Duration, work: impl FnOnce() -> u8) -> (Ended, Resu
     let Ok(((out, out_end), (err, err_end))) = pipes else { return (Ended::Crashed, Ok(())) };
     let mut work = Some(work);
     let child = fork(&mut || {
-        let placed = dup2_stdout(&out_end).and_then(|()| dup2_stderr(&err_end));
+        // Who ends this process means the work.
+        let bound = set_parent_process_death_signal(Some(Signal::TERM));
+        let placed = bound.and_then(|()| dup2_stdout(&out_end)).and_then(|()| dup2_stderr(&err_end));
         work.take().filter(|_| placed.is_ok()).map_or(Exit::Io as u8, |work| work())
     });
     drop((out_end, err_end));
@@ -211,6 +216,13 @@ fn pass_on(child: Pid, streams: [Stream<'_>; 2], until: Instant) -> (bool, Resul
             return (true, passed);
         }
     }
+}
+
+/// From now on SIGTERM, which init sends to everybody at shutdown, does not end this process.
+pub fn outlive_shutdown() {
+    const SIG_IGN: usize = 1;
+    // SAFETY: no handler is set, only the signal ignored.
+    unsafe { signal(Signal::TERM.as_raw(), SIG_IGN) };
 }
 
 /// Waits for the child's end.
