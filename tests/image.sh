@@ -167,6 +167,8 @@ check 'its partitions are those of the other, but for the larger ESP' equal \
     "$(fdisk -b 4096 -l -o Start,End "$work/large.img" | awk '/^ *[0-9]+ +[0-9]+$/ { print $1 / 256, ($2 + 1) / 256 }' | tail -n 3)"
 guids() { sort <(sgdisk -i 1 -i 2 -i 3 -i 4 "$image" | sed -n 's/^Partition unique GUID: //p'); }
 check 'with the same GUIDs' equal "$(guids)" "$(fdisk -b 4096 -l -o UUID "$work/large.img" | grep -xE '[0-9A-F-]{36}' | sort)"
+check 'types' equal 'C12A7328-F81F-11D2-BA4B-00A0C93EC93B 0FC63DAF-8483-4772-8E79-3D69D8477DE4' \
+    "$(fdisk -b 4096 -x -l -o Type-UUID "$work/large.img" | grep -xE '[0-9A-F-]{36}' | uniq | tr '\n' ' ' | sed 's/ $//')"
 check 'and names' equal 'KSOLOEFI KSOLOA KSOLOB KSOLODATA' \
     "$(fdisk -b 4096 -l -o Name "$work/large.img" | grep -x 'KSOLO[A-Z]*' | tr '\n' ' ' | sed 's/ $//')"
 dd if="$work/large.img" of="$work/large.esp" bs=1M skip=1 count=260 conv=sparse status=none

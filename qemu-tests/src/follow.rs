@@ -12,6 +12,8 @@ use crate::shell;
 
 /// GRUB's first line: seen again in the same machine, it tells of a reset.
 pub const GRUB_STARTS: &str = "ksolo: press ESC for the menu";
+/// The first line of the initramfs.
+pub const INIT_STARTS: &str = "ksolo-init: start";
 /// The kernel's last words.
 pub const PANIC: &str = "Kernel panic";
 

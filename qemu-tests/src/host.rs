@@ -1,4 +1,4 @@
-//! Knows how to run a tool of the build machine (sgdisk, mtools, debugfs, grub-editenv) and read its answer.
+//! Knows how to run a tool of the build machine (fdisk, mtools, debugfs, grub-editenv) and read its answer.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -50,7 +50,7 @@ fn finish(tool: &str, args: &[OsString]) -> Result<(ExitStatus, Answer)> {
     Ok((out.status, Answer { stdout: out.stdout, stderr }))
 }
 
-/// PATH with the folders that hold sgdisk, debugfs and mkfs for everybody but root.
+/// PATH with the folders that hold fdisk, debugfs and mkfs for everybody but root.
 pub fn search_path() -> OsString {
     let mut path = env::var_os("PATH").unwrap_or_default();
     path.push(":/usr/sbin:/sbin");

@@ -1,9 +1,9 @@
 //! Knows a story's own copy of the disk image: where its partitions are, and how to read and change their files from outside.
 //!
-//! The table is read with sgdisk, the ESP with mtools, the slots with debugfs: none of it is the code under test, and none
+//! The table is read with fdisk, the ESP with mtools, the slots with debugfs: none of it is the code under test, and none
 //! of it needs root. A machine may be running; it then sees changes only after its next start.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -13,8 +13,6 @@ use kubesolo_boot::sums::{self, Sums};
 
 use crate::failure::{Failure, Result, Step};
 use crate::{ensure, host};
-
-const SECTOR: u64 = 512;
 
 /// The four partitions, by their number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -296,23 +294,32 @@ fn short_name(path: &str) -> [u8; 11] {
     short
 }
 
-/// The partition table as sgdisk prints it.
+/// The partition table as fdisk prints it.
 fn extents(path: &Path) -> Result<Vec<Extent>> {
     let name = path.to_string_lossy();
-    let answer = host::run("sgdisk", ["-i", "1", "-i", "2", "-i", "3", "-i", "4", &name])?;
+    let sector_size = sector_size(path)?;
+    let answer = host::run("fdisk", ["-b", &sector_size.to_string(), "-l", "-o", "Start,End,UUID", &name])?;
     let text = String::from_utf8_lossy(&answer.stdout).into_owned();
-    let field = |label: &str| -> Vec<String> {
-        let lines = text.lines().filter_map(|line| line.trim().strip_prefix(label));
-        lines.filter_map(|rest| rest.split_whitespace().next().map(str::to_lowercase)).collect()
-    };
-    let (firsts, lasts, guids) = (field("First sector:"), field("Last sector:"), field("Partition unique GUID:"));
-    if [firsts.len(), lasts.len(), guids.len()] != [4; 3] {
-        return Err(Failure::new(format!("sgdisk {name}: not four partitions: {}", text.trim())));
-    }
-    let sector = |text: &String| text.parse::<u64>().step(|| format!("sgdisk {name}: sector {text}"));
-    let found = firsts.iter().zip(&lasts).zip(guids).map(|((first, last), guid)| {
-        let (first, last) = (sector(first)?, sector(last)?);
-        Ok(Extent { start: first * SECTOR, len: (last + 1 - first) * SECTOR, guid })
+    let rows = text.lines().skip_while(|line| !line.trim_start().starts_with("Start")).skip(1);
+    let found = rows.filter_map(|row| {
+        let mut columns = row.split_whitespace();
+        let mut sector = || columns.next()?.parse::<u64>().ok();
+        let (first, last) = (sector()?, sector()?);
+        let guid = columns.next()?.to_lowercase();
+        Some(Extent { start: first * sector_size, len: (last + 1 - first) * sector_size, guid })
     });
-    found.collect()
+    let found: Vec<_> = found.collect();
+    if found.len() != Part::ALL.len() {
+        return Err(Failure::new(format!("fdisk {name}: not four partitions: {}", text.trim())));
+    }
+    Ok(found)
+}
+
+/// A disk of 4096-byte sectors has the table's head in the second of these.
+fn sector_size(path: &Path) -> Result<u64> {
+    const LARGE: u64 = 4096;
+    let mut signature = [0; 8];
+    let file = File::open(path).and_then(|file| file.read_exact_at(&mut signature, LARGE));
+    file.step(|| format!("read {}", path.display()))?;
+    Ok(if &signature == b"EFI PART" { LARGE } else { 512 })
 }

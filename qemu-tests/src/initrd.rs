@@ -19,6 +19,8 @@ pub enum System {
     Restarts,
     /// Comes past `kubesolo-boot init`; then the kernel is dead, and stands still.
     HangsHard,
+    /// Comes past `kubesolo-boot init`; then the real init does nothing, for ever.
+    Loops,
     /// Resets the machine before `kubesolo-boot init` has run.
     Reboots,
     /// Hangs for ever before `kubesolo-boot init` has run.
@@ -35,6 +37,7 @@ impl System {
             Self::Panics => ("sbin/init", "echo c >/proc/sysrq-trigger"),
             Self::HangsHard => ("sbin/init", "echo 0 >/proc/sys/kernel/panic; echo c >/proc/sysrq-trigger"),
             Self::Restarts => ("sbin/init", "busybox reboot -f"),
+            Self::Loops => ("sbin/init", "while :; do busybox sleep 1000; done"),
             Self::Reboots => ("init", "busybox reboot -f"),
             Self::Hangs => ("init", "while :; do busybox sleep 1000; done"),
         };

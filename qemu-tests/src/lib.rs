@@ -3,6 +3,7 @@
 //! A story gets a [`rig::Rig`]: its own copy of the disk image, and a machine that it powers on and cuts off as it likes.
 //! Nothing here sleeps or polls: every wait is for a marker on the serial line, with a deadline.
 
+pub mod bus;
 pub mod dice;
 pub mod envblock;
 pub mod failure;

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command};
 use std::time::Duration;
 
+use crate::bus::Bus;
 use crate::failure::{Failure, Result, Step};
 use crate::firmware::Firmware;
 use crate::serial::{Serial, Transcript};
@@ -18,6 +19,8 @@ pub struct Parts<'a> {
     pub firmware: Firmware,
     /// QEMU's words for the disk behind `-drive if=none,id=disk,`.
     pub drive: &'a str,
+    /// What the disk is attached to.
+    pub bus: Bus,
     /// Its memory, in MiB.
     pub memory: u32,
     /// A folder of its own: firmware variables, QEMU's complaints.
@@ -48,6 +51,7 @@ impl Machine {
         let stderr = File::create(&complaints).step(|| format!("create {}", complaints.display()))?;
         let memory = parts.memory.to_string();
         let [qemu, machine, cpu] = parts.firmware.machine();
+        let machine = parts.bus.machine().unwrap_or(machine);
         // The sockets are handed over as QEMU's standard input and output: nothing to name, to wait for or to clean up.
         // A harness that is killed takes its machines with it: QEMU itself would run on without anybody on the line.
         let child = Command::new("setpriv")
@@ -57,7 +61,7 @@ impl Machine {
             .args(["-chardev", "socket,id=line,fd=0", "-serial", "chardev:line"])
             .args(["-chardev", "socket,id=monitor,fd=1", "-mon", "chardev=monitor,mode=control"])
             .args(["-drive", &format!("if=none,id=disk,{}", parts.drive)])
-            .args(["-device", "virtio-blk-pci,drive=disk,bootindex=0"])
+            .args(parts.bus.devices().iter().flat_map(|device| ["-device", device]))
             .args(parts.firmware.args(parts.work)?)
             .args(if parts.reset_ends_it { &["-no-reboot"][..] } else { &[] })
             .args(parts.more)

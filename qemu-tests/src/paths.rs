@@ -18,7 +18,7 @@ pub fn workspace() -> PathBuf {
 /// When it is not there, with the command that makes it.
 pub fn image(firmware: Firmware) -> Result<PathBuf> {
     let (given, made) = match firmware {
-        Firmware::Bios | Firmware::Uefi => (env::var_os("KSOLO_IMAGE"), "dist/kubesolo-test.img"),
+        Firmware::Bios | Firmware::Uefi | Firmware::Uefi32 => (env::var_os("KSOLO_IMAGE"), "dist/kubesolo-test.img"),
         Firmware::Arm64 => (None, "dist/kubesolo-test-arm64.img"),
     };
     let path = workspace().join(given.unwrap_or(made.into()));

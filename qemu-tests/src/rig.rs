@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::bus::Bus;
 use crate::failure::{Result, Step};
 use crate::firmware::Firmware;
 use crate::image::{Image, Part};
@@ -17,6 +18,8 @@ use crate::writelog::WriteLog;
 pub const GRUB: Duration = Duration::from_secs(60);
 /// Longest wait from GRUB's line to a running system, or to whatever else ends a boot.
 pub const BOOT: Duration = Duration::from_secs(90);
+/// Longest wait for GRUB to load a slot of the shipped image: a BIOS reads from a stick or a card in small pieces.
+pub const LOAD: Duration = Duration::from_secs(300);
 /// Longest wait for a command at a prompt.
 pub const COMMAND: Duration = Duration::from_secs(30);
 
@@ -31,6 +34,9 @@ pub struct Rig {
     drive: Option<String>,
     more: Vec<String>,
     reset_ends_it: bool,
+    memory: u32,
+    /// What its disk is attached to.
+    pub bus: Bus,
 }
 
 impl Rig {
@@ -51,7 +57,29 @@ impl Rig {
             drive: None,
             more: Vec::new(),
             reset_ends_it: false,
+            memory: 256,
+            bus: Bus::default(),
         })
+    }
+
+    /// Takes a copy of the image that is shipped, in place of the small one.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn take_shipped_image(&mut self) -> Result {
+        self.take_image(&paths::shipped_image()?)
+    }
+
+    /// Takes a copy of this image, in place of the small one.
+    ///
+    /// # Errors
+    /// When it cannot be copied, or its grub.cfg is another.
+    pub fn take_image(&mut self, original: &Path) -> Result {
+        self.image = Image::copy(original, self.work.join("disk.img"))?;
+        self.image.tell_kernel("no_timer_check")?;
+        // In UEFI mode GRUB takes more than 256 MiB for its kernel.
+        self.memory = 512;
+        Ok(())
     }
 
     /// Switches the power on.
@@ -68,7 +96,8 @@ impl Rig {
         let parts = Parts {
             firmware: self.firmware,
             drive: self.drive.as_deref().unwrap_or(&healthy),
-            memory: 256,
+            bus: self.bus,
+            memory: self.memory,
             work: &self.work,
             reset_ends_it: self.reset_ends_it,
             more: &more,
@@ -120,6 +149,12 @@ impl Rig {
     /// Gives its machines a watchdog that resets them.
     pub fn add_watchdog(&mut self) {
         self.more.extend(["-device", "i6300esb", "-action", "watchdog=reset"].map(String::from));
+    }
+
+    /// Lets the watchdog of the board reset it. Before 8.0 QEMU's has a strap that forbids it by default, and its register does
+    /// not say so: the driver is content, and nothing happens.
+    pub fn wire_the_boards_watchdog(&mut self) {
+        self.more.extend(["-global", "ICH9-LPC.noreboot=false"].map(String::from));
     }
 
     /// Gives its machines the memory in which firmware keeps a kernel's last words (ACPI ERST). It outlives power cuts.

@@ -13,6 +13,7 @@
 use std::time::Duration;
 
 use kubesolo_boot::envblk::{EnvBlock, SIZE};
+use qemu_tests::bus::Bus;
 use qemu_tests::failure::{Result, Step};
 use qemu_tests::firmware::Firmware;
 use qemu_tests::image::Image;
@@ -203,6 +204,7 @@ fn round(image: &Image, blocks: &[Block], random: &mut Random, tally: &mut Tally
     let parts = Parts {
         firmware: Firmware::Bios,
         drive: &format!("format=raw,cache=unsafe,file={}", image.path().display()),
+        bus: Bus::default(),
         memory: 64,
         work: &work,
         reset_ends_it: true,

@@ -17,6 +17,7 @@ use kubesolo_boot::envblk::EnvBlock;
 use kubesolo_boot::slot::{Slot, SlotState};
 use kubesolo_boot::split::{self, Split};
 use libtest_mimic::{Arguments, Failed, Trial};
+use qemu_tests::bus::Bus;
 use qemu_tests::envblock::{FIRST, SECOND, Variables};
 use qemu_tests::failure::{Failure, Result, Step};
 use qemu_tests::firmware::Firmware;
@@ -362,6 +363,7 @@ fn check_in(row: &Row, base: &Path, work: &Path, transcript: &Transcript) -> Res
     let parts = Parts {
         firmware: Firmware::Bios,
         drive: &format!("format=raw,cache=unsafe,readonly={access},file={}", image.path().display()),
+        bus: Bus::default(),
         memory: 64,
         work,
         reset_ends_it: true,

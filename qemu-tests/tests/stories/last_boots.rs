@@ -27,8 +27,13 @@ pub fn clean_stop_and_power_cut_are_told_apart(rig: &mut Rig) -> Result {
 }
 
 pub fn panic_is_told(rig: &mut Rig) -> Result {
-    rig.image.skip_grub_waits()?;
     rig.add_error_record();
+    panic_is_kept(rig)
+}
+
+/// The firmware keeps it, wherever that is.
+pub fn panic_is_kept(rig: &mut Rig) -> Result {
+    rig.image.skip_grub_waits()?;
     let mut machine = rig.power_on()?;
     machine.comes_up(Slot::A)?;
     machine.type_line("echo c >/proc/sysrq-trigger")?;

@@ -47,11 +47,11 @@ stories! {
         last_boots: clean_stop_and_power_cut_are_told_apart, panic_is_told;
         fresh_image: fresh_image;
         grows: a_larger_disk_is_filled;
-    }
-    &[Firmware::Uefi] => {
-        boot_entry: a_boot_entry_keeps_the_guid_it_goes_by;
+        hardware: boots_from_virtio_blk, boots_from_virtio_scsi, boots_from_nvme, boots_from_sata, boots_from_ide,
+            boots_from_a_usb_stick;
     }
     &[Firmware::Bios] => {
+        bios: boots_from_an_sd_card, boots_from_pvscsi, boots_from_megaraid;
         replay: replayed_writes;
         random_cuts: random_cuts_1, random_cuts_2, random_cuts_3, soak_1, soak_2;
         fat_chain: a_broken_fat_chain_is_mended, a_folder_in_the_place_of_a_copy_makes_way, mending_a_fat_chain_replayed, both_fat_chains_broken, a_full_esp_takes_a_commit;
@@ -65,12 +65,20 @@ stories! {
         larger_disks: power_cuts_while_it_grows, a_disk_of_two_tebibytes, no_growing_where_it_is_turned_off;
         target_slot: target_is_full, target_is_no_filesystem, target_filesystem_is_damaged,
             leftovers_of_another_version_make_room;
-        watchdog: a_trial_that_hangs_hard_ends_in_the_old_slot, a_fed_trial_lives_and_is_committed;
+        watchdog: a_trial_that_hangs_hard_ends_in_the_old_slot, a_fed_trial_lives_and_is_committed,
+            a_trial_whose_real_init_loops_is_reset_by_the_board, a_trial_whose_real_init_loops_is_reset_by_softdog;
         split: forced_update_of_a_slot_chosen_by_hand, grub_that_cannot_save, grub_with_another_block;
         two_at_once: two_updates_at_once;
         seed: seed_sets_a_box_up_once;
         health: sick_update_is_rolled_back, health_may_come_late, full_or_read_only_data_decides_nothing,
             the_url_decides_by_its_answer;
+    }
+    &[Firmware::Uefi] => {
+        boot_entry: a_boot_entry_keeps_the_guid_it_goes_by;
+        uefi: panic_is_told_by_efi_variables, boots_from_a_4k_native_disk;
+    }
+    &[Firmware::Uefi32] => {
+        uefi32: boots_by_32_bit_uefi;
     }
 }
 

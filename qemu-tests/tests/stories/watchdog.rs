@@ -3,12 +3,14 @@
 use std::fs;
 
 use kubesolo_boot::slot::Slot;
+use qemu_tests::bus::Bus;
 use qemu_tests::failure::{Result, Step};
+use qemu_tests::follow::INIT_STARTS;
 use qemu_tests::image::Part;
 use qemu_tests::initrd::System;
 use qemu_tests::machine::Machine;
-use qemu_tests::rig::{BOOT, COMMAND, Rig};
-use qemu_tests::{paths, shell};
+use qemu_tests::rig::{BOOT, COMMAND, LOAD, Rig};
+use qemu_tests::{ensure_eq, paths, shell};
 
 use super::last_boots::ended;
 
@@ -18,11 +20,13 @@ pub fn a_trial_that_hangs_hard_ends_in_the_old_slot(rig: &mut Rig) -> Result {
     let mut machine = rig.power_on()?;
     for left in [2, 1, 0] {
         machine.boots(Slot::B, &format!("trial, {left} boots left"))?;
+        machine.wait_for(INIT_STARTS, LOAD)?;
         machine.wait_for("watchdog: resets the box if nobody feeds it for 10 s", BOOT)?;
         machine.wait_for(System::LAST_WORDS, BOOT)?;
         machine.wait_for("end Kernel panic", COMMAND)?;
     }
     machine.boots(Slot::A, "good, 2 boots left")?;
+    machine.wait_for(INIT_STARTS, LOAD)?;
     machine.comes_up(Slot::A)?;
     rig.image.env_of_both_copies()?.expect("active_slot=A boot_counter=3 boot_success=1 slot_A=good slot_B=bad")?;
     ended(&mut machine, &["hang", "hang", "hang"])
@@ -44,6 +48,43 @@ pub fn a_fed_trial_lives_and_is_committed(rig: &mut Rig) -> Result {
     let began = seconds(&mut machine)?;
     while seconds(&mut machine)? < began + 8 {}
     rig.image.env_of_both_copies()?.expect("active_slot=B boot_counter=3 boot_success=1 slot_A=good slot_B=good")
+}
+
+/// The board's own: Intel's TCO.
+pub fn a_trial_whose_real_init_loops_is_reset_by_the_board(rig: &mut Rig) -> Result {
+    rig.wire_the_boards_watchdog();
+    ends_in_the_old_slot(rig, "iTCO_wdt")
+}
+
+/// A board that has none.
+pub fn a_trial_whose_real_init_loops_is_reset_by_softdog(rig: &mut Rig) -> Result {
+    rig.bus = Bus::Ide;
+    ends_in_the_old_slot(rig, "Software Watchdog")
+}
+
+/// Nobody set anything up in the shipped image, but a shorter time-out.
+fn ends_in_the_old_slot(rig: &mut Rig, watchdog: &str) -> Result {
+    rig.take_shipped_image()?;
+    rig.image.skip_grub_waits()?;
+    rig.end_at_reset();
+    rig.image.install(Slot::B, System::Loops)?;
+    rig.image.debugfs(Part::State, &["mkdir update"])?;
+    rig.image.ext4_write(Part::State, "update/update.conf", b"watchdog=10\n")?;
+    rig.image.env_edit("active_slot=B boot_counter=3 boot_success=0 slot_A=good slot_B=trial")?;
+    let mut machine = rig.power_on()?;
+    for left in [2, 1, 0] {
+        machine.boots(Slot::B, &format!("trial, {left} boots left"))?;
+        machine.wait_for(INIT_STARTS, LOAD)?;
+        machine.wait_for("watchdog: resets the box if nobody feeds it for 10 s", BOOT)?;
+        machine.wait_for(System::LAST_WORDS, BOOT)?;
+        machine = rig.restarted(machine)?;
+    }
+    machine.boots(Slot::A, "good, 2 boots left")?;
+    machine.wait_for(INIT_STARTS, LOAD)?;
+    machine.comes_up(Slot::A)?;
+    let which = shell::must(&mut machine, "cat /sys/class/watchdog/watchdog0/identity", COMMAND)?;
+    ensure_eq!(which, watchdog, "the watchdog");
+    rig.image.env_of_both_copies()?.expect("active_slot=A boot_counter=3 boot_success=1 slot_A=good slot_B=bad")
 }
 
 /// Slot B is on trial and does this; both slots have a kernel that knows the watchdog.
