@@ -1,4 +1,4 @@
-# `make help` lists the targets. CI calls only `make test`.
+# `make help` lists the targets. CI calls only `make test` and `make proof`.
 .SUFFIXES:
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
@@ -16,7 +16,8 @@ INITRAMFS_FROM :=
 IMAGE_FROM :=
 # no_timer_check: on a busy host QEMU's timer is late, and Linux takes that for a broken board and panics.
 TEST_IMAGE := --kernel-args "console=tty0 console=ttyS0,115200 no_timer_check"
-TEST_WATCHDOG := build/watchdog/kubesolo-os.gz
+# Some tests boot what is shipped.
+SHIPPED_TOO := dist/kubesolo.img
 else ifeq ($(ARCH),arm64)
 TARGET := aarch64-unknown-linux-musl
 # Debian's cross compiler is to be had as a package of this machine; musl, GRUB and the programs of the initramfs are not.
@@ -24,13 +25,13 @@ FOREIGN := build/arm64/foreign/root
 LINKER := $(CURDIR)/$(FOREIGN)/usr/bin/aarch64-linux-musl-gcc
 BUILD := build/arm64
 SUFFIX := -arm64
-KERNEL_FROM := APT_CONFIG=$(CURDIR)/build/arm64/foreign/apt.conf KERNEL_PACKAGE=linux-image-cloud-arm64
+KERNEL_FROM := APT_CONFIG=$(CURDIR)/build/arm64/foreign/apt.conf KERNEL_PACKAGE=linux-image-arm64
 INITRAMFS_FROM := --busybox $(FOREIGN)/bin/busybox --e2fsck $(FOREIGN)/sbin/e2fsck.static --emulator qemu-aarch64
 IMAGE_FROM := --arch arm64 --grub-lib $(FOREIGN)/usr/lib/grub
 TEST_IMAGE :=
-TEST_WATCHDOG :=
-ifneq ($(filter check audit test fuzz qemu-test soak demo size bench no-std,$(MAKECMDGOALS)),)
-$(error ARCH=arm64 is for what is built: all, dist, image, image-test, image-kubesolo. `make test` tests that, too)
+SHIPPED_TOO :=
+ifneq ($(filter check audit test proof fuzz qemu-test soak demo size bench no-std,$(MAKECMDGOALS)),)
+$(error ARCH=arm64 is for what is built: all, dist, image, image-test, image-kubesolo. `make proof` tests that, too)
 endif
 else
 $(error ARCH=$(ARCH): amd64 or arm64)
@@ -57,7 +58,7 @@ RELEASE := $(NAME)-$(VERSION)-$(firstword $(subst -, ,$(TARGET))).tar.gz
 
 # `make TLS=1` builds; plain `make` explains.
 .DEFAULT_GOAL := $(if $(TLS),all,help)
-.PHONY: help all deps dist check audit test fuzz qemu-test soak image image-test image-kubesolo demo size bench no-std clean
+.PHONY: help all deps dist check audit test proof fuzz qemu-test soak image image-test image-kubesolo demo size bench no-std clean
 
 help: ## this list
 	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -86,23 +87,14 @@ check: deps ## format and lints
 audit: deps ## the crates: known defects, licences, sources
 	tests/audit.sh
 
-test: deps check audit no-std dist image-test size ## everything
-	$(CARGO) test $(HOST) --package kubesolo-boot --package kubesolo-cloud-init
-	$(CARGO) test $(HOST) --package kubesolo-boot --features tls --test nginx
-	$(MAKE) --no-print-directory ARCH=arm64 dist/kubesolo-boot-arm64
-	tests/arm64.sh
-	FUZZ_SEED=1 tests/fuzz.sh
-	tests/image.sh
-	tests/release.sh
-	tests/payload.sh
-	tests/manifests.sh
-	tests/manual.sh
-	tests/services.sh
-	tests/dist.sh
-	$(MAKE) --no-print-directory qemu-test
+test: deps ## what one waits for: lints, the programs' tests, size, a story of each kind; ten minutes (PART=name picks some)
+	@tests/run.sh test $(PART)
+
+proof: deps ## the rest, and in full: every part runs, whichever fails; half an hour (PART=name picks some)
+	@tests/run.sh proof $(PART)
 
 FUZZ_SECONDS := 600
-fuzz: deps ## what others write, in every mutation: FUZZ_SECONDS=600 a target (FUZZ=name picks some); a minute in `make test`
+fuzz: deps ## what others write, in every mutation: FUZZ_SECONDS=600 a target (FUZZ=name picks some); half a minute in `make proof`
 	FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz.sh $(FUZZ)
 
 qemu-test: deps image-test ## the stories that boot the images (STORY=name picks some)
@@ -114,7 +106,7 @@ soak: deps image-test ## 200 random power cuts more (SEED=first, SEEDS=how many)
 
 image: deps dist/kubesolo$(SUFFIX).img ## the disk image of shipped size
 
-image-test: deps dist/kubesolo-test$(SUFFIX).img $(TEST_WATCHDOG) ## a small one for tests
+image-test: deps dist/kubesolo-test$(SUFFIX).img $(SHIPPED_TOO) ## a small one for tests
 
 image-kubesolo: deps $(BINARY) $(CLOUD_INIT_BINARY) ## the disk image with Kubernetes in it, from KUBESOLO=binary (EXTRA=folder)
 	image/payload $(BUILD)/payload
@@ -128,7 +120,9 @@ demo: deps dist/kubesolo-test.img ## a good update, a bad update, and its rollba
 	@$(CARGO) build $(HOST) --quiet --package qemu-tests --bin demo
 	@KSOLO_IMAGE=dist/kubesolo-test.img build/host/debug/demo
 
-size: dist/kubesolo-boot dist/kubesolo-boot-tls ## what the binary weighs and costs to run, beside grub-editenv in the same run
+size: dist/kubesolo-boot dist/kubesolo-boot-tls dist/kubesolo-cloud-init ## what the programs weigh and cost to run, beside grub-editenv in the same run (RECORD=1: they may weigh that)
+	$(if $(RECORD),@$(MAKE) --no-print-directory ARCH=arm64 dist/kubesolo-boot-arm64)
+	@RECORD=$(RECORD) tests/size.sh $(if $(RECORD),,kubesolo-boot kubesolo-boot-tls kubesolo-cloud-init)
 	@tests/budget.sh
 
 bench: deps size image-test ## beside RAUC, SWUpdate, grub-editenv and scripts, in one run: bench/RESULTS.md (as root)
@@ -148,20 +142,20 @@ dist/kubesolo-boot-tls$(SUFFIX): FEATURES := --features tls
 
 # A program of the package that is named behind it.
 BUILD_STATIC = TARGET_CC=$(LINKER) RUSTFLAGS="-Clinker=$(LINKER) $(STATIC)" \
-  RUSTC_BOOTSTRAP=1 $(CARGO) build --locked --release --target $(TARGET) --target-dir build/musl \
+  RUSTC_BOOTSTRAP=1 $(CARGO) build --locked --release --target $(TARGET) --target-dir $(BUILD)/musl \
   -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size --package
 
 dist/kubesolo-boot$(SUFFIX) dist/kubesolo-boot-tls$(SUFFIX): $(SOURCES) Makefile build/libunwind.a | $(FOREIGN)
 	@mkdir -p dist
 	@echo 'building $@'
 	@$(BUILD_STATIC) kubesolo-boot $(FEATURES)
-	cp build/musl/$(TARGET)/release/kubesolo-boot $@
+	cp $(BUILD)/musl/$(TARGET)/release/kubesolo-boot $@
 
 $(CLOUD_INIT_BINARY): $(SOURCES) $(CLOUD_INIT) Makefile build/libunwind.a | $(FOREIGN)
 	@mkdir -p dist
 	@echo 'building $@'
 	@$(BUILD_STATIC) kubesolo-cloud-init
-	cp build/musl/$(TARGET)/release/kubesolo-cloud-init $@
+	cp $(BUILD)/musl/$(TARGET)/release/kubesolo-cloud-init $@
 
 # Nothing unwinds; the linker only wants to see the library.
 build/libunwind.a:
@@ -178,19 +172,16 @@ build/arm64/foreign/root: image/foreign
 $(BUILD)/vmlinuz: image/kernel | $(FOREIGN)
 	$(KERNEL_FROM) image/kernel $(BUILD)
 
-$(BUILD)/kubesolo-os.gz: $(BINARY) $(CLOUD_INIT_BINARY) $(BUILD)/vmlinuz $(SYSTEM)
-	image/initramfs --binary $(BINARY) --cloud-init $(CLOUD_INIT_BINARY) --kernel-modules $(BUILD)/modules $(INITRAMFS_FROM) --out $@
+# Tests boot a smaller kernel, for virtual machines alone.
+$(BUILD)/test/vmlinuz: image/kernel | $(FOREIGN)
+	$(KERNEL_FROM) KERNEL_PACKAGE=linux-image-cloud-$(ARCH) image/kernel $(BUILD)/test
 
-# A system whose kernel has a driver for the watchdog of the tests' machine.
-build/watchdog/vmlinuz: image/kernel
-	KERNEL_PACKAGE=linux-image-amd64 MODULES_TOO=i6300esb image/kernel build/watchdog
-
-build/watchdog/kubesolo-os.gz: $(BINARY) dist/kubesolo-cloud-init build/watchdog/vmlinuz $(SYSTEM)
-	image/initramfs --binary $(BINARY) --cloud-init dist/kubesolo-cloud-init --kernel-modules build/watchdog/modules --out $@
+$(BUILD)/kubesolo-os.gz $(BUILD)/test/kubesolo-os.gz: %/kubesolo-os.gz: %/vmlinuz $(BINARY) $(CLOUD_INIT_BINARY) $(SYSTEM)
+	image/initramfs --binary $(BINARY) --cloud-init $(CLOUD_INIT_BINARY) --kernel-modules $*/modules $(INITRAMFS_FROM) --out $@
 
 dist/kubesolo$(SUFFIX).img: $(BUILD)/kubesolo-os.gz grub/grub.cfg image/build
 	image/build --kernel $(BUILD)/vmlinuz --initramfs $(BUILD)/kubesolo-os.gz --out $@ $(IMAGE_FROM)
 
-dist/kubesolo-test$(SUFFIX).img: $(BUILD)/kubesolo-os.gz grub/grub.cfg image/build
-	image/build --kernel $(BUILD)/vmlinuz --initramfs $(BUILD)/kubesolo-os.gz --out $@ $(IMAGE_FROM) \
+dist/kubesolo-test$(SUFFIX).img: $(BUILD)/test/kubesolo-os.gz grub/grub.cfg image/build
+	image/build --kernel $(BUILD)/test/vmlinuz --initramfs $(BUILD)/test/kubesolo-os.gz --out $@ $(IMAGE_FROM) \
 	  --size-esp 34 --size-slot 48 --size-data 32 $(TEST_IMAGE)

@@ -1,6 +1,6 @@
 //! The boot state and every transition of it: a pure value, read from and written to an [`EnvBlock`].
 //!
-//! All that decides what boots next stands in six variables of GRUB's environment block:
+//! All that decides what boots next stands in eight variables of GRUB's environment block:
 //!
 //! | variable | values | meaning |
 //! |---|---|---|
@@ -9,27 +9,38 @@
 //! | `boot_success` | `0` `1` | whether the newest boot of the active slot was marked good |
 //! | `slot_A`, `slot_B` | `empty` `staged` `trial` `good` `bad` | what each slot holds |
 //! | `rollback_from` | `A` `B` or unset | set by GRUB when it gave a slot up; cleared once recorded |
+//! | `retry_slot` | `A` `B` or unset | the good slot that GRUB gave up although its files are right, and tries once more |
+//! | `data_excused` | `1` or unset | the data partition was of no use already when the newest trial was activated |
 //!
 //! | who | when | change (one write) | here |
 //! |---|---|---|---|
-//! | GRUB | `boot_success=1` | `boot_counter=3`, then as the next row | [`BootState::grub_boot`] |
+//! | GRUB | `boot_success=1` | `boot_counter=3`, then as the rows below | [`BootState::grub_boot`] |
+//! | GRUB | `retry_slot` = the other slot, both `good` | active slot = the other, `boot_counter=3`, no `retry_slot` if this visit was not marked, then as the next row | ″ |
 //! | GRUB | counter > 0 | `boot_success=0`, counter − 1, boot the active slot | ″ |
-//! | GRUB | counter = 0, or the active slot does not load, other slot `good` | active slot → `bad`, `rollback_from`, switch, `boot_counter=2`, `boot_success=0`, boot | ″ |
-//! | GRUB | the same, other slot not `good` | `boot_counter=2`, boot the active slot again | ″ |
-//! | `init` | active slot `good`, probe passed | `boot_success=1`, `boot_counter=3` | [`BootState::after_init`] |
+//! | GRUB | counter = 0 of a `good` slot without `retry_slot`, other slot `good` | `retry_slot`=`rollback_from`=active slot, switch, `boot_counter=2`, `boot_success=0`, boot | ″ |
+//! | GRUB | counter = 0 of any other, or the active slot does not load, other slot `good` | active slot → `bad`, `rollback_from`=it, no `retry_slot`, switch, `boot_counter=2`, `boot_success=0`, boot | ″ |
+//! | GRUB | counter = 0, or it does not load, other slot not `good` | `boot_counter=2`, boot the active slot again, whatever its sums | ″ |
+//! | `init` | active slot `good` | `boot_success=1`, `boot_counter=3`, no `retry_slot` for it | [`BootState::after_init`] |
 //! | `init` | active slot `trial`, `mark=init`, probe passed | as `commit` | ″ |
-//! | `apply` | before the first byte is written | target → `empty`; if it was active (`--force`), the booted slot is now, `boot_counter=3`, `boot_success=0` | [`BootState::invalidate`] |
+//! | `apply` | before the first byte is written | target → `empty`, no `retry_slot` for it; if it was active (`--force`), the booted slot is now, `boot_counter=3`, `boot_success=0` | [`BootState::invalidate`] |
 //! | `apply` | written, synced, read back, verified | target → `staged` | [`BootState::stage`] |
-//! | `activate` | target `staged` | active slot = target, target → `trial`, `boot_counter=3`, `boot_success=0` | [`BootState::activate`] |
-//! | `healthcheck` | all checks passed | booted slot → `good`, `boot_success=1`, `boot_counter=3` | [`BootState::commit`] |
-//! | `rollback` | other slot `good` | booted slot → `bad` if it was `trial`, active slot = other, `boot_counter=3`, `boot_success=0` | [`BootState::rollback`] |
+//! | `activate` | target `staged` | active slot = target, target → `trial`, `boot_counter=3`, `boot_success=0`, no `retry_slot` | [`BootState::activate`] |
+//! | `healthcheck` | all checks passed | booted slot → `good`, `boot_success=1`, `boot_counter=3`, no `retry_slot` | [`BootState::commit`] |
+//! | `rollback` | other slot `good` | booted slot → `bad` if it was `trial`, active slot = other, `boot_counter=3`, `boot_success=0`, no `retry_slot` | [`BootState::rollback`] |
 //!
-//! So an activated slot gets three boots; if none is committed, the fourth power-on is the old slot. GRUB's rows are
-//! executed by `grub/grub.cfg`; the function here is its model, and `qemu-tests/tests/grub_table.rs` runs both.
+//! So an activated slot gets three boots; if none is committed, the fourth power-on is the old slot. A good slot of which
+//! three boots did not reach `init` is left for one visit to the other good slot, and then gets three more. If they do not
+//! either, while the visit did, it is `bad` and the other stays.
+//!
+//! "Does not load" is also a slot whose files have not the SHA-256 of its own list. GRUB looks at them before each boot
+//! but one: that of a good slot whose newest boot was marked. A slot without a list is booted, unless it is on trial.
+//!
+//! GRUB's rows are executed by `grub/grub.cfg`; the function here is its model, and `qemu-tests/tests/grub_table.rs` runs
+//! both. `tests/graph.rs` visits every state that can come of them.
 
 use core::fmt;
 
-use crate::envblk::{EnvBlock, Error as BlockError, Value};
+use crate::envblk::{EnvBlock, Error as BlockError, ONE_SECTOR, SIZE, Value};
 use crate::slot::{Slot, SlotState};
 
 /// Boots an activated slot gets.
@@ -43,9 +54,11 @@ const ACTIVE_SLOT: &str = "active_slot";
 const BOOT_COUNTER: &str = "boot_counter";
 const BOOT_SUCCESS: &str = "boot_success";
 const ROLLBACK_FROM: &str = "rollback_from";
+const RETRY_SLOT: &str = "retry_slot";
+const DATA_EXCUSED: &str = "data_excused";
 
 /// What boots next, and how often it may still fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct BootState {
     /// The slot GRUB boots next.
     pub active: Slot,
@@ -59,6 +72,11 @@ pub struct BootState {
     pub b: SlotState,
     /// The slot that GRUB gave up, until that is recorded.
     pub rollback_from: Option<Slot>,
+    /// The good slot that was given up for boots that did not reach `init`. While the other one is active it is owed its
+    /// tries once more; while it is active itself it has them, and the other one is known to reach `init`.
+    pub retry: Option<Slot>,
+    /// The data partition was of no use already when the newest trial was activated: that does not speak against it.
+    pub data_excused: bool,
 }
 
 /// Why a transition is not made. Nothing has changed then.
@@ -146,7 +164,16 @@ pub fn names_a_slot<B: AsRef<[u8]>>(block: &EnvBlock<B>) -> bool {
 impl BootState {
     /// A box that has just been installed: slot A good and active, slot B as given.
     pub const fn fresh(b: SlotState) -> BootState {
-        BootState { active: Slot::A, counter: TRIES, success: true, a: SlotState::Good, b, rollback_from: None }
+        BootState {
+            active: Slot::A,
+            counter: TRIES,
+            success: true,
+            a: SlotState::Good,
+            b,
+            rollback_from: None,
+            retry: None,
+            data_excused: false,
+        }
     }
 
     /// The state to record when no copy of the block could be read: the booted slot is on trial, for nobody can say
@@ -160,6 +187,8 @@ impl BootState {
             a: SlotState::Trial,
             b: SlotState::Trial,
             rollback_from: None,
+            retry: None,
+            data_excused: false,
         }
         .with_slot(!booted, other)
     }
@@ -174,13 +203,13 @@ impl BootState {
 
         // In one pass; of a name that stands twice the last counts, as for GRUB.
         let [active, counter, success, a, b] = VARIABLES;
-        let names = [active, counter, success, a, b, ROLLBACK_FROM];
-        let mut values = [None; 6];
+        let names = [active, counter, success, a, b, ROLLBACK_FROM, RETRY_SLOT, DATA_EXCUSED];
+        let mut values = [None; 8];
         for var in block.variables() {
             let place = names.iter().zip(&mut values).find(|(name, _)| name.as_bytes() == var.name);
             place.into_iter().for_each(|(_, value)| *value = Some(var.value));
         }
-        let [active, counter, success, a, b, rollback_from] = values;
+        let [active, counter, success, a, b, rollback_from, retry, excused] = values;
 
         let mut slot_state = |slot: Slot, value: Option<Value<'_>>| match value {
             Some(value) => SlotState::ALL.into_iter().find(|state| value.is(state.name())).unwrap_or_else(|| {
@@ -213,8 +242,9 @@ impl BootState {
             doubt(Doubt::Success);
         }
         let success = success.is_some_and(|value| value.is("1"));
-        let rollback_from = rollback_from.and_then(parse_slot);
-        Reading { state: BootState { active, counter, success, a, b, rollback_from }, doubts }
+        let [rollback_from, retry] = [rollback_from, retry].map(|slot| slot.and_then(parse_slot));
+        let data_excused = excused.is_some_and(|value| value.is("1"));
+        Reading { state: BootState { active, counter, success, a, b, rollback_from, retry, data_excused }, doubts }
     }
 
     /// Puts the state into the block: a variable that is there keeps its place, a missing one is appended. Give it a
@@ -234,13 +264,36 @@ impl BootState {
         for (name, value) in VARIABLES.iter().zip(values) {
             block.set(name.as_bytes(), value.as_bytes())?;
         }
-        match self.rollback_from {
-            Some(slot) => block.set(ROLLBACK_FROM.as_bytes(), slot.name().as_bytes()),
-            None => {
-                block.unset(ROLLBACK_FROM.as_bytes());
-                Ok(())
-            }
+        let excused = self.data_excused.then_some("1");
+        let [rollback_from, retry] = [self.rollback_from, self.retry].map(|slot| slot.map(Slot::name));
+        for (name, value) in [(ROLLBACK_FROM, rollback_from), (RETRY_SLOT, retry), (DATA_EXCUSED, excused)] {
+            match value {
+                Some(value) => block.set(name.as_bytes(), value.as_bytes())?,
+                None => block.unset(name.as_bytes()),
+            };
         }
+        Ok(())
+    }
+
+    /// The block with the state in it. Where all of it does not fit into the first sector, the state's variables come first,
+    /// so that they do. Changes memory only.
+    ///
+    /// # Errors
+    /// [`BlockError::NoRoom`].
+    pub fn into_block(self, block: &EnvBlock<[u8; SIZE]>) -> Result<EnvBlock<[u8; SIZE]>, BlockError> {
+        let mut new = block.clone();
+        self.write_to(&mut new)?;
+        if new.text_len() <= ONE_SECTOR {
+            return Ok(new);
+        }
+        let mut sorted = EnvBlock::blank();
+        self.write_to(&mut sorted)?;
+        let ours = VARIABLES.iter().chain(&[ROLLBACK_FROM, RETRY_SLOT, DATA_EXCUSED]);
+        for var in new.variables().filter(|var| !ours.clone().any(|name| name.as_bytes() == var.name)) {
+            let value: heapless::Vec<u8, SIZE> = var.value.bytes().take(SIZE).collect();
+            sorted.set(var.name, &value)?;
+        }
+        Ok(sorted)
     }
 
     /// What that slot holds.
@@ -268,16 +321,27 @@ impl BootState {
             return None;
         }
         let marked = match self.slot(booted) {
-            SlotState::Good => BootState { success: true, counter: TRIES, ..self },
+            SlotState::Good => {
+                BootState { success: true, counter: TRIES, data_excused: false, ..self }.without_retry(booted)
+            }
             SlotState::Trial if init_decides => {
-                BootState { success: true, counter: TRIES, ..self }.with_slot(booted, SlotState::Good)
+                BootState { success: true, counter: TRIES, data_excused: false, ..self }
+                    .with_slot(booted, SlotState::Good)
             }
             _ => return None,
         };
         (marked != self).then_some(marked)
     }
 
-    /// The booted slot has passed its checks.
+    /// That slot is not tried once more.
+    const fn without_retry(self, slot: Slot) -> BootState {
+        match (self.retry, slot) {
+            (Some(Slot::A), Slot::A) | (Some(Slot::B), Slot::B) => BootState { retry: None, ..self },
+            _ => self,
+        }
+    }
+
+    /// The booted slot has passed its checks, or a person wants to keep it.
     ///
     /// # Errors
     /// [`Refused::NotActive`] if the booted slot was chosen by hand.
@@ -285,7 +349,8 @@ impl BootState {
         if booted != self.active {
             return Err(Refused::NotActive { booted, active: self.active });
         }
-        Ok(BootState { success: true, counter: TRIES, ..self }.with_slot(booted, SlotState::Good))
+        let committed = BootState { success: true, counter: TRIES, retry: None, data_excused: false, ..self };
+        Ok(committed.with_slot(booted, SlotState::Good))
     }
 
     /// Back to the slot that is not booted.
@@ -298,7 +363,7 @@ impl BootState {
             return Err(Refused::NotGood { slot, state });
         }
         let left = if self.slot(booted) == SlotState::Trial { SlotState::Bad } else { self.slot(booted) };
-        Ok(BootState { active: slot, counter: TRIES, success: false, ..self }.with_slot(booted, left))
+        Ok(BootState { active: slot, counter: TRIES, success: false, retry: None, ..self }.with_slot(booted, left))
     }
 
     /// The target slot is about to be overwritten. If it was the active one, that is now the other.
@@ -309,7 +374,7 @@ impl BootState {
         } else {
             self
         };
-        kept.with_slot(target, SlotState::Empty)
+        kept.with_slot(target, SlotState::Empty).without_retry(target)
     }
 
     /// The target slot holds a whole, verified system.
@@ -318,7 +383,7 @@ impl BootState {
         self.with_slot(target, SlotState::Staged)
     }
 
-    /// The target slot is booted next, on trial.
+    /// The target slot is booted next, on trial. What is true of [`BootState::data_excused`], the caller knows.
     ///
     /// # Errors
     /// [`Refused::NotStaged`].
@@ -327,39 +392,89 @@ impl BootState {
         if state != SlotState::Staged {
             return Err(Refused::NotStaged { slot: target, state });
         }
-        Ok(BootState { active: target, counter: TRIES, success: false, ..self }.with_slot(target, SlotState::Trial))
+        Ok(BootState { active: target, counter: TRIES, success: false, retry: None, ..self }
+            .with_slot(target, SlotState::Trial))
     }
 
-    /// The model of `ksolo_by_block` in `grub/grub.cfg`: one power-on with a readable block. `loads` tells whether a
-    /// slot's kernel and initramfs load, `saves` whether the disk takes what GRUB writes.
-    pub fn grub_boot(self, loads: impl Fn(Slot) -> bool, saves: bool) -> GrubBoot {
-        let other_is_good = self.slot(!self.active) == SlotState::Good;
-        let active_is_fit = matches!(self.slot(self.active), SlotState::Good | SlotState::Trial);
-        let counter = if self.success { TRIES } else { self.counter };
+    /// The model of `ksolo_by_block` in `grub/grub.cfg`: one power-on with a readable block. `files` tells what GRUB
+    /// finds in a slot, `saves` whether the disk takes what GRUB writes.
+    pub fn grub_boot(self, files: impl Fn(Slot) -> Files, saves: bool) -> GrubBoot {
+        let is_good = |slot| self.slot(slot) == SlotState::Good;
+        // The other slot is owed its tries once more, after one visit to this one.
+        let goes_back = self.retry == Some(!self.active) && is_good(self.active) && is_good(!self.active);
+        let now = if goes_back {
+            // If the visit was not marked either, nothing speaks against the slot more than against the visited one.
+            let retry = self.retry.filter(|_| self.success);
+            BootState { active: !self.active, counter: TRIES, success: false, retry, ..self }
+        } else {
+            BootState { counter: if self.success { TRIES } else { self.counter }, ..self }
+        };
+        let (active, other) = (now.active, !now.active);
+        let on_trial = now.slot(active) == SlotState::Trial;
+        let loads = |slot| files(slot).load_well(now.slot(slot));
+        let loads_active = if now.success && is_good(active) { files(active).load() } else { loads(active) };
         let mut on_disk = self;
+        let mut first_save = None;
+        let mut tried = false;
 
-        if counter > 0 && (active_is_fit || !other_is_good) {
-            let counted = BootState { counter: counter.saturating_sub(1), success: false, ..self };
+        if now.counter > 0 && (on_trial || is_good(active) || !is_good(other)) {
+            tried = true;
+            let counted = BootState { counter: now.counter.saturating_sub(1), success: false, ..now };
             if saves {
                 on_disk = counted;
-            } else if self.slot(self.active) == SlotState::Trial && other_is_good && loads(!self.active) {
-                return GrubBoot { on_disk, booted: Some(!self.active) };
+                first_save = Some(counted);
+            } else if (on_trial || goes_back) && is_good(other) && loads(other) {
+                // What cannot be counted could be tried for ever.
+                return GrubBoot { on_disk, first_save, booted: Some(other) };
             }
-            if loads(self.active) {
-                return GrubBoot { on_disk, booted: Some(self.active) };
+            if loads_active {
+                return GrubBoot { on_disk, first_save, booted: Some(active) };
             }
         }
-        let given_up = BootState { counter: TRIES_AFTER_FALLBACK, success: false, ..self };
-        let after = if other_is_good {
-            BootState { active: !self.active, rollback_from: Some(self.active), ..given_up }
-                .with_slot(self.active, SlotState::Bad)
-        } else {
+        let given_up = BootState { counter: TRIES_AFTER_FALLBACK, success: false, ..now };
+        let after = if !is_good(other) {
             given_up
+        } else if is_good(active) && !tried && now.retry != Some(active) {
+            BootState { active: other, rollback_from: Some(active), retry: Some(active), ..given_up }
+        } else {
+            BootState { active: other, rollback_from: Some(active), retry: None, ..given_up }
+                .with_slot(active, SlotState::Bad)
         };
         if saves {
             on_disk = after;
         }
-        GrubBoot { on_disk, booted: loads(after.active).then_some(after.active) }
+        // There is nothing better than the active slot: then also with a wrong sum.
+        let boots = if is_good(other) { loads(after.active) } else { files(after.active).load() };
+        GrubBoot { on_disk, first_save, booted: boots.then_some(after.active) }
+    }
+}
+
+/// What GRUB finds in a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Files {
+    /// Kernel and initramfs load, and have the SHA-256 of the slot's list.
+    Whole,
+    /// They load, and there is no such list.
+    Unlisted,
+    /// They load, and are not what the list says.
+    Damaged,
+    /// One of them is missing, or is none.
+    Absent,
+}
+
+impl Files {
+    /// Whether they can be loaded, whatever their sums.
+    pub const fn load(self) -> bool {
+        !matches!(self, Files::Absent)
+    }
+
+    /// Whether they are loaded by who looks at the sums first, for a slot of that state.
+    pub const fn load_well(self, state: SlotState) -> bool {
+        match self {
+            Files::Whole => true,
+            Files::Unlisted => !matches!(state, SlotState::Trial),
+            Files::Damaged | Files::Absent => false,
+        }
     }
 }
 
@@ -368,6 +483,8 @@ impl BootState {
 pub struct GrubBoot {
     /// The state that GRUB left in the block.
     pub on_disk: BootState,
+    /// What it saved before it tried to load anything, if it did: a power cut then leaves this.
+    pub first_save: Option<BootState>,
     /// The slot whose kernel was started; `None`: none loads, and the box resets and tries again.
     pub booted: Option<Slot>,
 }
@@ -377,14 +494,15 @@ pub struct GrubBoot {
 pub fn grub_boot_without_block(
     a: Option<SlotState>,
     b: Option<SlotState>,
-    loads: impl Fn(Slot) -> bool,
+    files: impl Fn(Slot) -> Files,
 ) -> Option<Slot> {
     let good = Some(SlotState::Good);
     let (first, second_state) = if a != good && b == good { (Slot::B, a) } else { (Slot::A, b) };
-    if loads(first) {
-        return Some(first);
-    }
-    ((second_state.is_none() || second_state == good) && loads(!first)).then_some(!first)
+    let second = (second_state.is_none() || second_state == good).then_some(!first);
+    let mut order = [Some(first), second].into_iter().flatten();
+    // Nobody knows of a trial here.
+    let whole = order.clone().find(|slot| files(*slot).load_well(SlotState::Good));
+    whole.or_else(|| order.find(|slot| files(*slot).load()))
 }
 
 fn parse_slot(value: Value<'_>) -> Option<Slot> {
@@ -409,7 +527,7 @@ mod tests {
     use std::format;
 
     fn state(active: Slot, counter: u8, success: bool, a: SlotState, b: SlotState) -> BootState {
-        BootState { active, counter, success, a, b, rollback_from: None }
+        BootState { active, counter, success, a, b, rollback_from: None, retry: None, data_excused: false }
     }
 
     fn block(pairs: &[(&str, &str)]) -> EnvBlock<[u8; crate::envblk::SIZE]> {
@@ -441,8 +559,9 @@ mod tests {
     #[test]
     fn every_state_is_read_back_as_it_was_written() {
         for from in every_state() {
-            for rollback_from in [None, Some(Slot::A), Some(Slot::B)] {
-                let from = BootState { rollback_from, ..from };
+            let gone = [None, Some(Slot::A), Some(Slot::B)];
+            for (rollback_from, retry) in gone.iter().flat_map(|one| gone.map(|other| (*one, other))) {
+                let from = BootState { rollback_from, retry, ..from };
                 let mut block = block(&[("other", "kept")]);
                 from.write_to(&mut block).unwrap();
                 let reading = BootState::read_safely(&block, no_files);
@@ -550,6 +669,8 @@ mod tests {
     fn transitions_follow_the_table() {
         let steady = state(Slot::A, 3, true, Good, Good);
         let trial = state(Slot::B, 2, false, Good, Trial);
+        let visit = BootState { retry: Some(Slot::A), ..state(Slot::B, 2, false, Good, Good) };
+        let again = BootState { retry: Some(Slot::A), ..state(Slot::A, 2, false, Good, Good) };
         type Row = (&'static str, Result<BootState, Refused>, Result<BootState, Refused>);
         let rows: &[Row] = &[
             ("invalidate", Ok(steady.invalidate(Slot::B)), Ok(state(Slot::A, 3, true, Good, Empty))),
@@ -565,6 +686,15 @@ mod tests {
                 steady.invalidate(Slot::B).rollback(Slot::A),
                 Err(Refused::NotGood { slot: Slot::B, state: Empty }),
             ),
+            ("commit during a visit", visit.commit(Slot::B), Ok(state(Slot::B, 3, true, Good, Good))),
+            ("rollback during a visit", visit.rollback(Slot::B), Ok(state(Slot::A, 3, false, Good, Good))),
+            ("apply during a visit", Ok(visit.invalidate(Slot::A)), Ok(state(Slot::B, 2, false, Empty, Good))),
+            (
+                "init during a visit",
+                Ok(visit.after_init(Slot::B, false).unwrap()),
+                Ok(BootState { counter: 3, success: true, ..visit }),
+            ),
+            ("init after it", Ok(again.after_init(Slot::A, false).unwrap()), Ok(state(Slot::A, 3, true, Good, Good))),
         ];
         for (name, got, want) in rows {
             assert_eq!(got, want, "{name}");
@@ -589,25 +719,55 @@ mod tests {
     fn an_uncommitted_trial_gets_three_boots_and_then_the_old_slot() {
         let mut now = state(Slot::A, 3, true, Good, Staged).activate(Slot::B).unwrap();
         for left in [2, 1, 0] {
-            let boot = now.grub_boot(|_| true, true);
+            let boot = now.grub_boot(|_| Files::Whole, true);
             assert_eq!((boot.booted, boot.on_disk.counter), (Some(Slot::B), left));
             now = boot.on_disk;
         }
-        let boot = now.grub_boot(|_| true, true);
+        let boot = now.grub_boot(|_| Files::Whole, true);
         assert_eq!(boot.booted, Some(Slot::A));
         assert_eq!(boot.on_disk, BootState { rollback_from: Some(Slot::B), ..state(Slot::A, 2, false, Good, Bad) });
     }
 
     #[test]
+    fn a_good_slot_that_never_reaches_init_is_tried_again_after_one_visit_and_then_given_up() {
+        let mut now = state(Slot::A, 3, true, Good, Good);
+        let mut boots = std::vec::Vec::new();
+        for _ in 0..9 {
+            let boot = now.grub_boot(|_| Files::Whole, true);
+            let booted = boot.booted.unwrap();
+            now = boot.on_disk;
+            boots.push((booted, now.a, now.retry));
+            // Slot B works.
+            if booted == Slot::B {
+                now = now.after_init(Slot::B, false).unwrap_or(now);
+            }
+        }
+        let (owed, had) = ((Slot::A, Good, None), (Slot::A, Good, Some(Slot::A)));
+        let (visit, stays) = ((Slot::B, Good, Some(Slot::A)), (Slot::B, Bad, None));
+        assert_eq!(boots, [owed, owed, owed, visit, had, had, had, stays, stays]);
+    }
+
+    #[test]
+    fn a_good_slot_with_a_wrong_sum_is_bad_at_once() {
+        let damaged = |slot| if slot == Slot::A { Files::Damaged } else { Files::Whole };
+        let steady = state(Slot::A, 3, true, Good, Good);
+        // Nobody looks at the sums of a steady boot.
+        let first = steady.grub_boot(damaged, true);
+        assert_eq!(first.booted, Some(Slot::A));
+        let second = first.on_disk.grub_boot(damaged, true);
+        assert_eq!((second.booted, second.on_disk.a, second.on_disk.retry), (Some(Slot::B), Bad, None));
+    }
+
+    #[test]
     fn grub_never_falls_back_to_a_slot_that_is_not_good() {
-        for from in every_state() {
-            for loads in [|_| true, |slot| slot == Slot::A, |slot| slot == Slot::B] {
-                for saves in [true, false] {
-                    let boot = from.grub_boot(loads, saves);
-                    let fell_back = boot.booted == Some(!from.active);
-                    assert!(!fell_back || from.slot(!from.active) == Good, "{from:?} → {boot:?}");
-                    assert!(boot.on_disk.counter <= TRIES);
-                }
+        const ALL: [Files; 4] = [Files::Whole, Files::Unlisted, Files::Damaged, Files::Absent];
+        let retries = [None, Some(Slot::A), Some(Slot::B)];
+        for from in every_state().flat_map(|from| retries.map(|retry| BootState { retry, ..from })) {
+            for (a, b, saves) in ALL.iter().flat_map(|a| ALL.map(|b| (*a, b, true))).chain(ALL.map(|a| (a, a, false))) {
+                let boot = from.grub_boot(|slot| if slot == Slot::A { a } else { b }, saves);
+                let fell_back = boot.booted == Some(!from.active);
+                assert!(!fell_back || from.slot(!from.active) == Good, "{from:?} → {boot:?}");
+                assert!(boot.on_disk.counter <= TRIES);
             }
         }
     }
@@ -615,7 +775,7 @@ mod tests {
     #[test]
     fn a_trial_that_cannot_be_counted_is_not_tried_while_there_is_a_good_slot() {
         for counter in 1..=TRIES {
-            let boot = state(Slot::B, counter, false, Good, Trial).grub_boot(|_| true, false);
+            let boot = state(Slot::B, counter, false, Good, Trial).grub_boot(|_| Files::Whole, false);
             assert_eq!(boot.booted, Some(Slot::A));
         }
     }
@@ -626,7 +786,7 @@ mod tests {
         assert_eq!((lost.b, lost.a), (Trial, Staged));
         let mut now = lost;
         for _ in 0..10 {
-            let boot = now.grub_boot(|_| true, true);
+            let boot = now.grub_boot(|_| Files::Whole, true);
             assert_eq!(boot.booted, Some(Slot::B));
             now = boot.on_disk;
         }

@@ -4,8 +4,9 @@
 //! |---|---|---|
 //! | 512 × (number mod [`RECORDS`]) | 512 | a record: one line, then spaces |
 //!
-//! A line: `NUMBER BOOT-ID SLOT STATE TIME WORD...`. Words are `before=` with the end of the boot before, `split=`, and the
-//! marks that the boot got to, each appended when it was reached. Behind `|` stand the kernel's last words in the boot before.
+//! A line: `NUMBER BOOT-ID SLOT STATE TIME WORD...`. Words are `before=` with the end of the boot before, `split=`,
+//! `degraded=` with the reason, its spaces written `_`, and the marks that the boot got to, each appended when it was
+//! reached. Behind `|` stand the kernel's last words in the boot before.
 //!
 //! A record is changed in place by one sector's write: a power cut leaves the old one or the new one.
 
@@ -25,6 +26,8 @@ pub const LEN: usize = RECORDS as usize * SECTOR;
 /// Most of the kernel's last words that are kept, in bytes: the longest line with them has 400.
 const LAST_WORDS_MAX: usize = 160;
 const LAST_WORDS: char = '|';
+/// Most of a reason that is kept, in bytes.
+const REASON_MAX: usize = 120;
 
 /// A record as it is written, without the line break.
 pub type Line = heapless::String<511>;
@@ -153,17 +156,41 @@ impl<'a> Record<'a> {
         }
     }
 
+    /// Why the boot went on degraded, with `_` for its spaces.
+    pub fn degraded(&self) -> Option<&'a str> {
+        self.value("degraded")
+    }
+
     /// The line with that mark; `None` if it has it.
     pub fn marked(&self, mark: Mark) -> Option<Line> {
+        let line = self.with(format_args!("{}", mark.name()));
+        line.filter(|_| !self.has(mark))
+    }
+
+    /// The line with the reason why it goes on degraded; `None` if it has one.
+    pub fn marked_degraded(&self, why: &str) -> Option<Line> {
+        let mut reason = heapless::String::<REASON_MAX>::new();
+        for letter in why.chars() {
+            let plain = if letter.is_ascii_graphic() && letter != LAST_WORDS { letter } else { '_' };
+            if reason.push(plain).is_err() {
+                break;
+            }
+        }
+        let line = self.with(format_args!("degraded={reason}"));
+        line.filter(|_| self.degraded().is_none() && !reason.is_empty())
+    }
+
+    /// The line with one word more.
+    fn with(&self, word: fmt::Arguments<'_>) -> Option<Line> {
         let mut line = Line::new();
         for word in self.words() {
             write!(line, "{word} ").ok()?;
         }
-        line.push_str(mark.name()).ok()?;
+        line.write_fmt(word).ok()?;
         if !self.last_words().is_empty() {
             write!(line, "{LAST_WORDS}{}", self.last_words()).ok()?;
         }
-        (!self.has(mark)).then_some(line)
+        Some(line)
     }
 }
 
@@ -187,9 +214,14 @@ pub struct Begun<'a> {
 }
 
 impl Begun<'_> {
-    /// The record's number.
+    /// The record's number. No box comes near the highest one by itself: behind it the count begins anew.
     pub fn number(&self) -> u32 {
-        self.before.map_or(0, |before| before.number.wrapping_add(1))
+        self.before.and_then(|before| before.number.checked_add(1)).unwrap_or_default()
+    }
+
+    /// Whether the count begins with it: nothing that stands in the log is older.
+    pub fn is_first(&self) -> bool {
+        self.number() == 0
     }
 }
 
@@ -234,10 +266,13 @@ pub fn record(log: &[u8], number: u32) -> Option<Record<'_>> {
     Record::parse(log.get(offset(number)..)?.get(..SECTOR)?).filter(|record| record.number == number)
 }
 
-/// The newest record.
+/// The newest record. One that does not stand where its number belongs is none.
 pub fn newest(log: &[u8]) -> Option<Record<'_>> {
-    let numbers = log.chunks_exact(SECTOR).filter_map(number_of);
-    record(log, numbers.max()?)
+    let sectors = log.chunks_exact(SECTOR).enumerate();
+    let records = sectors.filter_map(|(place, sector)| {
+        Record::parse(sector).filter(|record| offset(record.number) == place.saturating_mul(SECTOR))
+    });
+    records.max_by_key(|record| record.number)
 }
 
 fn number_of(sector: &[u8]) -> Option<u32> {

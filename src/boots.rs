@@ -4,7 +4,7 @@ use core::fmt::Write as _;
 
 use embedded_io::{Seek, SeekFrom, Write as _};
 use rustix::fd::AsFd;
-use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, mkdirat};
+use rustix::fs::{CWD, OFlags, ftruncate};
 use rustix::io::Errno;
 
 use crate::bootlog::{Begun, LEN, Line, Mark, Record, Traces, newest, offset, sector};
@@ -12,6 +12,8 @@ use crate::device::{Device, IoError};
 use crate::disk::open_folder;
 use crate::failure::{Exit, Failure, Reason};
 use crate::host::Host;
+use crate::lock::{self, Share};
+use crate::odd;
 use crate::pstore;
 use crate::replace::replace;
 use crate::slot::{Slot, SlotState};
@@ -36,9 +38,21 @@ impl Boot {
     /// # Errors
     /// [`Exit::Io`].
     pub fn mark(&mut self, mark: Mark) -> Result<(), Failure> {
+        self.change(|record| record.marked(mark))
+    }
+
+    /// Records why it goes on degraded. Durable on return.
+    ///
+    /// # Errors
+    /// [`Exit::Io`].
+    pub fn degraded(&mut self, why: &str) -> Result<(), Failure> {
+        self.change(|record| record.marked_degraded(why))
+    }
+
+    fn change(&mut self, change: impl FnOnce(&Record<'_>) -> Option<Line>) -> Result<(), Failure> {
         let Some(record) = Record::parse(self.line.as_bytes()) else { return Ok(()) };
         let number = record.number;
-        let Some(line) = record.marked(mark) else { return Ok(()) };
+        let Some(line) = change(&record) else { return Ok(()) };
         self.line = line;
         write(&mut self.file, number, &self.line).map_err(failed)
     }
@@ -72,11 +86,17 @@ pub fn begin(
     let traces = Traces { panic: left.as_ref().and_then(|left| left.panic()), watchdog };
     let begun = Begun { boot_id, slot, state, at: now(), split, before, traces };
     write!(line, "{begun}").unwrap_or_default();
+    if begun.is_first() {
+        // Whatever stands there with a higher number would be taken for the newest.
+        ftruncate(file.fd(), 0).map_err(failed)?;
+    }
     write(&mut file, begun.number(), &line).map_err(failed)?;
-    if let Some(left) = left.filter(|left| left.panic().is_some()) {
-        let folder = open_folder(CWD, host.data_folder()).and_then(|data| open_folder(data, FOLDER));
-        // On a disk that is full its last words have to do: they are in the record.
-        folder.and_then(|folder| replace(folder.as_fd(), PANIC, left.log())).unwrap_or_default();
+    if let Some(left) = left {
+        if left.panic().is_some() {
+            let folder = open_folder(CWD, host.data_folder()).and_then(|data| open_folder(data, FOLDER));
+            // On a disk that is full its last words have to do: they are in the record.
+            folder.and_then(|folder| replace(folder.as_fd(), PANIC, left.log())).unwrap_or_default();
+        }
         left.clear();
     }
     Ok(Boot { file, line })
@@ -110,21 +130,24 @@ pub fn this<'a>(host: &Host<'_>, log: &'a [u8]) -> Option<Record<'a>> {
     newest(log).filter(|record| record.boot_id() == id)
 }
 
-/// Opens the log and reads it into `log`. One that is opened for writing is locked until it is closed: nobody waits behind that for
-/// longer than a write takes.
+/// Opens the log and reads it into `log`. One that is opened for writing is locked until it is closed. Where it may be made,
+/// whatever else has its name makes way.
 fn open<'a>(host: &Host<'_>, flags: OFlags, log: &'a mut [u8; LEN]) -> Result<(Device, &'a [u8]), Errno> {
     let data = open_folder(CWD, host.data_folder())?;
-    if flags.contains(OFlags::CREATE) {
-        match mkdirat(&data, FOLDER, Mode::from_raw_mode(0o755)) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(errno) => return Err(errno),
+    let make = flags.contains(OFlags::CREATE);
+    let folder = if make { odd::folder(&data, FOLDER) } else { open_folder(&data, FOLDER) }?;
+    let mut open = || {
+        let mut file = Device::open(&folder, FILE, flags | OFlags::NOFOLLOW)?;
+        if !flags.is_empty() {
+            lock::take(file.fd(), Share::Nobody)?;
         }
-    }
-    let mut file = Device::open(open_folder(&data, FOLDER)?, FILE, flags | OFlags::NOFOLLOW)?;
-    if !flags.is_empty() {
-        flock(file.fd(), FlockOperation::LockExclusive)?;
-    }
-    let len = read_at(&mut file, 0, log).map_err(|error| error.0)?;
+        let len = read_at(&mut file, 0, log).map_err(|error| error.0)?;
+        Ok((file, len))
+    };
+    let (file, len) = match open() {
+        Err(errno) if make && odd::is_no_file(errno) => odd::set_aside(folder.as_fd(), FILE).and_then(|()| open()),
+        opened => opened,
+    }?;
     Ok((file, log.get(..len).unwrap_or_default()))
 }
 

@@ -86,7 +86,7 @@ pub const VERBS: &[Help] = &[
         verb: "watchdog",
         arguments: "",
         line: "feed the hardware watchdog until this boot is committed",
-        text: "init starts it where update.conf has watchdog=SECONDS. Then it is stopped, if it can be. A boot that is\n\
+        text: "init starts it where watchdog=SECONDS is set. Then it is stopped, if it can be. A boot that is\n\
                given up, or a disk that hangs, is left to it: the box is reset.",
     },
     Help {
@@ -109,9 +109,19 @@ pub const VERBS: &[Help] = &[
     },
     Help {
         verb: "find",
-        arguments: "KSOLOEFI|KSOLOA|KSOLOB|KSOLODATA",
+        arguments: "KSOLOEFI|KSOLOA|KSOLOB|KSOLODATA [--ext4]",
         line: "device node of a partition",
-        text: "By the names that the kernel found; where there are none, by file system labels.",
+        text: "By the names that the kernel found; where there are none, by file system labels. With --ext4 only a partition that holds an ext4 filesystem and\n\
+               nothing else is named; exit code 7: it holds something that must not be repaired or written.",
+    },
+    Help {
+        verb: "grow",
+        arguments: "",
+        line: "give the data partition all of a larger disk",
+        text: "Moves the end of the partition table to the end of the disk, enlarges KSOLODATA and its filesystem, mounted as\n\
+               it is, and gives the disk GUIDs of its own in place of the image's. /init runs it at every boot: where\n\
+               there is nothing to do it writes nothing. grow=no in update.conf turns it off. Of an image file (--disk)\n\
+               it changes the table only, and no GUID.",
     },
     Help {
         verb: "init",
@@ -135,6 +145,7 @@ Flags:
   -V, --version    the version
   --server --channel --pubkey --ca --maintenance-window --healthcheck-url --healthcheck-timeout
   --auto-rollback-after --kube-system-settle --containerd --kubectl --kubeconfig --mark --watchdog
+  --grow
                    instead of the keys of update.conf
   --state FILE     use this file instead of /var/lib/kubesolo/update/state.json
   --target DIR     use this folder instead of the target slot
@@ -150,6 +161,8 @@ pub struct Call<'a> {
     pub json: bool,
     /// `--reboot`.
     pub reboot: bool,
+    /// `--ext4`, of `find`.
+    pub ext4: bool,
     /// The flags that say which machine is meant.
     pub flags: Flags<'a>,
 }
@@ -177,6 +190,7 @@ pub enum Verb<'a> {
     Metrics(Option<&'a str>),
     Probe,
     Find(&'a str),
+    Grow,
     Init,
     Watchdog,
     Stopping,
@@ -215,6 +229,7 @@ impl<'a> Call<'a> {
                 "--wait" => &mut call.flags.wait,
                 "--boot-id" => &mut call.flags.boot_id,
                 "--conf" => &mut call.flags.conf,
+                "--image-conf" => &mut call.flags.image_conf,
                 "--state" => &mut call.flags.state,
                 "--target" => &mut call.flags.target,
                 _ if config_key(flag).is_some() => &mut setting,
@@ -224,6 +239,7 @@ impl<'a> Call<'a> {
                         "-V" | "--version" => &mut call.version,
                         "--json" => &mut call.json,
                         "--reboot" => &mut call.reboot,
+                        "--ext4" => &mut call.ext4,
                         "--force" => &mut call.flags.force,
                         "--allow-downgrade" => &mut call.flags.allow_downgrade,
                         _ if argument.starts_with('-') => return Err(usage(argument, "no such flag")),
@@ -292,6 +308,7 @@ impl<'a> Call<'a> {
             ["metrics", file] => Verb::Metrics(Some(file)),
             ["probe"] => Verb::Probe,
             ["find", name] => Verb::Find(name),
+            ["grow"] => Verb::Grow,
             ["init"] => Verb::Init,
             ["watchdog"] => Verb::Watchdog,
             ["stopping"] => Verb::Stopping,

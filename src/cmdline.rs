@@ -26,10 +26,12 @@ pub struct Cmdline<'a> {
 pub struct UnknownSlot<'a>(pub &'a str);
 
 impl<'a> Cmdline<'a> {
-    /// Picks the `ksolo.*` words out; of a word that stands twice the last counts, as for the kernel.
-    pub fn parse(text: &'a str) -> Cmdline<'a> {
+    /// Picks the `ksolo.*` words out; of a word that stands twice the last counts, as for the kernel. A word that is no
+    /// text is passed over.
+    pub fn parse<T: AsRef<[u8]> + ?Sized>(text: &'a T) -> Cmdline<'a> {
         let mut cmdline = Cmdline::default();
-        for word in text.split_ascii_whitespace() {
+        let words = text.as_ref().split(u8::is_ascii_whitespace);
+        for word in words.filter_map(|word| core::str::from_utf8(word).ok()) {
             let Some((name, value)) = word.strip_prefix("ksolo.").and_then(|word| word.split_once('=')) else {
                 continue;
             };
@@ -82,5 +84,13 @@ mod tests {
         assert_eq!(Cmdline::parse("ksolo.slot=C").booted(), Err(UnknownSlot("C")));
         assert_eq!(Cmdline::parse("quiet").booted(), Ok(None));
         assert_eq!(Cmdline::parse("ksolo.slot=A ksolo.slot=B").booted(), Ok(Some(Slot::B)));
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_cost_their_word_only() {
+        let cmdline =
+            Cmdline::parse(b"\xff ksolo.slot=A panic=\xe9 ksolo.disk=\x80 ksolo.via=auto\xc3\nksolo.counter=2");
+        assert_eq!((cmdline.booted(), cmdline.counter), (Ok(Some(Slot::A)), Some("2")));
+        assert_eq!((cmdline.disk, cmdline.via), (None, None));
     }
 }

@@ -6,7 +6,7 @@ use crate::units::decimal;
 use crate::window::Window;
 
 /// Every key there is.
-pub const KEYS: [&str; 14] = [
+pub const KEYS: [&str; 15] = [
     "server",
     "channel",
     "pubkey",
@@ -21,6 +21,7 @@ pub const KEYS: [&str; 14] = [
     "kubeconfig",
     "mark",
     "watchdog",
+    "grow",
 ];
 
 /// Who decides that a trial boot was good.
@@ -64,6 +65,8 @@ pub struct Config<'a> {
     pub mark: Mark,
     /// `watchdog=SECONDS`: the time after which the hardware watchdog resets a box that hangs.
     pub watchdog: Option<u32>,
+    /// `grow=yes|no`: whether the data partition gets all of a larger disk.
+    pub grow: bool,
 }
 
 impl Default for Config<'_> {
@@ -83,6 +86,7 @@ impl Default for Config<'_> {
             kubeconfig: "/var/lib/kubesolo/pki/admin/admin.kubeconfig",
             mark: Mark::Healthcheck,
             watchdog: None,
+            grow: true,
         }
     }
 }
@@ -120,6 +124,12 @@ impl<'a> Config<'a> {
     /// would have set keeps its default.
     pub fn parse(text: &'a str, problem: &mut dyn FnMut(u32, Problem<'a>)) -> Config<'a> {
         let mut config = Config::default();
+        config.take(text, problem);
+        config
+    }
+
+    /// The same, over what is set already.
+    pub fn take(&mut self, text: &'a str, problem: &mut dyn FnMut(u32, Problem<'a>)) {
         for (line, number) in text.lines().zip(1..) {
             let line = line.trim_ascii();
             if line.is_empty() || line.starts_with('#') {
@@ -129,11 +139,10 @@ impl<'a> Config<'a> {
                 problem(number, Problem::NoValue(line));
                 continue;
             };
-            if let Err(found) = config.set(key.trim_ascii(), value.trim_ascii()) {
+            if let Err(found) = self.set(key.trim_ascii(), value.trim_ascii()) {
                 problem(number, found);
             }
         }
-        config
     }
 
     /// Sets one key; an empty value unsets it.
@@ -161,6 +170,13 @@ impl<'a> Config<'a> {
             "kubectl" => self.kubectl = text.unwrap_or(default.kubectl),
             "kubeconfig" => self.kubeconfig = text.unwrap_or(default.kubeconfig),
             "watchdog" => self.watchdog = number()?.filter(|seconds| *seconds > 0),
+            "grow" => {
+                self.grow = match value {
+                    "yes" | "" => true,
+                    "no" => false,
+                    _ => return Err(bad),
+                }
+            }
             "mark" => {
                 self.mark = match value {
                     "init" => Mark::Init,
@@ -192,7 +208,7 @@ mod tests {
         let (config, problems) = parse(
             "# a box\n server = http://x/u/ \nchannel=stable\npubkey=/etc/k\nca=/etc/ca\nmaintenance_window=23:00-01:00\n\
              healthcheck_url=http://y/?a=b\nauto_rollback_after=3\nkube_system_settle=60\n\
-             healthcheck_timeout=5\ncontainerd=/s\nkubectl=/k\nkubeconfig=/c\nmark=init\nwatchdog=60\n\n",
+             healthcheck_timeout=5\ncontainerd=/s\nkubectl=/k\nkubeconfig=/c\nmark=init\nwatchdog=60\ngrow=no\n\n",
         );
         assert!(problems.is_empty(), "{problems:?}");
         assert_eq!(
@@ -212,10 +228,11 @@ mod tests {
                 kubeconfig: "/c",
                 mark: Mark::Init,
                 watchdog: Some(60),
+                grow: false,
             }
         );
         assert_eq!(parse("").0, Config::default());
-        assert_eq!(parse("server=\nmark=\nwatchdog=0\n"), (Config::default(), Vec::new()));
+        assert_eq!(parse("server=\nmark=\nwatchdog=0\ngrow=\n"), (Config::default(), Vec::new()));
     }
 
     #[test]
@@ -227,7 +244,8 @@ mod tests {
 
     #[test]
     fn a_line_that_is_not_right_is_named_and_sets_nothing() {
-        let (config, problems) = parse("mark=maybe\n\nmarks=init\ninit\nwatchdog=-1\nmaintenance_window=2-4\n");
+        let (config, problems) =
+            parse("mark=maybe\n\nmarks=init\ninit\nwatchdog=-1\nmaintenance_window=2-4\ngrow=off\n");
         assert_eq!(config, Config::default());
         let named: Vec<_> = problems.iter().map(|(line, problem)| (*line, problem.to_string())).collect();
         assert_eq!(
@@ -238,6 +256,7 @@ mod tests {
                 (4, "'init' is not key=value".into()),
                 (5, "watchdog cannot be '-1'".into()),
                 (6, "maintenance_window cannot be '2-4'".into()),
+                (7, "grow cannot be 'off'".into()),
             ]
         );
         assert!(problems[1].1.is_warning() && !problems[0].1.is_warning());

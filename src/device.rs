@@ -38,9 +38,11 @@ impl Device {
     }
 }
 
-/// In one place, whatever the path's type.
+/// In one place, whatever the path's type. A pipe in a file's place would be waited for until somebody opens its other
+/// end: so it is not, and reading at a position, which is all that is done here, fails on it.
 fn open_file(folder: BorrowedFd<'_>, path: &OsStr, flags: OFlags) -> Result<OwnedFd, Errno> {
-    openat(folder, path, flags | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH)
+    let flags = flags | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    openat(folder, path, flags, Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH)
 }
 
 /// An error number of the kernel.

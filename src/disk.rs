@@ -125,6 +125,11 @@ impl Disk {
         Ok(place.clone())
     }
 
+    /// Whether it is an image file: no partition of it can be opened by itself.
+    pub fn is_file(&self) -> bool {
+        self.places.iter().flatten().any(|place| place.contains('@'))
+    }
+
     /// Whether it has all four partitions.
     pub fn is_complete(&self) -> bool {
         self.places.iter().all(Option::is_some)

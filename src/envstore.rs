@@ -21,6 +21,8 @@ pub enum Flaw {
     Missing,
     /// The medium does not give it.
     Unreadable,
+    /// Another program is writing it.
+    Changing,
     /// The bytes are no env block.
     Block(BlockError),
     /// It can be read, but GRUB could not save into it.
@@ -34,6 +36,7 @@ impl fmt::Display for Flaw {
         match self {
             Flaw::Missing => f.write_str("missing"),
             Flaw::Unreadable => f.write_str("unreadable"),
+            Flaw::Changing => f.write_str("being written by another program"),
             Flaw::Block(error) => error.fmt(f),
             Flaw::Defect(defect) => defect.fmt(f),
             Flaw::NoSlot => f.write_str("names no active slot"),
@@ -87,6 +90,16 @@ impl Found {
     /// The block in it, if it begins like one; of a file that is too long, the first part.
     pub fn block(&self) -> Option<EnvBlock<&[u8]>> {
         EnvBlock::parse(self.first_block()).ok().filter(|_| self.absent.is_none())
+    }
+
+    /// Whether GRUB can go by it.
+    pub fn names_a_slot(&self) -> bool {
+        self.block().is_some_and(|block| boot::names_a_slot(&block))
+    }
+
+    /// Whether the file is shorter than a block, as it is for a moment while grub-editenv writes it.
+    pub fn is_short(&self) -> bool {
+        self.len < SIZE && self.absent.is_none()
     }
 
     /// What is wrong with it.
@@ -151,6 +164,8 @@ pub enum Error<E> {
     Io(E),
     /// The medium took the write and gave other bytes back.
     NotTaken,
+    /// Another program wrote into the file at the same time.
+    Changed,
 }
 
 impl<E> From<E> for Error<E> {
@@ -159,7 +174,7 @@ impl<E> From<E> for Error<E> {
     }
 }
 
-/// Whether every variable of the block can be changed by writing one sector. The boot verbs write no other block.
+/// Whether every variable of the block can be changed by writing one sector.
 pub fn fits_one_sector(block: &EnvBlock<Bytes>) -> bool {
     block.text_len() <= ONE_SECTOR
 }
@@ -172,10 +187,11 @@ pub fn fits_one_sector(block: &EnvBlock<Bytes>) -> bool {
 /// lose, and all is written at once.
 ///
 /// # Errors
-/// [`Error::Io`], [`Error::NotTaken`].
+/// [`Error::Io`], [`Error::NotTaken`], [`Error::Changed`].
 pub fn replace<S: Storage>(copy: &mut S, found: &mut Found, new: &EnvBlock<Bytes>) -> Result<(), Error<S::Error>> {
     let (head, tail) = new.bytes().split_at(ONE_SECTOR);
-    match found.whole() {
+    let old: Option<Bytes> = found.whole().and_then(|old| old.first_chunk().copied());
+    match &old {
         None => write_at(copy, 0, new.bytes())?,
         Some(old) => {
             if !old.get(ONE_SECTOR..).is_some_and(|old_tail| same(old_tail, tail)) {
@@ -185,11 +201,29 @@ pub fn replace<S: Storage>(copy: &mut S, found: &mut Found, new: &EnvBlock<Bytes
             write_at(copy, 0, head)?;
         }
     }
+    if !is_taken(copy, found, new)? {
+        // A medium that fails makes no file shorter, as grub-editenv does for a moment, and no new block: it keeps the old
+        // one, or garbage.
+        let is_old = old.is_some_and(|old| same(found.first_block(), &old));
+        if found.is_short() || found.block().is_some() && !is_old {
+            found.lose(Flaw::Changing);
+            return Err(Error::Changed);
+        }
+        write_at(copy, 0, new.bytes())?;
+        if !is_taken(copy, found, new)? {
+            return Err(Error::NotTaken);
+        }
+    }
+    Ok(())
+}
+
+/// Makes what was written durable and reads it back from the medium; gives whether it is `new`. A file that was too long
+/// still is: what counts is its first part.
+fn is_taken<S: Storage>(copy: &mut S, found: &mut Found, new: &EnvBlock<Bytes>) -> Result<bool, S::Error> {
     copy.sync()?;
     copy.drop_cache()?;
     found.read(copy)?;
-    // A file that was too long still is: what counts is its first part.
-    if same(found.first_block(), new.bytes()) { Ok(()) } else { Err(Error::NotTaken) }
+    Ok(same(found.first_block(), new.bytes()))
 }
 
 /// A copy as a file in its folder.
@@ -197,7 +231,8 @@ pub trait CopyFile {
     /// Why a step failed.
     type Error;
 
-    /// Makes the file hold `new`, by [`replace`]. A file that is not there is made.
+    /// Makes the file hold `new`, by [`replace`] where that goes. Where there is no file that can be written, a new one
+    /// takes its place.
     ///
     /// # Errors
     /// Those of [`replace`] and of making the file.
@@ -208,6 +243,45 @@ pub trait CopyFile {
     /// # Errors
     /// Those of the filesystem.
     fn settle(&mut self) -> Result<(), Self::Error>;
+
+    /// Makes the file no env block, by [`hide`].
+    ///
+    /// # Errors
+    /// Those of [`hide`].
+    fn hide(&mut self) -> Result<(), Self::Error>;
+}
+
+impl<C: CopyFile> CopyFile for &mut C {
+    type Error = C::Error;
+
+    fn replace(&mut self, found: &mut Found, new: &EnvBlock<Bytes>) -> Result<(), C::Error> {
+        (**self).replace(found, new)
+    }
+
+    fn settle(&mut self) -> Result<(), C::Error> {
+        (**self).settle()
+    }
+
+    fn hide(&mut self) -> Result<(), C::Error> {
+        (**self).hide()
+    }
+}
+
+/// Takes the first letter of GRUB's header away: GRUB and `init` then go by the other copy. Durable on return.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::NotTaken`].
+pub fn hide<S: Storage>(copy: &mut S) -> Result<(), Error<S::Error>> {
+    write_at(copy, 0, b"?")?;
+    Ok(copy.sync()?)
+}
+
+/// Whether one sector's write cannot bring a copy that counts from what it holds to `new`.
+fn takes_two_sectors(found: &Found, new: &EnvBlock<Bytes>) -> bool {
+    let (_, new_tail) = new.bytes().split_at(ONE_SECTOR);
+    let same_tail = found.whole().and_then(|old| old.get(ONE_SECTOR..)).is_none_or(|old| same(old, new_tail));
+    let reaches = found.block().is_some_and(|old| old.text_len() > ONE_SECTOR) || !fits_one_sector(new);
+    found.names_a_slot() && reaches && !same_tail
 }
 
 /// Makes a copy hold `new`; one that does is not written. Durable on return.
@@ -227,21 +301,37 @@ pub fn store<C: CopyFile>(mut copy: C, found: &mut Found, new: &EnvBlock<Bytes>)
 /// Makes both copies hold `new`, the first before the second. A second copy that is not there is made only if
 /// `make_second`.
 ///
-/// Durable on return. A power cut leaves the first copy old or new, and the second untouched until the first is safe.
+/// Durable on return, in the copy that GRUB goes by: the first; or the second, where the first names no slot and cannot be
+/// written. That the other one could not be written is given back as `Some`: the change has taken effect, and a spare is
+/// missing. A power cut leaves the first copy old or new, and the second untouched until the first is safe.
+///
+/// A block whose text passes the first sector can tear. There the second copy is written first, then the first one is
+/// hidden, and only then written: at each moment one of them counts, and is whole. Without a second copy the
+/// second sector goes before the first, which has the boot state ([`crate::boot::BootState::into_block`]): a cut may cost
+/// another program's variable.
 ///
 /// # Errors
-/// Those of the files; the first copy's error counts, for GRUB goes by it.
+/// Those of the copy that GRUB goes by.
 pub fn store_both<C: CopyFile>(
-    [first, second]: [C; 2],
+    [mut first, mut second]: [C; 2],
     [found_first, found_second]: [&mut Found; 2],
     new: &EnvBlock<Bytes>,
     make_second: bool,
-) -> Result<(), C::Error> {
-    store(first, found_first, new)?;
-    if make_second || found_second.flaw() != Some(Flaw::Missing) {
-        store(second, found_second, new)?;
+) -> Result<Option<C::Error>, C::Error> {
+    let by_the_second = !found_first.names_a_slot() && found_second.names_a_slot();
+    let make_second = make_second || found_second.flaw() != Some(Flaw::Missing);
+    if takes_two_sectors(found_first, new) && make_second && store(&mut second, found_second, new).is_ok() {
+        first.hide()?;
     }
-    Ok(())
+    match store(first, found_first, new) {
+        Ok(()) if make_second => Ok(store(second, found_second, new).err()),
+        Ok(()) => Ok(None),
+        // What another program writes there may well name one.
+        Err(error) if by_the_second && found_first.flaw() != Some(Flaw::Changing) => {
+            store(second, found_second, new).map(|()| Some(error))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn write_at<S: Storage>(copy: &mut S, offset: u64, bytes: &[u8]) -> Result<(), Error<S::Error>> {

@@ -93,6 +93,11 @@ impl Failure {
         self.0.transient
     }
 
+    /// What it says.
+    pub fn text(&self) -> &str {
+        &self.0.text
+    }
+
     /// How the program ends if nobody handles this.
     pub fn exit(&self) -> Exit {
         self.0.exit

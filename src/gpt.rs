@@ -1,5 +1,5 @@
 //! The GUID partition table: header and entries, their checksums and bounds, and the backup at the end of the disk.
-//! It reads; it never writes. Source: UEFI 2.10 §5.3.
+//! It reads; what is to be written, and in which order, is [`crate::grow`]'s. Source: UEFI 2.10 §5.3.
 //!
 //! Header, one sector at LBA 1, and again in the disk's last sector:
 //!
@@ -8,8 +8,9 @@
 //! | 0 | 8 | `EFI PART` |
 //! | 12 | 4 | header size, 92 or more |
 //! | 16 | 4 | CRC-32 of the header with this field 0 |
-//! | 24 | 8 | LBA of this header |
+//! | 24, 32 | 8, 8 | LBA of this header, and of the other one |
 //! | 40, 48 | 8, 8 | first and last LBA that partitions may use |
+//! | 56 | 16 | the disk's GUID |
 //! | 72 | 8 | LBA of the entries |
 //! | 80 | 4 | number of entries |
 //! | 84 | 4 | size of an entry, 128 · 2^n |
@@ -129,6 +130,8 @@ pub struct Partition {
 pub struct Table {
     /// Bytes a sector.
     pub sector_size: u64,
+    /// The disk's own GUID.
+    pub guid: Guid,
     /// Whether the primary header or entries were damaged, and the backup's were taken.
     pub from_backup: bool,
     /// The used entries, the first [`PARTITIONS_MAX`] of them.
@@ -147,33 +150,43 @@ impl Table {
 /// # Errors
 /// That of the primary header, if the backup is no better; [`Error::NoSignature`] for a disk without a GPT.
 pub fn read<S: Read + Seek>(disk: &mut S) -> Result<Table, Error<S::Error>> {
+    find(disk).map(|(table, _)| table)
+}
+
+/// The same, with the header that counts.
+pub(crate) fn find<S: Read + Seek>(disk: &mut S) -> Result<(Table, Header), Error<S::Error>> {
     let size = disk.seek(SeekFrom::End(0))?;
     let mut damage = Error::NoSignature;
     for sector_size in SECTOR_SIZES {
         match read_table(disk, size, sector_size, Lba(1)) {
-            Ok(table) => return Ok(table),
+            Ok(found) => return Ok(found),
             Err(Error::NoSignature | Error::Short) => {}
             Err(error) => damage = error,
         }
     }
     for sector_size in SECTOR_SIZES {
         let Some(last) = size.checked_div(sector_size).and_then(|sectors| sectors.checked_sub(1)) else { continue };
-        if let Ok(table) = read_table(disk, size, sector_size, Lba(last)) {
-            return Ok(Table { from_backup: true, ..table });
+        if let Ok((table, header)) = read_table(disk, size, sector_size, Lba(last)) {
+            return Ok((Table { from_backup: true, ..table }, header));
         }
     }
     Err(damage)
 }
 
-fn read_table<S: Read + Seek>(disk: &mut S, size: u64, sector_size: u64, at: Lba) -> Result<Table, Error<S::Error>> {
-    let header = read_header(disk, sector_size, at)?;
+fn read_table<S: Read + Seek>(
+    disk: &mut S,
+    size: u64,
+    sector_size: u64,
+    at: Lba,
+) -> Result<(Table, Header), Error<S::Error>> {
+    let header = Header::read(disk, sector_size, at)?;
     let entries_at = header.entries.bytes(sector_size).ok_or(Error::OutOfBounds(header.entries))?;
-    let entries_len = u64::from(header.entry_count).saturating_mul(header.entry_size as u64);
+    let entries_len = header.entries_len();
     if entries_at.checked_add(entries_len).is_none_or(|end| end > size) {
         return Err(Error::OutOfBounds(header.entries));
     }
 
-    let mut table = Table { sector_size, from_backup: false, partitions: heapless::Vec::new() };
+    let mut table = Table { sector_size, guid: header.guid, from_backup: false, partitions: heapless::Vec::new() };
     let mut got = 0;
     let mut chunk = [0; 4096];
     let mut number: u32 = 0;
@@ -206,59 +219,148 @@ fn read_table<S: Read + Seek>(disk: &mut S, size: u64, sector_size: u64, at: Lba
     }
     match beyond {
         Some(lba) => Err(Error::OutOfBounds(lba)),
-        None => Ok(table),
+        None => Ok((table, header)),
     }
 }
 
 /// The CRC32 of `bytes` behind others, whose own is `before`. The only call of the crate: so the compiler sees that its code for
 /// vector instructions, 4 KB that want the crate's `std`, is never reached.
-fn crc32(before: u32, bytes: &[u8]) -> u32 {
+pub(crate) fn crc32(before: u32, bytes: &[u8]) -> u32 {
     let mut crc = crc32fast::Hasher::new_with_initial(before);
     crc.update(bytes);
     crc.finalize()
 }
 
-struct Header {
-    entries: Lba,
+/// A header whose checksum is right.
+#[derive(Clone, Debug)]
+pub(crate) struct Header {
+    /// The first bytes of its sector, of which `len` are the header.
+    bytes: [u8; 512],
+    len: usize,
+    /// Where the other header stands, if it says the truth.
+    pub other: Lba,
+    /// The first sector that partitions may use.
+    pub first_usable: Lba,
+    /// The last one.
+    pub last_usable: Lba,
+    /// The disk's GUID.
+    pub guid: Guid,
+    /// Where the entries begin.
+    pub entries: Lba,
     entry_count: u32,
-    entry_size: usize,
-    entries_crc: u32,
+    /// Bytes of an entry.
+    pub entry_size: usize,
+    /// The entries' checksum.
+    pub entries_crc: u32,
 }
 
-fn read_header<S: Read + Seek>(disk: &mut S, sector_size: u64, at: Lba) -> Result<Header, Error<S::Error>> {
-    let mut sector = [0; 512];
-    let offset = at.bytes(sector_size).ok_or(Error::Short)?;
-    if read_at(disk, offset, &mut sector)? != sector.len() {
-        return Err(Error::Short);
+/// What a header is to say in place of what it says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stands {
+    /// Where it stands itself.
+    pub at: Lba,
+    /// Where the other header stands.
+    pub other: Lba,
+    /// Where its entries begin.
+    pub entries: Lba,
+    /// The last sector that partitions may use.
+    pub last_usable: Lba,
+    /// The disk's GUID.
+    pub guid: Guid,
+    /// The entries' checksum.
+    pub entries_crc: u32,
+}
+
+impl Header {
+    pub(crate) fn read<S: Read + Seek>(disk: &mut S, sector_size: u64, at: Lba) -> Result<Header, Error<S::Error>> {
+        let mut bytes = [0; 512];
+        let offset = at.bytes(sector_size).ok_or(Error::Short)?;
+        if read_at(disk, offset, &mut bytes)? != bytes.len() {
+            return Err(Error::Short);
+        }
+        if !bytes.starts_with(SIGNATURE) {
+            return Err(Error::NoSignature);
+        }
+        let size = le32(&bytes, 12);
+        let len = usize::try_from(size).unwrap_or(usize::MAX);
+        let header = bytes.get(..len).filter(|_| len >= HEADER_MIN).ok_or(Error::HeaderSize(size))?;
+        let (want, got) = (le32(header, 16), header_crc(header));
+        if got != want {
+            return Err(Error::HeaderCrc { want, got });
+        }
+        if le64(header, 24) != at.0 {
+            return Err(Error::MyLba(le64(header, 24)));
+        }
+        let entry_count = le32(header, 80);
+        if entry_count > ENTRIES_MAX {
+            return Err(Error::TooManyEntries(entry_count));
+        }
+        let entry_size = le32(header, 84);
+        let entry_len = usize::try_from(entry_size).unwrap_or(usize::MAX);
+        if !(ENTRY_MIN..=ENTRY_MAX).contains(&entry_len) || !entry_len.is_power_of_two() {
+            return Err(Error::EntrySize(entry_size));
+        }
+        let [other, first_usable, last_usable, entries] = [32, 40, 48, 72].map(|field| Lba(le64(header, field)));
+        let guid = Guid(header.get(56..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default());
+        let entries_crc = le32(header, 88);
+        Ok(Header {
+            bytes,
+            len,
+            other,
+            first_usable,
+            last_usable,
+            guid,
+            entries,
+            entry_count,
+            entry_size: entry_len,
+            entries_crc,
+        })
     }
-    if !sector.starts_with(SIGNATURE) {
-        return Err(Error::NoSignature);
+
+    /// Bytes that all entries take.
+    pub(crate) fn entries_len(&self) -> u64 {
+        u64::from(self.entry_count).saturating_mul(self.entry_size as u64)
     }
-    let size = le32(&sector, 12);
-    let header_len = usize::try_from(size).unwrap_or(usize::MAX);
-    let header = sector.get(..header_len).filter(|_| header_len >= HEADER_MIN).ok_or(Error::HeaderSize(size))?;
-    let want = le32(header, 16);
+
+    /// The same header with other contents, and its checksum.
+    pub(crate) fn with(&self, stands: &Stands) -> [u8; 512] {
+        let mut bytes = self.bytes;
+        let Stands { at, other, entries, last_usable, guid, entries_crc } = stands;
+        for (field, lba) in [(24, at), (32, other), (48, last_usable), (72, entries)] {
+            put(&mut bytes, field, &lba.0.to_le_bytes());
+        }
+        put(&mut bytes, 56, &guid.0);
+        put(&mut bytes, 88, &entries_crc.to_le_bytes());
+        let crc = header_crc(bytes.get(..self.len).unwrap_or_default());
+        put(&mut bytes, 16, &crc.to_le_bytes());
+        bytes
+    }
+}
+
+/// The checksum of a header, in which its own field counts as 0.
+fn header_crc(header: &[u8]) -> u32 {
     let pieces = [header.get(..16).unwrap_or_default(), &[0; 4], header.get(20..).unwrap_or_default()];
-    let got = pieces.into_iter().fold(0, crc32);
-    if got != want {
-        return Err(Error::HeaderCrc { want, got });
-    }
-    if le64(header, 24) != at.0 {
-        return Err(Error::MyLba(le64(header, 24)));
-    }
-    let entry_count = le32(header, 80);
-    if entry_count > ENTRIES_MAX {
-        return Err(Error::TooManyEntries(entry_count));
-    }
-    let entry_size = le32(header, 84);
-    let entry_len = usize::try_from(entry_size).unwrap_or(usize::MAX);
-    if !(ENTRY_MIN..=ENTRY_MAX).contains(&entry_len) || !entry_len.is_power_of_two() {
-        return Err(Error::EntrySize(entry_size));
-    }
-    Ok(Header { entries: Lba(le64(header, 72)), entry_count, entry_size: entry_len, entries_crc: le32(header, 88) })
+    pieces.into_iter().fold(0, crc32)
 }
 
-fn parse_entry(entry: &[u8], number: u32) -> Option<Partition> {
+/// Puts a field into an entry: its GUID.
+pub(crate) fn put_guid(entry: &mut [u8], guid: Guid) {
+    put(entry, 16, &guid.0);
+}
+
+/// Puts a field into an entry: its last sector.
+pub(crate) fn put_last(entry: &mut [u8], last: Lba) {
+    put(entry, 40, &last.0.to_le_bytes());
+}
+
+fn put(bytes: &mut [u8], at: usize, field: &[u8]) {
+    if let Some(place) = at.checked_add(field.len()).and_then(|end| bytes.get_mut(at..end)) {
+        place.copy_from_slice(field);
+    }
+}
+
+/// A used entry, told in this program's terms; `number` is its place in the table.
+pub(crate) fn parse_entry(entry: &[u8], number: u32) -> Option<Partition> {
     let (kind, rest) = entry.split_first_chunk::<16>()?;
     let (guid, _) = rest.split_first_chunk::<16>()?;
     if Guid(*kind) == Guid::ZERO {

@@ -13,6 +13,19 @@ impl Guid {
     /// The GUID of an unused partition entry.
     pub const ZERO: Guid = Guid([0; 16]);
 
+    /// What its text shows as the first digit of the third group: 4 for a random one, 8 for one made by a rule of one's own
+    /// (RFC 9562), as image/build makes them from a seed.
+    pub const fn version(&self) -> u8 {
+        self.0[7] >> 4
+    }
+
+    /// A GUID of random bytes.
+    pub const fn random(mut bytes: [u8; 16]) -> Guid {
+        bytes[7] = bytes[7] & 0x0f | 0x40;
+        bytes[8] = bytes[8] & 0x3f | 0x80;
+        Guid(bytes)
+    }
+
     /// Whether `text` is this GUID in its usual form, upper or lower case.
     pub fn is(&self, text: &str) -> bool {
         let mut formatted = heapless::String::<36>::new();
@@ -44,5 +57,13 @@ mod tests {
         assert_eq!(esp.to_string(), "c12a7328-f81f-11d2-ba4b-00a0c93ec93b");
         assert!(esp.is("C12A7328-F81F-11D2-BA4B-00A0C93EC93B"));
         assert!(!esp.is("C12A7328-F81F-11D2-BA4B-00A0C93EC93"));
+        assert_eq!(esp.version(), 1);
+    }
+
+    #[test]
+    fn a_random_one_says_so_and_keeps_its_other_bits() {
+        assert_eq!(Guid::random([0xff; 16]).to_string(), "ffffffff-ffff-4fff-bfff-ffffffffffff");
+        assert_eq!(Guid::random([0; 16]).to_string(), "00000000-0000-4000-8000-000000000000");
+        assert_eq!(Guid::random([0x5a; 16]).version(), 4);
     }
 }

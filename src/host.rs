@@ -70,6 +70,8 @@ pub struct Flags<'a> {
     pub boot_id: Option<&'a str>,
     /// `--conf`: this file instead of `/etc/kubesolo/update.conf`.
     pub conf: Option<&'a str>,
+    /// `--image-conf`: this file instead of `/etc/kubesolo/image.conf`.
+    pub image_conf: Option<&'a str>,
     /// `--state`: this file instead of the data partition's `update/state.json`.
     pub state: Option<&'a str>,
     /// `--target`: this folder instead of the target slot's filesystem.
@@ -89,6 +91,10 @@ pub struct Process {
     pub variable: fn(&str) -> Option<String>,
     /// Sets a watchdog's time-out, in seconds; gives the one it took, and whether it reset the box last.
     pub watchdog: fn(BorrowedFd<'_>, u32) -> Result<(u32, bool), Errno>,
+    /// Tells the kernel that a partition of that disk is longer: its number, first byte and length in bytes.
+    pub resize_partition: fn(BorrowedFd<'_>, u32, u64, u64) -> Result<(), Errno>,
+    /// Makes the mounted ext4 filesystem that the file is on so many blocks long.
+    pub resize_filesystem: fn(BorrowedFd<'_>, u64) -> Result<(), Errno>,
     /// Runs a program (its name and its arguments), what it prints and complains going into the buffer.
     pub output: fn(&[&str], Duration, &mut [u8]) -> Ran,
     /// Starts work in a child process that ends with it, and does not wait. `None`: there is none, or it is done already.
@@ -111,10 +117,12 @@ pub enum Ran {
 }
 
 impl Process {
-    /// No variables, no programs, no watchdog, no children: what is to be done apart is done at once.
+    /// No variables, no programs, no watchdog, nothing to be resized, no children: what is to be done apart is done at once.
     pub const BARE: Process = Process {
         variable: |_| None,
         watchdog: |_, _| Err(Errno::NOTTY),
+        resize_partition: |_, _, _, _| Err(Errno::NOTTY),
+        resize_filesystem: |_, _| Err(Errno::NOTTY),
         output: |_, _, _| Ran::NotAtAll,
         apart: |work| {
             work();
@@ -149,7 +157,7 @@ impl<'a> Host<'a> {
                 .and_then(|mut file| read_at(&mut file, 0, &mut bytes).ok());
             (bytes, len.unwrap_or_default())
         });
-        Cmdline::parse(bytes.get(..*len).and_then(|bytes| core::str::from_utf8(bytes).ok()).unwrap_or_default())
+        Cmdline::parse(bytes.get(..*len).unwrap_or_default())
     }
 
     /// The flags the program was called with.

@@ -29,7 +29,7 @@ const INIT_DEADLINE: Duration = Duration::from_secs(60);
 const VERB_DEADLINE: Duration = Duration::from_secs(60);
 /// At shutdown nobody waits for a note.
 const STOPPING_DEADLINE: Duration = Duration::from_secs(10);
-/// Longest for asking a server, or for reading a slot's files back.
+/// Longest for asking a server, for reading a slot's files back, or for a filesystem to grow.
 const CHECK_DEADLINE: Duration = Duration::from_secs(15 * 60);
 /// Its checks have deadlines of their own, which a box can set.
 const HEALTHCHECK_DEADLINE: Duration = Duration::from_secs(60 * 60);
@@ -105,7 +105,7 @@ fn deadline(call: &Call<'_>, verb: Verb<'_>) -> Option<Duration> {
             None
         }
         Verb::Stopping => Some(STOPPING_DEADLINE),
-        Verb::Check(_) | Verb::Activate => Some(CHECK_DEADLINE),
+        Verb::Check(_) | Verb::Activate | Verb::Grow => Some(CHECK_DEADLINE),
         Verb::Healthcheck => Some(HEALTHCHECK_DEADLINE),
         _ => Some(VERB_DEADLINE),
     }
@@ -162,8 +162,9 @@ fn run_verb(
     look: Look,
 ) -> Result<(Exit, bool), Failure> {
     let mut out = Output::to(rustix::stdio::stdout());
+    let warn = |warning| notes.say(format_args!("warning: {warning}"));
     match verb {
-        Verb::Check(_) | Verb::Apply(_) | Verb::Activate | Verb::Healthcheck | Verb::Watchdog => {
+        Verb::Check(_) | Verb::Apply(_) | Verb::Activate | Verb::Healthcheck | Verb::Watchdog | Verb::Grow => {
             return run_update(call, verb, host, notes, look.style, out);
         }
         Verb::Status => {
@@ -173,7 +174,7 @@ fn run_verb(
             printed.unwrap_or_default();
         }
         Verb::SlotShow => show_slots(&verb::slot::show(host)?, call.json, &mut out),
-        Verb::SlotSet(slot, state) => show_slots(&verb::slot::set(host, slot, state)?, call.json, &mut out),
+        Verb::SlotSet(slot, state) => show_slots(&verb::slot::set(host, notes, slot, state)?, call.json, &mut out),
         Verb::Commit => {
             let state = verb::boot_state::commit(host, notes)?;
             say(&mut out, format_args!("Slot {} is good and stays.", state.active));
@@ -185,15 +186,13 @@ fn run_verb(
         Verb::EnvList if call.json => verb::env::list_json(host, &mut out)?,
         Verb::EnvList => verb::env::list(host, &mut out)?,
         Verb::EnvGet(name) => verb::env::get(host, name, &mut out)?,
-        Verb::EnvSet(pairs) => verb::env::set(host, pairs, &|warning| {
-            notes.say(format_args!("warning: {warning}"));
-        })?,
-        Verb::EnvUnset(names) => verb::env::unset(host, names)?,
-        Verb::EnvCreate => verb::env::create(host)?,
+        Verb::EnvSet(pairs) => verb::env::set(host, pairs, &warn)?,
+        Verb::EnvUnset(names) => verb::env::unset(host, names, &warn)?,
+        Verb::EnvCreate => verb::env::create(host, &warn)?,
         Verb::Metrics(file) => verb::metrics::run(host, file, &mut out)?,
         Verb::Stopping => verb::stopping::run(host)?,
         Verb::Probe => return probe(host, call.json, out).map(|exit| (exit, false)),
-        Verb::Find(name) => say(&mut out, format_args!("{}", verb::find::run(host, notes, name)?)),
+        Verb::Find(name) => say(&mut out, format_args!("{}", verb::find::run(host, notes, name, call.ext4)?)),
         Verb::Help(_) | Verb::Version | Verb::Init => {}
     }
     finish(out)?;
@@ -208,9 +207,13 @@ fn run_update(
     style: Style,
     mut out: Output<'_>,
 ) -> Result<(Exit, bool), Failure> {
-    let mut buffer = [0; kubesolo_boot::settings::LEN_MAX];
-    let settings = kubesolo_boot::settings::Settings::read(&call.flags, &mut buffer)?;
-    let config = settings.strict(&call.flags, &|warning| notes.say(warning))?;
+    let mut buffer = [[0; kubesolo_boot::settings::LEN_MAX]; 2];
+    let settings = kubesolo_boot::settings::Settings::read(&call.flags, &mut buffer);
+    let config = match verb {
+        // `init` has read them so, and started it: a mistake in a line must not end in a reset every minute.
+        Verb::Watchdog => settings.lenient(&call.flags, &|problem| notes.say(format_args!("watchdog: {problem}"))),
+        _ => settings.strict(&call.flags, &|warning| notes.say(warning))?,
+    };
     let mut exit = Exit::Done;
     match verb {
         Verb::Check(source) => exit = verb::check::run(host, notes, &config, source, call.json, &mut out)?,
@@ -226,6 +229,7 @@ fn run_update(
             }
         }
         Verb::Watchdog => verb::watchdog::run(host, notes, &config, &mut out)?,
+        Verb::Grow => verb::grow::run(host, notes, &config, &mut out)?,
         Verb::Healthcheck => {
             let concluded = verb::healthcheck::run(host, notes, &config, call.json, &mut out);
             // What was seen is told also where nothing could be made of it.

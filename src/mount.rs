@@ -14,6 +14,7 @@ use rustix::mount::{
 };
 
 use crate::failure::{Exit, Failure, Reason};
+use crate::ours;
 
 /// Which filesystem a partition carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub enum Kind {
     Ext4,
     /// What the kernel kept of a panic.
     Pstore,
+    /// The firmware's variables.
+    Efivars,
 }
 
 impl Kind {
@@ -32,6 +35,7 @@ impl Kind {
             Kind::Fat => "vfat",
             Kind::Ext4 => "ext4",
             Kind::Pstore => "pstore",
+            Kind::Efivars => "efivarfs",
         }
     }
 }
@@ -74,6 +78,10 @@ fn try_detached(device: &str, kind: Kind, access: Access) -> Result<OwnedFd, (Er
     let context = fsopen(kind.name(), FsOpenFlags::FSOPEN_CLOEXEC).map_err(plain)?;
     let configure = || {
         fsconfig_set_string(&context, "source", device)?;
+        if access == Access::Write && kind == Kind::Fat {
+            // Else the first file whose chain of clusters is broken makes all of it read-only, and nothing can be mended.
+            fsconfig_set_string(&context, "errors", "continue")?;
+        }
         if access == Access::Write && kind == Kind::Ext4 {
             // Whatever the superblock says: what is written to a damaged filesystem may damage it more.
             fsconfig_set_string(&context, "errors", "remount-ro")?;
@@ -109,10 +117,10 @@ fn last_words(context: &OwnedFd) -> Said {
 }
 
 /// Mounts an ext4 partition at `folder` for everybody, with no restriction: containers live on it. Does nothing if it
-/// is mounted there already.
+/// is mounted there already. From the first error on that the kernel meets in it nothing more is written to it.
 ///
 /// # Errors
-/// [`Exit::Io`].
+/// [`Exit::Refused`] if it holds something else; [`Exit::Io`].
 pub fn at(device: &str, folder: &str) -> Result<(), Failure> {
     let failed =
         |step: &str, errno| Failure::new(Exit::Io, format_args!("{step} {device} {folder}: {}", Reason(errno)));
@@ -121,8 +129,10 @@ pub fn at(device: &str, folder: &str) -> Result<(), Failure> {
     {
         return Ok(());
     }
+    ours::check(device)?;
     let context = fsopen(Kind::Ext4.name(), FsOpenFlags::FSOPEN_CLOEXEC).map_err(|errno| failed("mount", errno))?;
     fsconfig_set_string(&context, "source", device)
+        .and_then(|()| fsconfig_set_string(&context, "errors", "remount-ro"))
         .and_then(|()| fsconfig_create(&context))
         .and_then(|()| fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_NOATIME))
         .and_then(|mount| move_mount(mount, "", CWD, folder, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH))

@@ -10,15 +10,16 @@ use std::time::{Duration, Instant};
 use kubesolo_boot::ask::{is_any_ready, is_ready};
 use kubesolo_boot::failure::Exit;
 use kubesolo_boot::host::{Process, Ran};
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{Errno, read, write};
+use rustix::ioctl;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, set_parent_process_death_signal, waitpid,
 };
-use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout, stderr, stdout};
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout, stderr, stdin, stdout};
 
 /// All the memory that the heap can have, in bytes: whatever a server sends, it is never more. One that is used up ends
 /// the program, and nothing on the disk relies on an end in good order.
@@ -58,6 +59,7 @@ extern "C" fn main(count: i32, words: *const *const c_char) -> i32 {
         // SAFETY: the memory has no other name, and `main` runs once, before anything is on the heap.
         unsafe { HEAP.lock().init((&raw mut MEMORY).cast(), HEAP_LEN) };
     }
+    hold_standard_streams();
     let word = |index: usize| {
         // SAFETY: C starts `main` with `count` pointers to NUL-ended strings, which live as long as the process.
         let text = unsafe { CStr::from_ptr(*words.add(index)) };
@@ -67,6 +69,29 @@ extern "C" fn main(count: i32, words: *const *const c_char) -> i32 {
     let called = if count == 0 { OsStr::new("kubesolo-boot") } else { word(0) };
     let arguments: Vec<&OsStr> = (1..count).map(word).collect();
     i32::from(crate::run(called, &arguments))
+}
+
+/// Makes descriptors 0 to 2 lead somewhere, as Rust's own runtime does: else the first file that is opened, the env block,
+/// would be standard error, and take the messages.
+fn hold_standard_streams() {
+    let streams = [stdin(), stdout(), stderr()];
+    let mut asked = streams.each_ref().map(|stream| PollFd::new(stream, PollFlags::empty()));
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let open = |asked: &PollFd<'_>| !asked.revents().contains(PollFlags::NVAL);
+    if poll(&mut asked, Some(&now)).is_ok() && asked.iter().all(open) {
+        return;
+    }
+    // Each takes the lowest number that is free. Early in a boot there may be no /dev: a folder takes no messages either.
+    let any = || {
+        let null = openat(CWD, "/dev/null", OFlags::RDWR, Mode::empty());
+        null.or_else(|_| openat(CWD, "/", OFlags::PATH | OFlags::DIRECTORY, Mode::empty()))
+    };
+    while let Ok(stream) = any() {
+        if stream.as_raw_fd() > stderr().as_raw_fd() {
+            break;
+        }
+        core::mem::forget(stream);
+    }
 }
 
 /// Runs `work` in a child process and gives its exit code.
@@ -207,7 +232,7 @@ fn exit_code(child: Pid) -> Option<u8> {
 }
 
 /// For the library, in which no unsafe code is.
-pub const HOOKS: Process = Process { variable, watchdog, output, apart };
+pub const HOOKS: Process = Process { variable, watchdog, resize_partition, resize_filesystem, output, apart };
 
 /// Linux `include/uapi/linux/watchdog.h`: `_IOR('W', 2, int)`, `_IOWR('W', 6, int)`, `_IOR('W', 7, int)`, and a bit of the
 /// first one's answer.
@@ -228,6 +253,50 @@ fn watchdog(device: BorrowedFd<'_>, seconds: u32) -> Result<(u32, bool), Errno> 
     // One that does not know was not it.
     ask(WDIOC_GETBOOTSTATUS, &mut status).unwrap_or_default();
     Ok((u32::try_from(taken).unwrap_or(seconds), status & WDIOF_CARDRESET != 0))
+}
+
+/// Linux `include/uapi/linux/blkpg.h`: `_IO(0x12, 105)`, and the operation that leaves a partition's beginning alone.
+const BLKPG: ioctl::Opcode = 0x1269;
+const BLKPG_RESIZE_PARTITION: i32 = 3;
+
+/// `struct blkpg_partition`: bytes, and two names that nobody reads.
+#[repr(C)]
+struct BlkpgPartition {
+    start: i64,
+    length: i64,
+    number: i32,
+    names: [u8; 128],
+}
+
+/// `struct blkpg_ioctl_arg`.
+#[repr(C)]
+struct BlkpgArgument {
+    operation: i32,
+    flags: i32,
+    length: i32,
+    partition: *const BlkpgPartition,
+}
+
+fn resize_partition(disk: BorrowedFd<'_>, number: u32, start: u64, length: u64) -> Result<(), Errno> {
+    let partition = BlkpgPartition {
+        start: i64::try_from(start).map_err(|_| Errno::OVERFLOW)?,
+        length: i64::try_from(length).map_err(|_| Errno::OVERFLOW)?,
+        number: i32::try_from(number).map_err(|_| Errno::OVERFLOW)?,
+        names: [0; 128],
+    };
+    let size = i32::try_from(size_of::<BlkpgPartition>()).unwrap_or_default();
+    let argument =
+        BlkpgArgument { operation: BLKPG_RESIZE_PARTITION, flags: 0, length: size, partition: &raw const partition };
+    // SAFETY: the request takes a pointer to this structure, which points to a partition that lives as long.
+    unsafe { ioctl::ioctl(disk, ioctl::Setter::<BLKPG, BlkpgArgument>::new(argument)) }
+}
+
+/// Linux `fs/ext4/ext4.h`: `_IOW('f', 16, __u64)`.
+const EXT4_IOC_RESIZE_FS: ioctl::Opcode = 0x4008_6610;
+
+fn resize_filesystem(on: BorrowedFd<'_>, blocks: u64) -> Result<(), Errno> {
+    // SAFETY: the request takes a pointer to a number of 64 bits.
+    unsafe { ioctl::ioctl(on, ioctl::Setter::<EXT4_IOC_RESIZE_FS, u64>::new(blocks)) }
 }
 
 fn variable(name: &str) -> Option<String> {

@@ -9,7 +9,8 @@ use rustix::io::Errno;
 
 use crate::device::Device;
 use crate::disk::open_folder;
-use crate::part::{self, Unnamed};
+use crate::odd;
+use crate::part::{Unnamed, finish};
 use crate::storage::Storage;
 
 /// Makes the file `name` in `folder` hold `content`. Durable on return; a power cut before that leaves the old file or
@@ -18,11 +19,22 @@ use crate::storage::Storage;
 /// # Errors
 /// The kernel's; the old file is as it was.
 pub fn replace(folder: BorrowedFd<'_>, name: &str, content: &[u8]) -> Result<(), Errno> {
-    let new = format!("{name}.part");
+    replace_by(folder, &format!("{name}.part"), name, content)
+}
+
+/// As [`replace`], by way of a file of the name `part`.
+///
+/// # Errors
+/// As [`replace`].
+pub fn replace_by(folder: BorrowedFd<'_>, part: &str, name: &str, content: &[u8]) -> Result<(), Errno> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW;
-    let mut file = Device::open(folder, &new, flags)?;
+    let open = || Device::open(folder, part, flags);
+    let mut file = match open() {
+        Err(errno) if odd::is_no_file(errno) => odd::set_aside(folder, part).and_then(|()| open()),
+        file => file,
+    }?;
     file.write_all(content).map_err(|error| error.0)?;
-    part::finish(&mut New { folder, file, from: &new, to: name })?;
+    finish(&mut New { folder, file, from: part, to: name })?;
     // A folder that stands for a path only (O_PATH), as a mount's root does, cannot be synced; this one can.
     fsync(open_folder(folder, ".")?.as_fd())
 }
@@ -43,7 +55,14 @@ impl Unnamed for New<'_> {
     }
 
     fn name(&mut self) -> Result<(), Errno> {
-        rename(self.folder, self.from, self.to)
+        let rename = || rename(self.folder, self.from, self.to);
+        match rename() {
+            // A folder has the name.
+            Err(Errno::ISDIR | Errno::EXIST | Errno::NOTEMPTY) => {
+                odd::set_aside(self.folder, self.to).and_then(|()| rename())
+            }
+            renamed => renamed,
+        }
     }
 }
 

@@ -222,7 +222,7 @@ fn lines(text: &[u8]) -> impl Iterator<Item = &str> {
 /// The file's bytes; what cannot be read says nothing.
 fn text(path: &str) -> Vec<u8> {
     let mut text = Vec::new();
-    let Ok(file) = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) else { return text };
+    let Ok(file) = open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()) else { return text };
     let mut piece = [0; 1024];
     while text.len() < FILE_MAX {
         match read(&file, &mut piece) {

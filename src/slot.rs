@@ -4,7 +4,7 @@ use core::fmt;
 use core::ops::Not;
 
 /// One of the two system partitions. `!slot` is the other one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Slot {
     /// Partition `KSOLOA`.
     A,
@@ -64,7 +64,7 @@ impl fmt::Display for Slot {
 }
 
 /// What a slot holds. Only `Good` is ever fallen back to; only `Good` and `Trial` are booted unasked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SlotState {
     /// Nothing, or an install that has not finished.
     Empty,

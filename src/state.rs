@@ -9,7 +9,7 @@ use std::string::String;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, mkdirat};
+use rustix::fs::{CWD, FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
 use crate::clock::Moment;
@@ -17,6 +17,7 @@ use crate::device::Device;
 use crate::disk::{folder_and_name, open_folder};
 use crate::failure::{Exit, Failure, Reason};
 use crate::json::{self, Quoted, Value};
+use crate::odd;
 use crate::replace::{rename, replace};
 use crate::storage::read_at;
 use crate::units::decimal;
@@ -236,11 +237,7 @@ impl<'a> Journal<'a> {
         let failed = |step: &str, errno| {
             Failure::new(Exit::Io, format_args!("{step} {parent}: {}; is the data partition mounted?", Reason(errno)))
         };
-        match mkdirat(CWD, parent, Mode::RWXU | Mode::RGRP | Mode::XGRP | Mode::ROTH | Mode::XOTH) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(errno) => return Err(failed("make folder", errno)),
-        }
-        let folder = open_folder(CWD, parent).map_err(|errno| failed("open folder", errno))?;
+        let folder = odd::folder(CWD, parent).map_err(|errno| failed("make folder", errno))?;
         flock(&folder, FlockOperation::NonBlockingLockExclusive).map_err(|errno| match errno {
             Errno::WOULDBLOCK => Failure::new(
                 Exit::Busy,

@@ -19,6 +19,7 @@ use crate::failure::{Exit, Failure, Reason};
 use crate::part::{self, Growing, Unnamed};
 use crate::replace::{rename, replace};
 use crate::storage::{Storage, read_at};
+use crate::sums;
 use crate::units::decimal;
 
 /// A writable slot.
@@ -30,7 +31,7 @@ pub struct Target {
 /// Bytes hashed or copied at a time.
 pub const CHUNK: usize = 64 * 1024;
 /// Every name in a slot but those of parts.
-const OWN: [&str; 4] = ["vmlinuz", "kubesolo-os.gz", "version", "slot.json"];
+const OWN: [&str; 5] = ["vmlinuz", "kubesolo-os.gz", sums::FILE, "version", "slot.json"];
 /// A download is kept this often: no more of it is lost to a power cut.
 const KEEP_AFTER: Duration = Duration::from_secs(3);
 /// Longest small file, in bytes: a `latest.json`.

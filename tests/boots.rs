@@ -11,8 +11,8 @@ mod scene;
 
 use std::fs;
 
-use kubesolo_boot::slot::Slot::A;
-use kubesolo_boot::slot::SlotState::{Good, Trial};
+use kubesolo_boot::slot::Slot::{A, B};
+use kubesolo_boot::slot::SlotState::{Bad, Good, Trial};
 use scene::machine::{Machine, state};
 use serde_json::{Value, json};
 
@@ -67,7 +67,9 @@ fn a_trial_that_init_gives_up_has_failed() {
     let machine = Machine::with_state(state(A, 2, false, Trial, Good));
     machine.cmdline("ksolo.slot=A ksolo.state=trial ksolo.counter=2 ksolo.via=auto");
     // The data partition takes the log, and not the probe.
-    fs::create_dir(machine.folder.path("data/.kubesolo-boot-probe")).unwrap();
+    for name in ["", ".2"] {
+        machine.folder.write(&format!("data/.kubesolo-boot-probe{name}/file"), "");
+    }
     for id in ["one", "two"] {
         machine.folder.write("boot_id", id);
         assert_eq!(machine.run("init").exit, 20);
@@ -95,11 +97,6 @@ fn the_log_is_bounded_and_damage_to_it_stops_nothing() {
         let told = boots(&machine);
         assert_eq!((told.len(), &told[0]["boot_id"]), (kept + 1, &json!("after")));
     }
-    fs::remove_file(machine.folder.path(LOG)).unwrap();
-    fs::create_dir(machine.folder.path(LOG)).unwrap();
-    assert!(boot(&machine, "folder").contains("write update/boots on the data partition: Is a directory"));
-    assert_eq!(boots(&machine), [] as [Value; 0]);
-    assert_eq!(machine.run("stopping").exit, 6);
 }
 
 #[test]
@@ -130,4 +127,94 @@ fn a_split_is_named_recorded_and_keeps_updates_out_until_the_next_boot() {
     boot(&machine, "well");
     assert!(!machine.run("status").out().contains("Mismatch"));
     assert!(machine.run("apply /nowhere").stderr.contains("/nowhere/latest.json"));
+}
+
+#[test]
+fn the_count_of_boots_goes_on_whatever_numbers_stand_there() {
+    let line = |text: &str| {
+        let mut sector = text.as_bytes().to_vec();
+        sector.resize(511, b' ');
+        sector.push(b'\n');
+        sector
+    };
+    let full = |numbers: [u64; 8]| -> Vec<u8> {
+        numbers.iter().flat_map(|number| line(&format!("{number} id{number} A good 2026-11-23T15:30:00Z"))).collect()
+    };
+    let highest = u64::from(u32::MAX);
+    for (what, log) in [
+        ("the highest number, in its place", [vec![b' '; 7 * 512], line(&format!("{highest} id A good x"))].concat()),
+        ("the highest number, elsewhere", line(&format!("{highest} id A good x"))),
+        ("up to the highest", full([0, 1, 2, 3, 4, 5, 6, 7].map(|place| highest - 7 + place))),
+        ("about to pass it", full([8, 9, 10, 3, 4, 5, 6, 7].map(|place| highest - 8 - 7 + place))),
+        ("all the same", full([7; 8])),
+        ("backwards", full([7, 6, 5, 4, 3, 2, 1, 0])),
+        ("no text", [line("1 a"), [b"2147483649 ".to_vec(), vec![0xff; 501]].concat()].concat()),
+    ] {
+        let machine = machine();
+        machine.folder.write(LOG, &log);
+        for number in 0..20 {
+            let id = format!("boot-{number}");
+            boot(&machine, &id);
+            let told = boots(&machine);
+            assert_eq!(told[0]["boot_id"], *id, "{what}");
+            assert_eq!(told[0]["marks"], json!(["handed_over"]), "{what}");
+            // Where the count begins anew, so does the log.
+            let before = told.get(1).filter(|_| number > 0);
+            assert!(before.is_none_or(|before| before["boot_id"] == format!("boot-{}", number - 1)), "{what}");
+        }
+        assert_eq!(boots(&machine).len(), 8, "{what}");
+    }
+}
+
+#[test]
+fn stray_names_on_the_data_partition_make_way() {
+    type Put = fn(&std::path::Path);
+    let empty: Put = |path| fs::create_dir(path).unwrap();
+    let full: Put = |path| fs::create_dir_all(path.join("kept")).unwrap();
+    let file: Put = |path| fs::write(path, "kept").unwrap();
+    let nowhere: Put = |path| std::os::unix::fs::symlink("nowhere", path).unwrap();
+    let pipe: Put = |path| assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+    let rows: [(&str, &[Put]); 5] = [
+        ("data/update", &[file, nowhere, pipe]),
+        (LOG, &[empty, full, nowhere, pipe]),
+        ("data/update/state.json", &[empty, full, nowhere, pipe]),
+        ("data/update/state.json.part", &[empty, full, nowhere, pipe]),
+        ("data/.kubesolo-boot-probe", &[empty, full, nowhere, pipe]),
+    ];
+    for (name, puts) in rows {
+        for (number, put) in puts.iter().enumerate() {
+            let machine = machine();
+            fs::create_dir_all(machine.folder.path(name).parent().unwrap()).unwrap();
+            put(&machine.folder.path(name));
+            machine.folder.write("boot_id", "one");
+            machine.set(kubesolo_boot::boot::BootState { rollback_from: Some(B), ..state(A, 2, false, Good, Bad) });
+            let ran = machine.run("init");
+            assert_eq!(ran.exit, 0, "{name} {number}: {}", ran.stderr);
+            assert_eq!(machine.state(), state(A, 3, true, Good, Bad), "{name} {number}: {}", ran.stderr);
+            assert_eq!(boots(&machine)[0]["marks"], json!(["handed_over"]), "{name} {number}: {}", ran.stderr);
+            assert!(machine.run("status").out().contains("was given up by GRUB"), "{name} {number}");
+            // What was in the way has another name, and its content.
+            let kept = |path: &str| fs::read(machine.folder.path(path)).is_ok_and(|bytes| bytes == b"kept");
+            assert!(name != "data/update" || number != 0 || kept("data/update.odd"), "{name}");
+        }
+    }
+}
+
+#[test]
+fn settings_that_are_no_file_stop_nothing() {
+    let machine = machine();
+    let conf = machine.folder.path("conf");
+    let begins = |said: &str| {
+        let ran = machine.run("init");
+        assert_eq!(ran.exit, 0, "{}", ran.stderr);
+        assert!(ran.stderr.contains(&format!("init: read {}: {said}", conf.display())), "{}", ran.stderr);
+    };
+    fs::write(&conf, vec![b'#'; 10 << 20]).unwrap();
+    begins("4096 bytes or longer; going on without it");
+    fs::remove_file(&conf).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&conf).status().unwrap().success());
+    begins("Illegal seek; going on without it");
+    fs::remove_file(&conf).unwrap();
+    fs::create_dir(&conf).unwrap();
+    begins("Is a directory; going on without it");
 }

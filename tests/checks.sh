@@ -2,7 +2,7 @@
 me=tests/${0##*/}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-failures=0
+failures=0 skips=0
 
 # check NAME COMMAND...: one line; the command's output only if it failed.
 check() {
@@ -17,6 +17,13 @@ check() {
     fi
 }
 
+# skipped NAME WHY: what cannot be checked here is said, and told again at the end of `make test` and `make proof`.
+skipped() {
+    echo "skipped $1: $2"
+    skips=$((skips + 1))
+    [ -z "${KSOLO_SKIPS:-}" ] || echo "$me: $1: $2" >>"$KSOLO_SKIPS"
+}
+
 # refuses TEXT COMMAND...: the command fails, and its message holds the text.
 refuses() {
     local text=$1 message
@@ -26,6 +33,29 @@ refuses() {
     [[ $message == *"$text"* ]]
 }
 refuted() { ! "$@"; }
+
+# needs FILE...: what is looked at has been built; else the command that builds it.
+needs() {
+    local file make
+    for file in "$@"; do
+        [ ! -e "$file" ] || continue
+        case $file in
+            dist/*-arm64* | build/arm64/*) make="; run make ARCH=arm64 $file" ;;
+            dist/*.tar.gz | build/manual/*) make='; run make dist' ;;
+            dist/* | build/*) make="; run make $file" ;;
+            *) make= ;;
+        esac
+        echo "$me: $file: no such file$make" >&2
+        exit 1
+    done
+}
+# tools NAME...: these are installed.
+tools() {
+    local tool
+    for tool in "$@"; do
+        command -v "$tool" >/dev/null || { echo "$me: $tool is not installed; run image/deps" >&2; exit 1; }
+    done
+}
 
 # pinned VENV LIST: a Python environment with what the list asks for, each by its hash; made anew when the list changes.
 pinned() {
@@ -45,5 +75,5 @@ verdict() {
         echo "$me: $failures FAILED"
         exit 1
     fi
-    echo "$me: all ok"
+    echo "$me: all ok$([ $skips = 0 ] || echo ", $skips skipped")"
 }

@@ -22,7 +22,7 @@ use kubesolo_boot::envblk::EnvBlock;
 use kubesolo_boot::slot::Slot::{A, B};
 use kubesolo_boot::slot::SlotState::{self, Bad, Empty, Good, Staged, Trial};
 use scene::machine::{Machine, block_of, block_with, damages, state};
-use scene::{Folder, Ran, binary, run};
+use scene::{Folder, Ran, binary, run, skipped};
 use serde_json::{Value, json};
 
 fn steady() -> BootState {
@@ -70,6 +70,7 @@ fn status_shows_both_slots_and_what_boots_next() {
             "slot_B": { "state": "bad", "version": null, "size": null, "installed": null,
                         "why": "given up by GRUB: no boot of it was committed, or it did not load" },
             "grubenv": "good", "grubenv_bak": "good", "doubts": [], "update": null, "boots": [],
+            "degraded": null, "retry_slot": null,
         })
     );
 }
@@ -300,9 +301,12 @@ fn env_set_warns_past_the_first_sector_and_refuses_past_the_end() {
         ran.stderr
     );
     assert_eq!(machine.state(), steady());
-    // What would move the boot's variables out of one sector is not written by the boot verbs.
-    refused(&machine, "commit", 7, "kubesolo-boot env unset");
-    refused(&machine, "slot set B good", 7, "kubesolo-boot env unset");
+    // The boot verbs work on, and say the same.
+    for (words, after) in [("slot set B good", Good), ("slot set B staged", Staged)] {
+        let ran = machine.run(words);
+        assert!(ran.exit == 0 && ran.stderr.contains("more than one sector of 512"), "{words}: {}", ran.stderr);
+        assert_eq!(machine.state(), BootState { b: after, ..steady() });
+    }
     refused(&machine, &format!("env set more={}", "x".repeat(500)), 7, "env set: more: no room left");
     refused(&machine, &format!("env set a=1 more={}", "x".repeat(500)), 7, "env set: more: no room left");
     assert_eq!(machine.run("env unset note").exit, 0);
@@ -523,5 +527,100 @@ fn output_that_nobody_takes_is_an_error() {
             Command::new(binary()).args(words.split(' ')).args(machine.flags()).stdout(full).output().unwrap().into();
         assert_eq!(ran.exit, 6, "{words}: {}", ran.stderr);
         assert!(ran.stderr.contains("write to standard output: No space left"), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_test_that_is_skipped_is_heard_though_it_passes() {
+    if std::env::var_os("KSOLO_SKIPS_HERE").is_some() {
+        return skipped("no ears");
+    }
+    let name = "a_test_that_is_skipped_is_heard_though_it_passes";
+    let folder = Folder::new();
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name])
+        .envs([("KSOLO_SKIPS_HERE", "".into()), ("KSOLO_SKIPS", folder.path("skips"))])
+        .output();
+    let ran = Ran::from(output.unwrap());
+    assert!(ran.exit == 0 && ran.out().contains("1 passed"), "{ran:?}");
+    assert_eq!(ran.stderr, format!("skipped {name}: no ears\n"));
+    assert_eq!(folder.read("skips").unwrap(), format!("{name}: no ears\n").as_bytes());
+}
+
+/// Makes something stand in the place of a copy, by its name in `esp`.
+type Put = fn(&Folder, &str);
+
+/// A link is never followed, and never taken away either.
+fn link(folder: &Folder, name: &str) {
+    std::os::unix::fs::symlink("elsewhere", folder.path(&format!("esp/{name}"))).unwrap();
+}
+
+fn empty_folder(folder: &Folder, name: &str) {
+    fs::create_dir(folder.path(&format!("esp/{name}"))).unwrap();
+}
+
+fn full_folder(folder: &Folder, name: &str) {
+    folder.write(&format!("esp/{name}/file"), "kept");
+}
+
+fn pipe(folder: &Folder, name: &str) {
+    assert!(Command::new("mkfifo").arg(folder.path(&format!("esp/{name}"))).status().unwrap().success());
+}
+
+#[test]
+fn a_spare_that_cannot_be_written_is_a_warning() {
+    let trial = state(A, 2, false, Trial, Good);
+    for words in ["commit", "rollback", "slot set B bad", "env set x=y", "env unset slot_B", "env create", "init"] {
+        let machine = Machine::with_copies(Some(block_of(trial).bytes()), None);
+        machine.folder.write("conf", "mark=init");
+        link(&machine.folder, "grubenv.bak");
+        let before = machine.folder.read("esp/grubenv");
+        let ran = machine.run(words);
+        assert_eq!(ran.exit, 0, "{words}: {}", ran.stderr);
+        let want = "warning: one copy of the env block is safe, the other is not: write grubenv.bak: ";
+        assert!(ran.stderr.contains(want), "{words}: {}", ran.stderr);
+        let after = machine.folder.read("esp/grubenv");
+        assert!(after != before && EnvBlock::parse(after.unwrap()).unwrap().defect().is_none(), "{words}");
+    }
+}
+
+/// GRUB goes by the second copy then, and saves into it.
+#[test]
+fn where_the_first_copy_cannot_be_written_the_second_counts() {
+    let machine = Machine::with_copies(None, Some(block_of(state(A, 2, false, Trial, Good)).bytes()));
+    link(&machine.folder, "grubenv");
+    let ran = machine.run("commit");
+    assert_eq!((ran.exit, ran.out()), (0, "Slot A is good and stays.\n"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("the other is not: write grubenv: "), "{}", ran.stderr);
+    assert_eq!(machine.folder.read("esp/grubenv.bak").unwrap(), block_of(state(A, 3, true, Good, Good)).bytes());
+    // The only copy there is.
+    let machine = Machine::with_copies(None, None);
+    link(&machine.folder, "grubenv");
+    let ran = machine.run("init");
+    assert_eq!(ran.exit, 10, "{}", ran.stderr);
+    assert!(ran.stderr.contains("write grubenv: "), "{}", ran.stderr);
+}
+
+#[test]
+fn whatever_stands_in_a_copys_place_makes_way_for_it() {
+    let now = state(A, 2, false, Good, Good);
+    let puts: [(&str, Put); 3] = [("empty folder", empty_folder), ("full folder", full_folder), ("pipe", pipe)];
+    for (what, put) in puts {
+        for (odd, sound) in [("grubenv", "grubenv.bak"), ("grubenv.bak", "grubenv")] {
+            let machine = Machine::with_copies(None, None);
+            machine.folder.write(&format!("esp/{sound}"), block_of(now).bytes());
+            put(&machine.folder, odd);
+            let ran = machine.run("init");
+            assert_eq!(ran.exit, 0, "{what} {odd}: {}", ran.stderr);
+            assert!(ran.stderr.contains(&format!("{odd}: unreadable; writing it anew")), "{what}: {}", ran.stderr);
+            assert_eq!(machine.state(), state(A, 3, true, Good, Good), "{what} {odd}");
+            assert_eq!(machine.folder.read(&format!("esp/{odd}.odd/file")).is_some(), what == "full folder");
+            assert!(!machine.folder.path(&format!("esp/{odd}.part")).exists());
+        }
+        let machine = Machine::with_copies(None, None);
+        ["grubenv", "grubenv.bak"].iter().for_each(|name| put(&machine.folder, name));
+        let ran = machine.run("init");
+        assert_eq!(ran.exit, 0, "{what}: {}", ran.stderr);
+        assert_eq!(machine.state(), BootState::lost(A, |_| false), "{what}");
     }
 }

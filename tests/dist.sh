@@ -16,8 +16,8 @@ cd "$(dirname "$0")/.." || exit 1
 . tests/checks.sh
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 name=kubesolo-boot-$version-x86_64
+needs dist/$name.tar.gz
 archive=$PWD/dist/$name.tar.gz
-[ -f "$archive" ] || { echo "tests/dist.sh: $archive: not there; run make dist" >&2; exit 1; }
 
 tar -x -z -C "$work" -f "$archive" || exit 1
 there=$work/$name
@@ -57,6 +57,7 @@ check 'these files are in it, and no others' diff <(files) - <<'END'
 644 grub/grub.cfg
 644 initramfs/emergency.txt
 755 initramfs/init
+755 initramfs/modules
 644 initramfs/update.conf
 755 kubesolo-boot
 644 man/kubesolo-boot.8

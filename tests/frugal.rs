@@ -90,6 +90,7 @@ fn init(machine: &Machine, disk: Option<&str>) -> (Exit, usize) {
         dev: Some(&words[11]),
         boot_id: Some(&words[13]),
         run: Some(&words[15]),
+        image_conf: Some(&words[17]),
         ..Flags::default()
     };
     assert!(words.iter().all(|word| word.len() < 256), "rustix puts longer paths on the heap");

@@ -61,6 +61,7 @@ fn read(bytes: &[u8]) -> Result<Table, Error<Infallible>> {
 fn made_by_sgdisk(more: &[&str]) -> Option<Vec<u8>> {
     // sgdisk waits for all of the machine's disks, so the plain one is made once.
     static PLAIN: OnceLock<Option<Vec<u8>>> = OnceLock::new();
+    tool("sgdisk")?;
     if more.is_empty() { PLAIN.get_or_init(|| make(&[])).clone() } else { make(more) }
 }
 

@@ -19,7 +19,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 use kubesolo_boot::envblk::EnvBlock;
-use scene::{Folder, Ran, Random, binary, cases, run, run_as, seed, tool};
+use scene::{Folder, Ran, Random, binary, cases, run, run_as, seed, skipped, tool};
 
 const HEADER: &[u8] = b"# GRUB Environment Block\n";
 
@@ -373,11 +373,12 @@ impl Tally {
     }
 }
 
-/// Many edits a run: the library does the same to the bytes as the tool with many words.
+/// Many edits a run: the library does the same to the bytes as the tool with many words. With `KSOLO_CASES=100000` some
+/// seven minutes on two cores.
 #[test]
-fn the_library_edits_a_hundred_thousand_blocks_as_the_real_tool_does() {
+fn the_library_edits_blocks_as_the_real_tool_does() {
     let Some(real) = tool("grub-editenv") else { return };
-    let (threads, seed, wanted) = (2, seed(), cases(100_000));
+    let (threads, seed, wanted) = (2, seed(), cases(20_000));
     let tallies = thread::scope(|scope| {
         let work = |number: u64| {
             let real = &real;
@@ -462,7 +463,7 @@ fn arguments_are_taken_as_by_the_real_tool() {
     let mut failures = Vec::new();
     for arguments in ARGUMENTS {
         if arguments.first().is_none_or(|file| *file == "-" || *file == "list") && Path::new("/boot/grub").exists() {
-            println!("skipped: {arguments:?}: this machine has a /boot/grub of its own");
+            skipped(&format!("{arguments:?}: this machine has a /boot/grub of its own"));
             continue;
         }
         let folders = [Folder::new(), Folder::new()];

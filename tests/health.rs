@@ -25,7 +25,7 @@ use kubesolo_boot::slot::Slot::{A, B};
 use kubesolo_boot::slot::SlotState::{Bad, Good, Trial};
 use kubesolo_boot::state::now;
 use scene::machine::{Machine, state};
-use scene::{Folder, Ran, tool};
+use scene::{Folder, Ran, skipped, tool};
 use serde_json::{Value, json};
 
 /// What the API server says, by path; `hang` says nothing.
@@ -137,7 +137,7 @@ impl Containerd {
         let socket = folder.text("containerd.sock");
         let real = rustix::process::geteuid().is_root().then(|| tool("containerd")).flatten();
         let Some(program) = real else {
-            println!("skipped: real containerd; it wants root and Debian's package. A stand-in takes its place");
+            skipped("real containerd: it wants root and Debian's package; a stand-in takes its place");
             let listener = UnixListener::bind(&socket).unwrap();
             thread::spawn(move || {
                 for connection in listener.incoming() {

@@ -93,6 +93,76 @@ fn a_line_of_the_configuration_that_is_not_taken_is_named_and_stops_nothing() {
 }
 
 #[test]
+fn a_box_that_says_nothing_about_a_key_keeps_the_images_word() {
+    let trial = state(B, 2, false, Good, Trial);
+    let long = "#".repeat(5000);
+    for (image, own, marks) in [
+        ("mark=init\n", "", true),
+        ("mark=init\n", "server=http://x/\nmark=perhaps\n", true),
+        ("mark=init\n", "mark=healthcheck\n", false),
+        ("mark=init\n", "mark=\n", false),
+        ("mark=healthcheck\n", "mark=init\n", true),
+        // A file that cannot be read takes nothing away from the other.
+        ("mark=init\n", &long, true),
+        (&long, "mark=init\n", true),
+    ] {
+        let machine = Machine::with_state(trial).booted(B);
+        machine.folder.write("image.conf", image);
+        machine.folder.write("conf", own);
+        init(&machine, GO_ON, &format!("init: go on (slot B, {})", if marks { Good } else { Trial }));
+    }
+    // The verbs that judge by the settings refuse a file that they cannot read, whichever it is.
+    for name in ["image.conf", "conf"] {
+        let machine = Machine::with_state(trial).booted(B);
+        machine.folder.write(name, &long);
+        let ran = machine.run("check");
+        assert_eq!(
+            (ran.exit, ran.stderr.contains(&format!("{name}: 4096 bytes or longer"))),
+            (6, true),
+            "{}",
+            ran.stderr
+        );
+        machine.folder.write(name, "watchdog=soon\n");
+        let ran = machine.run("check");
+        let wrong = format!("{name}:1: watchdog cannot be 'soon'");
+        assert_eq!((ran.exit, ran.stderr.contains(&wrong)), (2, true), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn the_images_watchdog_is_started_unless_the_box_turns_it_off() {
+    for (image, own, starts) in [
+        ("watchdog=60\n", "", true),
+        ("watchdog=60\n", "server=http://x/\n", true),
+        ("watchdog=60\n", "watchdog=0\n", false),
+        ("watchdog=60\n", "watchdog=\n", false),
+        ("", "watchdog=60\n", true),
+        ("", "", false),
+    ] {
+        let machine = Machine::with_state(counted(Good, Empty));
+        machine.folder.write("image.conf", image);
+        machine.folder.write("conf", own);
+        // It takes no time-out, being a file, and that is said.
+        machine.folder.write("dev/watchdog", "");
+        let ran = init(&machine, GO_ON, "go on");
+        assert_eq!(ran.stderr.contains("set the time-out of"), starts, "{image:?} {own:?}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn what_init_has_started_is_fed_whatever_else_stands_in_the_settings() {
+    for own in ["mark=perhaps\n", "color=red\nmark\nwatchdog=soon\n", &"#".repeat(5000)] {
+        let machine = Machine::with_state(counted(Good, Empty));
+        machine.folder.write("image.conf", "watchdog=60\n");
+        machine.folder.write("conf", own);
+        machine.folder.write("dev/watchdog", "");
+        let started = init(&machine, GO_ON, "set the time-out of");
+        let fed = machine.run("watchdog");
+        assert!(fed.stderr.contains("set the time-out of"), "{own:.20}: {} {}", started.stderr, fed.stderr);
+    }
+}
+
+#[test]
 fn a_slot_that_is_not_fit_is_never_marked() {
     for unfit in [Empty, Staged, Bad] {
         for conf in ["", "mark=init"] {
@@ -140,7 +210,7 @@ fn without_data_a_trial_is_given_up_and_a_good_slot_goes_on() {
     }
     let machine = without_data(counted(Good, Good), A);
     init(&machine, DEGRADED, "init: go on, degraded: probe: ");
-    assert_eq!(machine.state(), counted(Good, Good), "not marked");
+    assert_eq!(machine.state(), state(A, 3, true, Good, Good), "trouble with data costs a good slot nothing");
     // A trial that does not run is none to give up.
     let machine = without_data(trial, A);
     init(&machine, DEGRADED, "init: go on, degraded: probe: ");
@@ -149,6 +219,53 @@ fn without_data_a_trial_is_given_up_and_a_good_slot_goes_on() {
     let machine = without_data(trial, B);
     machine.folder.write("data", "");
     init(&machine, REBOOT, "Not a directory");
+}
+
+/// What was broken before does not speak against the update, which may be what mends it.
+#[test]
+fn a_trial_is_not_given_up_for_data_that_were_of_no_use_before_it() {
+    let trial = BootState { data_excused: true, ..state(B, 2, false, Good, Trial) };
+    for (conf, after) in [("", trial), ("mark=init", state(B, 3, true, Good, Good))] {
+        let machine = Machine::with_state(trial).booted(B);
+        machine.folder.write("conf", conf);
+        fs::remove_dir(machine.folder.path("data")).unwrap();
+        let ran = machine.run("init");
+        assert_eq!(ran.exit, DEGRADED, "{conf}: {}", ran.stderr);
+        assert_eq!(machine.state(), after, "{conf}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_boot_that_goes_on_degraded_says_so_in_status_metrics_and_log() {
+    let machine = Machine::with_state(counted(Good, Good));
+    machine.folder.write("cmdline", "ksolo.slot=A ksolo.state=good ksolo.counter=2");
+    machine.folder.write("boot_id", "11111111-2222-3333-4444-555555555555");
+    init(&machine, GO_ON, "go on (slot A, good)");
+    assert!(machine.run("status --json").out().contains("\"degraded\":null"));
+    assert!(machine.run("metrics").out().contains("kubesolo_boot_degraded 0\n"));
+
+    machine.folder.write("boot_id", "11111111-2222-3333-4444-666666666666");
+    machine.folder.write("cmdline", "ksolo.slot=A ksolo.state=good ksolo.counter=2 ksolo.via=auto");
+    let [first, second] = ["esp/grubenv", "esp/grubenv.bak"].map(|name| machine.folder.path(name));
+    fs::remove_file(&first).unwrap();
+    fs::remove_file(&second).unwrap();
+    // Links are neither followed nor taken away.
+    for path in [&first, &second] {
+        std::os::unix::fs::symlink("nowhere", path).unwrap();
+    }
+    init(&machine, DEGRADED, "init: go on, degraded: ");
+    for path in [&first, &second] {
+        fs::remove_file(path).unwrap();
+    }
+    fs::write(&first, block_of(counted(Good, Good)).bytes()).unwrap();
+    let status = machine.run("status").out().to_owned();
+    assert!(status.contains("\nDegraded    "), "{status}");
+    assert!(machine.run("metrics").out().contains("kubesolo_boot_degraded 1\n"));
+    // The next boot tells of it, too.
+    machine.folder.write("boot_id", "11111111-2222-3333-4444-777777777777");
+    init(&machine, GO_ON, "go on (slot A, good)");
+    let status = machine.run("status").out().to_owned();
+    assert!(!status.contains("\nDegraded    ") && status.contains("; degraded: "), "{status}");
 }
 
 #[test]
@@ -345,12 +462,35 @@ fn a_block_with_line_ends_of_windows_is_mended() {
 }
 
 #[test]
-fn a_block_that_is_too_big_for_one_sector_is_not_written_and_the_box_goes_on() {
-    let mut block = block_of(counted(Good, Good));
-    block.set(b"note", "x".repeat(400).as_bytes()).unwrap();
-    let machine = Machine::with_block(&block);
+fn a_block_that_takes_more_than_one_sector_is_marked_and_keeps_what_others_wrote() {
+    for len in [320, 321, 400, 700] {
+        // Before ours, between them, and behind.
+        let mut block = EnvBlock::blank();
+        block.set(b"saved_entry", b"with=\\backslash\\").unwrap();
+        block.set(b"note", "x".repeat(len).as_bytes()).unwrap();
+        counted(Good, Good).write_to(&mut block).unwrap();
+        block.set(b"last", b"1").unwrap();
+        let machine = Machine::with_block(&block);
+        let ran = init(&machine, GO_ON, "go on (slot A, good)");
+        assert!(ran.stderr.contains("more than one sector of 512"), "{}", ran.stderr);
+        assert_eq!(machine.state(), state(A, 3, true, Good, Good));
+        let written = EnvBlock::parse(machine.copies()[0].clone().unwrap()).unwrap();
+        for name in ["saved_entry", "note", "last"] {
+            let value = |value: kubesolo_boot::envblk::Value<'_>| value.bytes().collect::<Vec<_>>();
+            assert_eq!(written.get(name).map(value), block.get(name).map(value), "{name}");
+        }
+        let machine = Machine::with_block(&block);
+        assert_eq!(machine.run("rollback").exit, 0);
+        assert_eq!(machine.state().active, B);
+    }
+    // Nor is there a word too many.
+    let mut full = block_of(counted(Good, Good));
+    full.set(b"note", "x".repeat(600).as_bytes()).unwrap();
+    full.unset(b"slot_B");
+    full.set(b"more", "x".repeat(1023 - full.text_len() - 6).as_bytes()).unwrap();
+    let machine = Machine::with_block(&full);
     let before = machine.copies();
-    init(&machine, DEGRADED, "more than one sector of 512");
+    init(&machine, DEGRADED, "leave no room for the boot state");
     assert_eq!(machine.copies(), before);
 }
 
@@ -378,4 +518,37 @@ fn without_a_disk(machine: &Machine, exit: i32) {
     assert_eq!(ran.exit, exit, "{}", ran.stderr);
     assert!(ran.stderr.contains("find disk: none of the disks"), "{}", ran.stderr);
     assert!((9..20).contains(&began.elapsed().as_secs()));
+}
+
+/// A word of the kernel's command line that is not ours may be anything.
+#[test]
+fn a_byte_that_is_no_text_on_the_command_line_costs_nothing() {
+    let machine = Machine::with_state(counted(Good, Good));
+    machine.folder.write("cmdline", b"quiet name=caf\xe9 ksolo.slot=B ksolo.via=menu\n");
+    init(&machine, GO_ON, "init: slot B runs, slot A is active: this boot marks nothing");
+    assert_eq!(machine.state(), counted(Good, Good));
+}
+
+#[test]
+fn messages_go_nowhere_when_the_standard_streams_are_closed() {
+    for words in ["init", "commit", "status", "env list", "env set a=b", "nonsense"] {
+        // Something to say: a repair, and an answer.
+        let machine = Machine::with_copies(Some(block_of(counted(Good, Good)).bytes()), Some(b""));
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", "exec \"$@\" <&- >&- 2>&-", "sh", binary()]).args(words.split(' ')).args(machine.flags());
+        let status = shell.status().unwrap();
+        assert_eq!(status.success(), words != "nonsense", "{words}: {status}");
+        for copy in machine.copies().into_iter().take(1).flatten() {
+            assert_eq!(EnvBlock::parse(copy).map(|block| block.defect()), Ok(None), "{words}");
+        }
+    }
+    // As a link, too.
+    let machine = Machine::with_state(counted(Good, Good));
+    std::os::unix::fs::symlink(binary(), machine.folder.path("grub-editenv")).unwrap();
+    let script = "exec \"$0\" \"$1\" set a=b <&- >&- 2>&-";
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", script]).args([machine.folder.path("grub-editenv"), machine.folder.path("esp/grubenv")]);
+    assert!(shell.status().unwrap().success());
+    let block = EnvBlock::parse(machine.copies()[0].clone().unwrap()).unwrap();
+    assert!(block.defect().is_none() && block.get("a").unwrap().is("b"));
 }

@@ -16,9 +16,10 @@ case ${1:-} in
 esac
 
 cd "$(dirname "$0")/.." || exit 1
-binary=$(realpath "${BINARY:-dist/kubesolo-boot}")
-test -x "$binary" || { echo "tests/manifests.sh: $binary: not there; make dist/kubesolo-boot" >&2; exit 1; }
 . tests/checks.sh
+needs "${BINARY:=dist/kubesolo-boot}"
+tools busybox
+binary=$(realpath "$BINARY")
 
 venv=build/manifests
 pinned $venv tests/manifests.txt
@@ -78,7 +79,7 @@ print(image["name"] + ":" + image["newTag"])')
 if command -v kubectl >/dev/null; then
     check 'kubectl kustomize builds it' grep -q 'image: registry.k8s.io/pause:' <(kubectl kustomize deploy)
 else
-    echo 'skipped kubectl kustomize builds it: no kubectl here'
+    skipped 'kubectl kustomize builds it' 'no kubectl here'
 fi
 
 # The ConfigMap's update.conf, by the program itself: no complaint about any line.

@@ -16,8 +16,9 @@ esac
 cd "$(dirname "$0")/.." || exit 1
 binary=${BINARY:-dist/kubesolo-boot}
 manual=$PWD/build/manual
-[ -x "$binary" ] && [ -f "$manual/kubesolo-boot.8" ] || { echo 'tests/manual.sh: nothing to look at; run make dist' >&2; exit 1; }
 . tests/checks.sh
+needs build/manual/kubesolo-boot.8 "$binary"
+tools man col mandoc
 
 # What there is, in the words of the program itself.
 "$binary" --help >"$work/help"
@@ -102,7 +103,7 @@ offers() { diff <("in_$1" "$2") <(printf '%s\n' "${@:3}" | sed '/^$/d' | sort); 
 offers_too() { diff <(comm -13 <("in_$1" "$2") <(printf '%s\n' "${@:3}" | sort)) /dev/null; }
 for shell in bash zsh fish; do
     if ! command -v $shell >/dev/null; then
-        echo "skipped $shell: not installed; image/deps installs it"
+        skipped "completion in $shell" 'it is not installed; image/deps installs it'
         continue
     fi
     check "$shell offers every verb" offers $shell 'kubesolo-boot ' $verbs

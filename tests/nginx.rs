@@ -9,6 +9,9 @@
     reason = "a test that panics has failed"
 )]
 
+#[path = "scene/skips.rs"]
+mod skips;
+
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
@@ -20,6 +23,7 @@ use std::time::Duration;
 use embedded_io::Read as _;
 use kubesolo_boot::fetch::{Client, Limits, Resume};
 use kubesolo_boot::location::Location;
+use skips::skipped;
 
 const LIMITS: Limits =
     Limits { head: Duration::from_secs(5), stall: Duration::from_secs(5), small: Duration::from_secs(5) };
@@ -34,7 +38,7 @@ impl Nginx {
     /// A folder of that name, and no server yet; `None` if there is no nginx.
     fn folder(name: &str) -> Option<Nginx> {
         if Command::new("nginx").arg("-v").stderr(Stdio::null()).status().is_err() {
-            println!("skipped: no nginx");
+            skipped("no nginx");
             return None;
         }
         let folder = std::env::temp_dir().join(format!("kubesolo-nginx-{name}-{}", std::process::id()));
@@ -168,7 +172,7 @@ fn make_certificates(nginx: &Nginx) -> Option<()> {
 fn https_is_for_servers_that_prove_who_they_are() {
     let Some(mut nginx) = Nginx::folder("tls") else { return };
     if make_certificates(&nginx).is_none() {
-        println!("skipped: no openssl");
+        skipped("no openssl");
         return;
     }
     let image: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
@@ -234,7 +238,7 @@ fn https_goes_through_a_proxys_tunnel() {
     static PROXY: std::sync::OnceLock<u16> = std::sync::OnceLock::new();
     let Some(mut nginx) = Nginx::folder("tunnel") else { return };
     if make_certificates(&nginx).is_none() {
-        println!("skipped: no openssl");
+        skipped("no openssl");
         return;
     }
     std::fs::write(nginx.folder.join("www/image"), "hello").unwrap();

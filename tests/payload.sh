@@ -15,6 +15,7 @@ esac
 cd "$(dirname "$0")/.." || exit 1
 kernel_dir=${KERNEL_DIR:-build}
 . tests/checks.sh
+tools busybox cpio
 
 # The stand-in: a program that is static, and does nothing that KubeSolo does.
 stand_in=$work/kubesolo-stand-in

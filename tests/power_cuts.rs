@@ -119,7 +119,16 @@ fn states() -> Vec<BootState> {
         for (a, b) in SlotState::ALL.into_iter().flat_map(|a| SlotState::ALL.map(|b| (a, b))) {
             let counter = (states.len() % 4) as u8;
             let rollback_from = [None, None, Some(!active)][states.len() % 3];
-            states.push(BootState { active, counter, success: counter == 3, a, b, rollback_from });
+            states.push(BootState {
+                active,
+                counter,
+                success: counter == 3,
+                a,
+                b,
+                rollback_from,
+                retry: None,
+                data_excused: false,
+            });
         }
     }
     states
@@ -326,42 +335,164 @@ fn what_replace_wrote_is_durable() {
     }
 }
 
-/// A medium that takes writes and forgets them, behind a cache that does not.
+/// A medium on which something else happens whenever it is synced.
+struct Meddled<'a> {
+    medium: Medium,
+    syncs: usize,
+    at_sync: &'a dyn Fn(usize, &mut Medium),
+}
+
+impl ErrorType for Meddled<'_> {
+    type Error = Cut;
+}
+
+impl Read for Meddled<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Cut> {
+        self.medium.read(buffer)
+    }
+}
+
+impl Write for Meddled<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Cut> {
+        self.medium.write(bytes)
+    }
+
+    fn flush(&mut self) -> Result<(), Cut> {
+        Ok(())
+    }
+}
+
+impl Seek for Meddled<'_> {
+    fn seek(&mut self, to: SeekFrom) -> Result<u64, Cut> {
+        self.medium.seek(to)
+    }
+}
+
+impl Storage for Meddled<'_> {
+    fn sync(&mut self) -> Result<(), Cut> {
+        self.medium.pending.clear();
+        self.medium.durable = self.medium.cached.clone();
+        (self.at_sync)(self.syncs, &mut self.medium);
+        self.medium.cached = self.medium.durable.clone();
+        self.syncs += 1;
+        Ok(())
+    }
+
+    fn drop_cache(&mut self) -> Result<(), Cut> {
+        self.medium.drop_cache()
+    }
+}
+
 #[test]
-fn a_medium_that_forgets_is_not_believed() {
-    struct Forgetful(Medium);
-    impl ErrorType for Forgetful {
-        type Error = Cut;
-    }
-    impl Read for Forgetful {
-        fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Cut> {
-            self.0.read(buffer)
-        }
-    }
-    impl Write for Forgetful {
-        fn write(&mut self, bytes: &[u8]) -> Result<usize, Cut> {
-            self.0.write(bytes)
-        }
-        fn flush(&mut self) -> Result<(), Cut> {
-            Ok(())
-        }
-    }
-    impl Seek for Forgetful {
-        fn seek(&mut self, to: SeekFrom) -> Result<u64, Cut> {
-            self.0.seek(to)
-        }
-    }
-    impl Storage for Forgetful {
-        fn sync(&mut self) -> Result<(), Cut> {
-            self.0.pending.clear();
-            Ok(())
-        }
-        fn drop_cache(&mut self) -> Result<(), Cut> {
-            self.0.drop_cache()
-        }
-    }
+fn a_disk_that_fails_is_told_from_another_program() {
+    use envstore::Error::{Changed, NotTaken};
+
     let (old, new) = (block(BootState::fresh(SlotState::Empty), &[]), block(BootState::fresh(SlotState::Good), &[]));
-    let mut copy = Forgetful(Medium::holding(old.bytes()));
-    let mut found = Found::with(old.bytes());
-    assert_eq!(replace(&mut copy, &mut found, &new), Err(envstore::Error::NotTaken));
+    let others = block(BootState::fresh(SlotState::Empty), &[("other", "1")]);
+    let meddled = |at_sync: &dyn Fn(usize, &mut Medium)| {
+        let mut copy = Meddled { medium: Medium::holding(old.bytes()), syncs: 0, at_sync };
+        replace(&mut copy, &mut Found::with(old.bytes()), &new)
+    };
+    let set = |to: &[u8], medium: &mut Medium| medium.durable = to.to_vec();
+    assert_eq!(meddled(&|_, _| ()), Ok(()));
+    // It keeps the old bytes, or makes garbage of the new ones: at once, and at the second try.
+    assert_eq!(meddled(&|_, medium| set(old.bytes(), medium)), Err(NotTaken));
+    assert_eq!(meddled(&|_, medium| medium.durable[3] ^= 1), Err(NotTaken));
+    // The second try goes through.
+    assert_eq!(
+        meddled(&|sync, medium| if sync == 0 {
+            set(old.bytes(), medium)
+        }),
+        Ok(())
+    );
+    assert_eq!(
+        meddled(&|sync, medium| if sync == 0 {
+            medium.durable[3] ^= 1
+        }),
+        Ok(())
+    );
+    // Another program's block, and the file as grub-editenv leaves it for a moment. Neither is written over.
+    assert_eq!(meddled(&|_, medium| set(others.bytes(), medium)), Err(Changed));
+    assert_eq!(meddled(&|_, medium| set(b"", medium)), Err(Changed));
+    assert_eq!(meddled(&|_, medium| set(&new.bytes()[..ONE_SECTOR], medium)), Err(Changed));
+    // It is not known then what GRUB goes by.
+    let mut copy = Meddled { medium: Medium::holding(b""), syncs: 0, at_sync: &|_, medium| set(b"", medium) };
+    let mut found = Found::with(b"");
+    assert_eq!(replace(&mut copy, &mut found, &new), Err(Changed));
+    assert_eq!(found.flaw(), Some(envstore::Flaw::Changing));
+}
+
+/// A copy for [`envstore::store_both`].
+struct InMemory<'a>(&'a mut Medium);
+
+impl envstore::CopyFile for InMemory<'_> {
+    type Error = envstore::Error<Cut>;
+
+    fn replace(&mut self, found: &mut Found, new: &EnvBlock<Bytes>) -> Result<(), Self::Error> {
+        replace(self.0, found, new)
+    }
+
+    fn settle(&mut self) -> Result<(), Self::Error> {
+        self.0.truncate(SIZE)?;
+        Ok(self.0.sync()?)
+    }
+
+    fn hide(&mut self) -> Result<(), Self::Error> {
+        envstore::hide(self.0)
+    }
+}
+
+fn store_both(copies: &mut Copies, new: &EnvBlock<Bytes>) -> Result<(), envstore::Error<Cut>> {
+    let mut found = copies.each_ref().map(|copy| Found::with(&copy.cached));
+    let [first, second] = copies;
+    envstore::store_both([InMemory(first), InMemory(second)], found.each_mut(), new, true)?.map_or(Ok(()), Err)
+}
+
+/// Other programs' variables push ours about: every byte of the block that counts is the old one's or the new one's.
+#[test]
+fn a_cut_of_a_block_that_takes_two_sectors_leaves_the_old_block_or_the_new_one() {
+    let staged = BootState::fresh(SlotState::Staged);
+    let trial = BootState { data_excused: true, ..staged.activate(Slot::B).unwrap() };
+    let mut outcomes = 0;
+    for len in [300, 330, 345, 346, 347, 360, 400, 600] {
+        let note = "x".repeat(len);
+        let foreign_first = {
+            let mut block = EnvBlock::blank();
+            block.set(b"note", note.as_bytes()).unwrap();
+            staged.write_to(&mut block).unwrap();
+            block.set(b"next", b"entry").unwrap();
+            block
+        };
+        let ours_first = block(staged, &[("note", &note), ("next", "entry")]);
+        for old in [foreign_first, ours_first] {
+            let new = trial.into_block(&old).unwrap();
+            let start = || [Medium::holding(old.bytes()), Medium::holding(old.bytes())];
+            let fuse = Fuse::endless();
+            store_both(&mut start().map(|copy| copy.on(&fuse)), &new).unwrap();
+            for stop in 0..=fuse.steps() {
+                let fuse = Fuse::blows_after(stop);
+                let mut copies = start().map(|copy| copy.on(&fuse));
+                store_both(&mut copies, &new).unwrap_or_default();
+                for (first, second) in copies[0]
+                    .after_cut()
+                    .iter()
+                    .flat_map(|first| copies[1].after_cut().into_iter().map(move |second| (first.clone(), second)))
+                {
+                    outcomes += 1;
+                    let found = [Found::with(&first), Found::with(&second)];
+                    let (now, _) = choose(&found[0], &found[1]).unwrap();
+                    assert!(
+                        now.bytes() == old.bytes() || now.bytes() == new.bytes(),
+                        "{len}, stop {stop}: {}",
+                        now.bytes().escape_ascii()
+                    );
+                    let mut again = [Medium::holding(&first), Medium::holding(&second)];
+                    store_both(&mut again, &new).unwrap();
+                    assert!(again.iter().all(|copy| copy.durable == new.bytes()));
+                }
+            }
+        }
+    }
+    println!("{outcomes} outcomes");
+    assert!(outcomes > 200, "{outcomes}");
 }

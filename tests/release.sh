@@ -14,8 +14,9 @@ esac
 
 cd "$(dirname "$0")/.." || exit 1
 binary=${BINARY:-dist/kubesolo-boot}
-[ -x "$binary" ] || { echo "tests/release.sh: $binary: no such program; run make $binary" >&2; exit 1; }
 . tests/checks.sh
+needs "$binary"
+tools grub-editenv openssl
 
 says() {
     local text=$1 message

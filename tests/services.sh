@@ -15,8 +15,9 @@ esac
 
 cd "$(dirname "$0")/.." || exit 1
 binary=${BINARY:-dist/kubesolo-boot}
-[ -x "$binary" ] || { echo "tests/services.sh: $binary: no such program; run make $binary" >&2; exit 1; }
 . tests/checks.sh
+needs "$binary"
+tools busybox unshare pgrep
 
 # Each command line is one that the program understands: --help behind it is answered with the verb's help.
 commands() {
@@ -54,7 +55,7 @@ if command -v systemd-analyze >/dev/null; then
     rm "$root/usr/sbin/kubesolo-boot"
     check 'refused: no such program' refuted verify
 else
-    echo 'skipped systemd takes them: no systemd-analyze here'
+    skipped 'systemd takes them' 'no systemd-analyze here'
 fi
 
 # busybox: a box of its own, on which the stand-in writes down how it was called.
@@ -75,11 +76,11 @@ cp deploy/services/busybox/S99kubesolo-boot "$box/etc/init.d"
 cp initramfs/kubesolo/etc/kubesolo/health "$box/etc/kubesolo"
 
 # Before a command: in the box. The namespaces keep init's signals, its reboot, and mounts from this machine.
-within=(timeout 30 unshare --map-root-user --mount --pid --fork --kill-child chroot "$box")
-# called CALL...: just these, in any order, within ten seconds.
+within=(timeout 120 unshare --map-root-user --mount --pid --fork --kill-child chroot "$box")
+# called CALL...: just these, in any order, within a minute.
 called() {
     local i
-    for i in {1..100}; do
+    for i in {1..600}; do
         if diff <(sort "$box/calls" 2>/dev/null) <(printf '%s\n' "$@" | sort) >"$work/difference"; then return; fi
         sleep 0.1
     done
@@ -97,13 +98,15 @@ if "${within[@]}" /bin/sh -c : 2>/dev/null; then
     check 'at shutdown the stop is noted, then all unmounted' \
         diff <(tail -n +3 "$box/calls") <(printf '%s\n' stopping 'umount -a -r')
     rm "$box/calls"
-    check 'S99kubesolo-boot start' "${within[@]}" /bin/sh -c '/etc/init.d/S99kubesolo-boot start; wait; sleep 1'
+    # The box lives until both have called, or for a minute.
+    check 'S99kubesolo-boot start' "${within[@]}" /bin/sh -c '/etc/init.d/S99kubesolo-boot start; i=0
+        while [ "$(sed -n "\$=" /calls)" != 2 ] && [ $((i += 1)) -le 60 ]; do sleep 1; done'
     check 'does the same' called watchdog 'healthcheck --reboot'
     rm "$box/calls"
     check 'S99kubesolo-boot stop' "${within[@]}" /bin/sh /etc/init.d/S99kubesolo-boot stop
     check 'notes the stop' called stopping
 else
-    echo 'skipped busybox init: no namespaces here'
+    skipped 'busybox init' 'no namespaces here'
 fi
 
 verdict

@@ -14,6 +14,7 @@ const FILES: &[(&str, &str)] = &[
         "/var/lib/kubesolo/update/update.conf",
         "The box's own settings. On KubeSolo OS /init lets the name above lead to them at boot.",
     ),
+    ("/etc/kubesolo/image.conf", "What the image sets where update.conf says nothing, such as a watchdog that is fed."),
     ("/var/lib/kubesolo/update/state.json", "How far the update has come, and the last error."),
     ("/var/lib/kubesolo/update/boots", "The last boots, and how each ended."),
     ("/var/lib/kubesolo/update/panic.txt", "The kernel's last words, after a panic."),

@@ -9,7 +9,8 @@ use std::convert::Infallible;
 
 use embedded_io::{ErrorType, Read, Seek, SeekFrom};
 use kubesolo_boot::gpt::{self, PARTITIONS_MAX};
-use kubesolo_boot::{ext4, label};
+use kubesolo_boot::grow::{self, Wish};
+use kubesolo_boot::{contents, ext4, label};
 use kubesolo_fuzz::bounded;
 use libfuzzer_sys::fuzz_target;
 
@@ -126,7 +127,15 @@ fuzz_target!(|input: &[u8]| {
                 }
             }
         }
+        for data in 1..=4 {
+            if let Ok(plan) = grow::look(&mut disk, &Wish { data, guids: &[] }) {
+                assert!(plan.len >= plan.len_before && plan.start.saturating_add(plan.len) <= disk.size, "{plan:?}");
+            }
+        }
         let Ok(_) = label::read(&mut disk, 0);
         let Ok(_) = ext4::unsound(&mut disk);
+        let len = Some(disk.size);
+        let Ok(_) = contents::identify(&mut disk, 0, len);
+        let Ok(_) = ext4::size(&mut disk, 0);
     });
 });

@@ -1,7 +1,5 @@
 //! Knows what a person sees of GRUB: the menu and its entries; and the waits of grub.cfg, for tests that are about other things.
 
-use std::time::Duration;
-
 use crate::ensure_eq;
 use crate::failure::Result;
 use crate::firmware::Firmware;
@@ -17,7 +15,7 @@ pub const CFG: &str = "boot/grub/grub.cfg";
 const WAITS: [(&str, &str); 2] =
     [("sleep --interruptible 2;", "sleep --interruptible 0;"), ("sleep 10\n", "sleep 0\n")];
 
-/// An entry of the menu, by its place.
+/// A line of the menu.
 #[derive(Clone, Copy, Debug)]
 pub enum Entry {
     /// As without the menu.
@@ -32,24 +30,39 @@ pub enum Entry {
     Emergency,
 }
 
+impl Entry {
+    const fn line(self) -> &'static str {
+        match self {
+            Entry::Automatic => "automatic",
+            Entry::SlotA => "slot A, this once",
+            Entry::SlotB => "slot B, this once",
+            Entry::Debug => "debug messages",
+            Entry::Emergency => "emergency shell",
+        }
+    }
+}
+
 impl Machine {
-    /// Opens the menu during the count-down, and chooses.
+    /// Opens the menu at GRUB's question, chooses, and confirms.
     ///
     /// # Errors
-    /// When the count-down or the menu does not show in time.
+    /// When the question, the menu or the line does not show in time.
     pub fn choose(&mut self, entry: Entry, firmware: Firmware) -> Result {
-        const MENU: &str = "Emergency shell";
         self.wait_for(GRUB_STARTS, GRUB)?;
+        self.escape(firmware)?;
+        self.wait_for("ksolo: menu", GRUB)?;
+        self.wait_for(&format!("ksolo:   {}", entry.line()), GRUB)?;
+        self.escape(firmware)?;
+        self.wait_for("ESC once more", GRUB)?;
+        self.escape(firmware)
+    }
+
+    fn escape(&mut self, firmware: Firmware) -> Result {
         match firmware {
-            Firmware::Bios => self.type_keys(b"\x1b")?,
+            Firmware::Bios => self.type_keys(b"\x1b"),
             // OVMF waits two seconds for what may follow an ESC on the serial line; a keyboard has no such doubt.
-            Firmware::Uefi | Firmware::Arm64 => self.press("esc")?,
+            Firmware::Uefi | Firmware::Arm64 => self.press("esc"),
         }
-        self.wait_for(MENU, Duration::from_secs(10))?;
-        for _ in 0..entry as u8 {
-            self.type_keys(b"\x0e")?; // Ctrl-N: down
-        }
-        self.type_keys(b"\r")
     }
 }
 

@@ -7,10 +7,12 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use kubesolo_boot::digest::Sha256;
 use kubesolo_boot::slot::Slot;
+use kubesolo_boot::sums::{self, Sums};
 
 use crate::failure::{Failure, Result, Step};
-use crate::host;
+use crate::{ensure, host};
 
 const SECTOR: u64 = 512;
 
@@ -70,6 +72,35 @@ impl Image {
         Ok(Self { path: to, extents })
     }
 
+    /// Makes the disk larger, as one is that the image was written to.
+    ///
+    /// # Errors
+    /// When the file cannot be.
+    pub fn enlarge(&self, len: u64) -> Result {
+        let file = OpenOptions::new().write(true).open(&self.path);
+        file.and_then(|file| file.set_len(len)).step(|| format!("enlarge {}", self.path.display()))
+    }
+
+    /// Reads the partition table again.
+    ///
+    /// # Errors
+    /// When it has not the four partitions.
+    pub fn reread(&mut self) -> Result {
+        self.extents = extents(&self.path)?;
+        Ok(())
+    }
+
+    /// What sgdisk finds wrong with the table: nothing.
+    ///
+    /// # Errors
+    /// When it does, with its words.
+    pub fn verify_table(&self) -> Result {
+        let answer = host::run("sgdisk", ["-v", &self.path.to_string_lossy()])?;
+        let text = String::from_utf8_lossy(&answer.stdout).into_owned();
+        ensure!(text.contains("No problems found"), "sgdisk -v: {text}{}", answer.stderr);
+        Ok(())
+    }
+
     /// The image's file.
     pub fn path(&self) -> &Path {
         &self.path
@@ -127,6 +158,34 @@ impl Image {
         Ok(())
     }
 
+    /// Makes a folder on the ESP.
+    ///
+    /// # Errors
+    /// When mtools cannot.
+    pub fn esp_make_folder(&self, path: &str) -> Result {
+        host::run("mmd", ["-i", &self.esp(), &format!("::{path}")])?;
+        Ok(())
+    }
+
+    /// Writes a file on the ESP that leaves no cluster free.
+    ///
+    /// # Errors
+    /// When mtools cannot.
+    pub fn esp_fill(&self, path: &str) -> Result {
+        let listing = host::run("mdir", ["-i", &self.esp(), "::"])?;
+        let text = String::from_utf8_lossy(&listing.stdout).into_owned();
+        let free: String = text
+            .lines()
+            .rev()
+            .find(|line| line.contains("bytes free"))
+            .into_iter()
+            .flat_map(str::chars)
+            .filter(char::is_ascii_digit)
+            .collect();
+        let free: usize = free.parse().step(|| format!("mdir: {text}"))?;
+        self.esp_write(path, &vec![0x5a; free])
+    }
+
     /// Makes the directory entry of a file on the ESP claim this length; its FAT chain stays as it is.
     ///
     /// # Errors
@@ -163,6 +222,32 @@ impl Image {
         fs::write(&file, content).step(|| format!("write {}", file.display()))?;
         drop(self.ext4_delete(part, name)); // It need not be there.
         self.debugfs(part, &[&format!("write {} {name}", file.display())])
+    }
+
+    /// Gives a slot the list of its files' sums, as its builder does: by it GRUB sees that they are what was installed.
+    ///
+    /// # Errors
+    /// When debugfs cannot.
+    pub fn seal(&self, slot: Slot) -> Result {
+        let hash = |name| {
+            let mut hash = Sha256::new();
+            hash.update(&self.ext4_read(slot.into(), name)?);
+            Ok::<_, Failure>((name, hash.finish()))
+        };
+        let list = Sums([hash("vmlinuz")?, hash("kubesolo-os.gz")?]).to_string();
+        self.ext4_write(slot.into(), sums::FILE, list.as_bytes())
+    }
+
+    /// Turns one bit over in each of `count` bytes from the middle of a file on, as a failing medium does: its list of sums
+    /// stays.
+    ///
+    /// # Errors
+    /// When debugfs cannot.
+    pub fn rot(&self, slot: Slot, name: &str, count: usize) -> Result {
+        let mut content = self.ext4_read(slot.into(), name)?;
+        let middle = content.len() / 2;
+        content.iter_mut().skip(middle).take(count).for_each(|byte| *byte ^= 1);
+        self.ext4_write(slot.into(), name, &content)
     }
 
     /// Deletes a file in the top folder of an ext4 partition.

@@ -48,7 +48,8 @@ impl Image {
     /// # Errors
     /// When the slot cannot be read or written.
     pub fn install(&self, slot: Slot, system: System) -> Result {
-        self.ext4_write(Part::from(slot), INITRAMFS, &self.initramfs(slot, system, &[])?)
+        self.ext4_write(Part::from(slot), INITRAMFS, &self.initramfs(slot, system, &[])?)?;
+        self.seal(slot)
     }
 
     /// The initramfs that a slot has in the original image, made to do this, with these files besides.

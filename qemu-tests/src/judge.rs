@@ -6,10 +6,12 @@
 
 use std::collections::HashMap;
 
-use kubesolo_boot::boot::{BootState, GrubBoot};
+use kubesolo_boot::boot::{self, BootState, GrubBoot};
+use kubesolo_boot::digest::Sha256;
 use kubesolo_boot::envstore::{self, Flaw, Found, Source};
 use kubesolo_boot::slot::{Slot, SlotState};
 use kubesolo_boot::state::State;
+use kubesolo_boot::sums::{self, Sums};
 
 use crate::envblock::{FIRST, SECOND};
 use crate::failure::Result;
@@ -33,9 +35,9 @@ pub struct System {
 /// What a slot's two files are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Files {
-    /// A whole system, by its place among the known ones.
+    /// A whole system, by its place among the known ones, with the list of its sums.
     Whole(usize),
-    /// They can be read, and nobody published them.
+    /// They can be read, and nobody published them, or the list is not theirs.
     Strange,
     /// One cannot be read.
     Absent,
@@ -131,13 +133,17 @@ impl Judge {
         self.judge_esp(&esp, &mut verdict);
         verdict.state = state;
 
-        let mut loads = [false; 2];
+        let mut seen = [boot::Files::Absent; 2];
         for slot in Slot::BOTH {
             let standing = state.map_or(SlotState::Empty, |state| state.slot(slot));
             let is_booted = matches!(standing, SlotState::Good | SlotState::Trial);
             if is_booted {
                 let files = self.files_by_grub(disk, slot);
-                loads[slot as usize] = files != Files::Absent;
+                seen[slot as usize] = match files {
+                    Files::Whole(_) => boot::Files::Whole,
+                    Files::Strange => boot::Files::Damaged,
+                    Files::Absent => boot::Files::Absent,
+                };
                 if !matches!(files, Files::Whole(_)) {
                     verdict.wrong.push(format!("slot {slot} is {standing}, and its files are {files:?} for GRUB"));
                 }
@@ -149,7 +155,7 @@ impl Judge {
                 verdict.wrong.push(format!("slot {slot} is {standing}, and its files are {files:?} after e2fsck"));
             }
         }
-        verdict.boot = state.map(|state| state.grub_boot(|slot| loads[slot as usize], true));
+        verdict.boot = state.map(|state| state.grub_boot(|slot| seen[slot as usize], true));
         match verdict.runs() {
             None => verdict.wrong.push("GRUB finds nothing to boot".into()),
             Some((_, SlotState::Good | SlotState::Trial)) => (),
@@ -192,7 +198,7 @@ impl Judge {
             return *known;
         }
         let file = |name| grub_fstest::read(disk.image.path(), slot.into(), name);
-        let files = self.files(file(KERNEL), file(INITRAMFS));
+        let files = self.files(file(KERNEL), file(INITRAMFS), file(sums::FILE));
         self.by_grub.insert(key, files);
         files
     }
@@ -205,7 +211,7 @@ impl Judge {
         }
         let repaired = disk.image.repaired(slot.into())?;
         let file = |name| if look { repaired.read(name) } else { None };
-        let seen = (repaired.condition, self.files(file(KERNEL), file(INITRAMFS)));
+        let seen = (repaired.condition, self.files(file(KERNEL), file(INITRAMFS), file(sums::FILE)));
         self.mended.insert(key, seen);
         Ok(seen)
     }
@@ -227,11 +233,18 @@ impl Judge {
         Ok(seen)
     }
 
-    fn files(&self, kernel: Option<Vec<u8>>, initramfs: Option<Vec<u8>>) -> Files {
+    fn files(&self, kernel: Option<Vec<u8>>, initramfs: Option<Vec<u8>>, list: Option<Vec<u8>>) -> Files {
         match (kernel, initramfs) {
             (Some(kernel), Some(initramfs)) if !kernel.is_empty() && !initramfs.is_empty() => {
+                let hash = |bytes: &[u8]| {
+                    let mut hash = Sha256::new();
+                    hash.update(bytes);
+                    hash.finish()
+                };
+                let sums = Sums([(KERNEL, hash(&kernel)), (INITRAMFS, hash(&initramfs))]).to_string();
                 let found = System { kernel, initramfs };
-                self.systems.iter().position(|system| *system == found).map_or(Files::Strange, Files::Whole)
+                let known = self.systems.iter().position(|system| *system == found);
+                known.filter(|_| list == Some(sums.into_bytes())).map_or(Files::Strange, Files::Whole)
             }
             _ => Files::Absent,
         }

@@ -107,6 +107,11 @@ impl Machine {
         self.serial.type_bytes(format!("{text}\r").as_bytes())
     }
 
+    /// From now on the far end of the serial line sends back whatever it hears.
+    pub fn echo(&self) {
+        self.serial.echo();
+    }
+
     /// Presses a key of the keyboard that stands at the box, by QEMU's name for it (`esc`, `down`, `ret`).
     ///
     /// # Errors

@@ -28,9 +28,21 @@ pub fn image(firmware: Firmware) -> Result<PathBuf> {
     Err(Failure::new(format!("no image at {}: run `make qemu-test`", path.display())))
 }
 
-/// A file of the system whose kernel has a driver for the watchdog: `vmlinuz` or `kubesolo-os.gz`.
-pub fn watchdog_system(file: &str) -> PathBuf {
-    workspace().join("build/watchdog").join(file)
+/// The image that is shipped: every driver, and the settings that it comes with.
+///
+/// # Errors
+/// When it is not there, with the command that makes it.
+pub fn shipped_image() -> Result<PathBuf> {
+    let path = workspace().join("dist/kubesolo.img");
+    if path.is_file() {
+        return Ok(path);
+    }
+    Err(Failure::new(format!("no image at {}: run `make image`", path.display())))
+}
+
+/// A file of the shipped image's system, whose kernel has drivers for watchdogs: `vmlinuz` or `kubesolo-os.gz`.
+pub fn shipped_system(file: &str) -> PathBuf {
+    workspace().join("build").join(file)
 }
 
 /// Where a story's disk copy and its other short-lived files stand.

@@ -110,9 +110,16 @@ impl Image {
     /// When debugfs cannot, for instance as it was told before.
     pub fn configure(&self, server: &str, public_key: &[u8], more: &str) -> Result {
         self.ext4_write(Part::State, "pubkey", public_key)?;
+        self.own_conf(&format!("server={server}\npubkey=/var/lib/kubesolo/pubkey\n{more}"))
+    }
+
+    /// Gives the box an `update.conf` of its own, on the data partition.
+    ///
+    /// # Errors
+    /// When debugfs cannot, for instance as it has one.
+    pub fn own_conf(&self, conf: &str) -> Result {
         let file = self.beside("update.conf");
-        fs::write(&file, format!("server={server}\npubkey=/var/lib/kubesolo/pubkey\n{more}"))
-            .step(|| format!("write {}", file.display()))?;
+        fs::write(&file, conf).step(|| format!("write {}", file.display()))?;
         let write = format!("write {} update.conf", file.display());
         self.debugfs(Part::State, &["mkdir update", "cd update", &write])
     }

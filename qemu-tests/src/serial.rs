@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -66,6 +67,7 @@ pub struct Serial {
     line: UnixStream,
     reader: Option<JoinHandle<()>>,
     cursor: usize,
+    echoes: Arc<AtomicBool>,
 }
 
 impl Serial {
@@ -81,10 +83,16 @@ impl Serial {
             said.bytes.len()
         };
         let shared = transcript.clone();
+        let echoes = Arc::new(AtomicBool::new(false));
+        let echo = echoes.clone();
         let reader = thread::spawn(move || {
             let mut chunk = [0; 4096];
             loop {
                 let heard = ears.read(&mut chunk).unwrap_or(0);
+                if echo.load(Ordering::Relaxed) {
+                    // A machine that is gone hears nothing.
+                    drop(ears.write_all(&chunk[..heard]));
+                }
                 let mut said = shared.said();
                 said.bytes.extend_from_slice(&chunk[..heard]);
                 said.line_open = heard != 0;
@@ -94,7 +102,12 @@ impl Serial {
                 }
             }
         });
-        Ok(Self { transcript: transcript.clone(), line, reader: Some(reader), cursor })
+        Ok(Self { transcript: transcript.clone(), line, reader: Some(reader), cursor, echoes })
+    }
+
+    /// From now on every byte that comes goes back, as on a line whose far end echoes.
+    pub fn echo(&self) {
+        self.echoes.store(true, Ordering::Relaxed);
     }
 
     /// Waits until one of the markers is heard after the last one; returns which, and the text before it.

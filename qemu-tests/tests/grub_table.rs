@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use kubesolo_boot::boot::{self, BootState};
+use kubesolo_boot::boot::{self, BootState, Files as Found};
 use kubesolo_boot::cmdline::Cmdline;
 use kubesolo_boot::envblk::EnvBlock;
 use kubesolo_boot::slot::{Slot, SlotState};
@@ -42,6 +42,10 @@ enum Block {
 #[derive(Clone, Copy, PartialEq)]
 enum Files {
     Whole,
+    /// The initramfs is another than the list of sums says.
+    Rotten,
+    /// There is no list of sums.
+    NoList,
     NoKernel,
     BadKernel,
     NoInitramfs,
@@ -49,12 +53,17 @@ enum Files {
 }
 
 impl Files {
-    fn load(self) -> bool {
-        self == Self::Whole
+    fn found(self) -> Found {
+        match self {
+            Self::Whole => Found::Whole,
+            Self::Rotten => Found::Damaged,
+            Self::NoList => Found::Unlisted,
+            Self::NoKernel | Self::BadKernel | Self::NoInitramfs | Self::NoFilesystem => Found::Absent,
+        }
     }
 
     fn are_there(self) -> bool {
-        matches!(self, Self::Whole | Self::BadKernel)
+        matches!(self, Self::Whole | Self::Rotten | Self::NoList | Self::BadKernel)
     }
 }
 
@@ -165,6 +174,42 @@ fn rows() -> Vec<Row> {
     special("fallback A has no kernel", &words(B, 0, 0, Trial, Good), &|r| r.a = NoKernel);
     special("nothing loads", &steady, &|r| (r.a, r.b) = (NoKernel, BadKernel));
 
+    // Sums: not of a steady boot, of every other.
+    for (what, files) in [("rotten", Rotten), ("no list", NoList)] {
+        special(&format!("steady good A, {what}"), &steady, &|r| r.a = files);
+        special(&format!("unmarked good A, {what}"), &words(A, 2, 0, Good, Good), &|r| r.a = files);
+        special(&format!("unmarked good A, B is staged, {what}"), &words(A, 2, 0, Good, Staged), &|r| r.a = files);
+        special(&format!("trial B, {what}"), &trial, &|r| r.b = files);
+        special(&format!("trial B and no good slot, {what}"), &words(B, 3, 0, Trial, Staged), &|r| r.b = files);
+        special(&format!("fallback A, {what}"), &words(B, 0, 0, Trial, Good), &|r| r.a = files);
+        special(&format!("no block, A {what}"), "", &|r| {
+            (r.first, r.second, r.a) = (Block::Missing, Block::Missing, files)
+        });
+    }
+    special("both rotten", &trial, &|r| (r.a, r.b) = (Rotten, Rotten));
+    special("no block, both rotten", "", &|r| {
+        (r.first, r.second, r.a, r.b) = (Block::Missing, Block::Missing, Rotten, Rotten);
+    });
+
+    // A good slot that was given up gets its tries once more.
+    let visit = |counter, success, own, other| format!("{} retry_slot=A", words(B, counter, success, own, other));
+    let again = |counter, other| format!("{} retry_slot=A", words(A, counter, 0, Good, other));
+    special("back after a visit that was marked", &visit(3, 1, Good, Good), &|_| ());
+    special("back after a visit that was not", &visit(2, 0, Good, Good), &|_| ());
+    special("back, and A is rotten", &visit(3, 1, Good, Good), &|r| r.a = Rotten);
+    special("back, and A has no kernel", &visit(2, 0, Good, Good), &|r| r.a = NoKernel);
+    special("back, read-only", &visit(3, 1, Good, Good), &|r| (r.saves, r.read_only) = (false, true));
+    special("back, read-only, and B does not load", &visit(3, 1, Good, Good), &|r| {
+        (r.saves, r.read_only, r.b) = (false, true, NoKernel);
+    });
+    special("no way back to a bad slot", &visit(3, 1, Good, Bad), &|_| ());
+    special("no way back from a trial", &visit(2, 0, Trial, Good), &|_| ());
+    for counter in 0..=2 {
+        special(&format!("once more, {counter} left"), &again(counter, Good), &|_| ());
+    }
+    special("once more, none left and B is bad", &again(0, Bad), &|_| ());
+    special("retry of no slot", &format!("{} retry_slot=C", words(B, 0, 0, Good, Good)), &|_| ());
+
     let tired = |words: &str| format!("{words} rollback_from=A");
     special("an older rollback is still unrecorded", &tired(&words(B, 2, 0, Good, Bad)), &|_| ());
     special("a second rollback before the first was recorded", &tired(&words(B, 0, 0, Trial, Good)), &|_| ());
@@ -265,14 +310,14 @@ struct Outcome {
 fn model(row: &Row, first: Option<&[u8]>, second: Option<&[u8]>) -> (Outcome, Option<&'static str>) {
     let block = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec).and_then(|bytes| EnvBlock::parse(bytes).ok());
     let copies = [(FIRST, block(first)), (SECOND, block(second))];
-    let loads = |slot: Slot| row.files(slot).load();
+    let files = |slot: Slot| row.files(slot).found();
     let used = copies.iter().find_map(|(name, block)| {
         let block = block.as_ref().filter(|block| boot::names_a_slot(block))?;
         Some((*name, block))
     });
     if let Some((name, block)) = used {
         let state = BootState::read_safely(block, |slot| row.files(slot).are_there()).state;
-        let result = state.grub_boot(loads, row.saves);
+        let result = state.grub_boot(files, row.saves);
         let told =
             result.booted.map(|slot| (result.on_disk.slot(slot).to_string(), result.on_disk.counter.to_string()));
         return (Outcome { booted: result.booted, told, on_disk: Some(result.on_disk) }, Some(name));
@@ -281,7 +326,7 @@ fn model(row: &Row, first: Option<&[u8]>, second: Option<&[u8]>) -> (Outcome, Op
         let value = copies[0].1.as_ref()?.get(slot.variable())?;
         SlotState::ALL.into_iter().find(|state| value.is(state.name()))
     };
-    let booted = boot::grub_boot_without_block(recorded(Slot::A), recorded(Slot::B), loads);
+    let booted = boot::grub_boot_without_block(recorded(Slot::A), recorded(Slot::B), files);
     let told = booted.map(|_| ("none".to_owned(), "none".to_owned()));
     (Outcome { booted, told, on_disk: None }, None)
 }
@@ -386,6 +431,8 @@ fn put_files(image: &Image, slot: Slot, files: Files) -> Result {
     let part = Part::from(slot);
     match files {
         Files::Whole => Ok(()),
+        Files::Rotten => image.ext4_write(part, "kubesolo-os.gz", b"any bytez"),
+        Files::NoList => image.ext4_delete(part, "SHA256SUMS"),
         Files::NoKernel => image.ext4_delete(part, "vmlinuz"),
         Files::BadKernel => image.ext4_write(part, "vmlinuz", &[0; 4096]),
         Files::NoInitramfs => image.ext4_delete(part, "kubesolo-os.gz"),
@@ -401,6 +448,7 @@ fn base() -> Result<PathBuf> {
     for slot in Slot::BOTH {
         image.ext4_write(Part::from(slot), "vmlinuz", &stub::kernel())?;
         image.ext4_write(Part::from(slot), "kubesolo-os.gz", b"any bytes")?;
+        image.seal(slot)?;
     }
     fs::write(shipped_cfg(image.path()), image.esp_read(grub::CFG)?).step(|| "keep the shipped grub.cfg".into())?;
     image.skip_grub_waits()?;

@@ -13,13 +13,14 @@ use std::time::{Duration, Instant};
 use embedded_io::Read;
 use rustix::fs::{CWD, OFlags};
 
-use crate::boot::BootState;
+use crate::boot::{BootState, Refused};
 use crate::bootlog;
 use crate::boots;
 use crate::config::{Config, Mark};
 use crate::console::Notes;
+use crate::contents::Contents;
 use crate::device::Device;
-use crate::digest::Sha256;
+use crate::digest::{Hash, Sha256};
 use crate::ext4;
 use crate::failure::{Exit, Failure, Reason};
 use crate::fetch::{Client, Resume};
@@ -31,10 +32,12 @@ use crate::location::Location;
 use crate::manifest::{Image, Manifest};
 use crate::mount::{self, Access, Kind};
 use crate::offer::Offer;
+use crate::ours;
 use crate::progress::{Progress, Size, Style};
 use crate::retry::Retry;
 use crate::slot::{Slot, SlotState};
 use crate::state::{self, Journal, Phase, push_word};
+use crate::sums::{self, Sums};
 use crate::target::{CHUNK, Part, Target, part_name};
 
 use super::boot_state::change;
@@ -113,6 +116,7 @@ pub fn run(
     let document = offer.document();
     let mut install = Install {
         host,
+        notes,
         slot,
         target: &target,
         files,
@@ -139,6 +143,7 @@ pub fn files_of<'a>(manifest: &Manifest<'a>) -> Files<'a> {
 /// All that is settled before the first byte changes.
 struct Install<'a> {
     host: &'a Host<'a>,
+    notes: &'a Notes,
     slot: Slot,
     target: &'a Target,
     files: Files<'a>,
@@ -234,7 +239,7 @@ impl install::Target for Install<'_> {
     type Error = Failure;
 
     fn record(&mut self, step: Change) -> Result<BootState, Failure> {
-        record(self.host, self.slot, step)
+        record(self.host, self.notes, &|state| step.of(state, self.slot))
     }
 
     fn verify(&mut self) -> Result<(), Failure> {
@@ -256,6 +261,7 @@ impl install::Writable for Install<'_> {
     }
 
     fn write_texts(&mut self) -> Result<(), Failure> {
+        self.target.write_text(sums::FILE, sums_of(&self.files).as_bytes())?;
         self.target.write_text("version", format!("{}\n", self.version).as_bytes())?;
         self.target.write_text("slot.json", self.document)
     }
@@ -269,33 +275,48 @@ impl install::Writable for Install<'_> {
 ///
 /// # Errors
 /// [`Exit::Refused`], of an activation; those of [`change`].
-pub fn record(host: &Host<'_>, slot: Slot, step: Change) -> Result<BootState, Failure> {
-    change(host, &|state, _| {
-        step.of(state, slot).map_err(|refused| Failure::new(Exit::Refused, format_args!("activate: {refused}")))
+pub fn record(
+    host: &Host<'_>,
+    notes: &Notes,
+    change_of: &dyn Fn(BootState) -> Result<BootState, Refused>,
+) -> Result<BootState, Failure> {
+    change(host, notes, &|state, _| {
+        change_of(state).map_err(|refused| Failure::new(Exit::Refused, format_args!("activate: {refused}")))
     })
 }
 
-/// Compares the files on the medium with the manifest.
+/// The list by which GRUB knows these files.
+pub fn sums_of(files: &Files<'_>) -> String {
+    format!("{}", Sums(files.map(|(name, image)| (name, image.sha256))))
+}
+
+/// Compares the files on the medium with the manifest, and the list of their sums with it.
 ///
 /// # Errors
 /// [`Exit::Io`].
 pub fn verify(target: &Target, files: &Files<'_>, style: Style) -> Result<(), Failure> {
+    let compare = |name: &str, hash: Hash, len: u64, want: Hash| {
+        if hash == want {
+            return Ok(());
+        }
+        Err(Failure::new(
+            Exit::Io,
+            format_args!(
+                "verify {name}: the disk gives back {len} bytes with SHA-256 {hash}, not {want}; it may be failing"
+            ),
+        ))
+    };
     for (name, image) in files {
         let what = format!("verify {name}");
         let mut progress = Progress::begin(style, &what, 0, image.size.unwrap_or_default());
         let (hash, len) = target.hash(name, &mut |done| progress.at(done))?;
         progress.end();
-        if hash != image.sha256 {
-            return Err(Failure::new(
-                Exit::Io,
-                format_args!(
-                    "verify {name}: the disk gives back {len} bytes with SHA-256 {hash}, not {}; it may be failing",
-                    image.sha256
-                ),
-            ));
-        }
+        compare(name, hash, len, image.sha256)?;
     }
-    Ok(())
+    let mut want = Sha256::new();
+    want.update(sums_of(files).as_bytes());
+    let (hash, len) = target.hash(sums::FILE, &mut |_| ())?;
+    compare(sums::FILE, hash, len, want.finish())
 }
 
 fn in_window(config: &Config<'_>, force: bool) -> Result<(), Failure> {
@@ -381,6 +402,15 @@ fn is_sound(partition: &str, slot: Slot) -> Result<(), Failure> {
     let failed = |reason: &dyn fmt::Display| {
         Failure::new(Exit::Io, format_args!("read superblock of {name} ({partition}): {reason}"))
     };
+    if let contents @ Contents::Other(_) = ours::look(partition)? {
+        return Err(Failure::new(
+            Exit::Refused,
+            format_args!(
+                "apply: {name}: {partition} holds {contents}, not our ext4: left as it is; if that can go: mkfs.ext4 -L \
+                 {name} {partition}"
+            ),
+        ));
+    }
     let mut device = Device::open(CWD, partition, OFlags::RDONLY).map_err(|errno| failed(&Reason(errno)))?;
     match ext4::unsound(&mut device).map_err(|error| failed(&error))? {
         None => Ok(()),

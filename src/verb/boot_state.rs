@@ -4,7 +4,7 @@ use crate::boot::{BootState, Refused};
 use crate::bootlog::Mark;
 use crate::console::Notes;
 use crate::envblk::{EnvBlock, ONE_SECTOR};
-use crate::envfile::{EnvFiles, Loaded};
+
 use crate::envstore::{Bytes, fits_one_sector};
 use crate::failure::{Exit, Failure};
 use crate::host::Host;
@@ -18,7 +18,7 @@ use super::record;
 /// # Errors
 /// [`Exit::Refused`] if it is not the active one; those of [`change`].
 pub fn commit(host: &Host<'_>, notes: &Notes) -> Result<BootState, Failure> {
-    let state = change(host, &|state, booted| {
+    let state = change(host, notes, &|state, booted| {
         state.commit(booted).map_err(|refused| {
             Failure::new(
                 Exit::Refused,
@@ -38,7 +38,7 @@ pub fn commit(host: &Host<'_>, notes: &Notes) -> Result<BootState, Failure> {
 /// # Errors
 /// [`Exit::Refused`] if that slot is not good; those of [`change`].
 pub fn rollback(host: &Host<'_>, notes: &Notes, why: &str) -> Result<BootState, Failure> {
-    let state = change(host, &|state, booted| {
+    let state = change(host, notes, &|state, booted| {
         state.rollback(booted).map_err(|refused: Refused| {
             Failure::new(
                 Exit::Refused,
@@ -54,41 +54,59 @@ pub fn rollback(host: &Host<'_>, notes: &Notes, why: &str) -> Result<BootState, 
 pub type Transition<'a> = dyn Fn(BootState, Slot) -> Result<BootState, Failure> + 'a;
 
 /// Reads the block, applies `transition` (state, booted slot) and writes both copies. Durable on return: a power cut
-/// leaves the old state or the new one.
+/// leaves the old state or the new one. That only one copy took it is a warning.
 ///
 /// # Errors
 /// That of `transition`; [`Exit::NoBlock`], [`Exit::Io`], [`Exit::Busy`], and those of finding the disk.
-pub fn change(host: &Host<'_>, transition: &Transition<'_>) -> Result<BootState, Failure> {
+pub fn change(host: &Host<'_>, notes: &Notes, transition: &Transition<'_>) -> Result<BootState, Failure> {
     let mut files = host.env_files(Access::Write)?;
-    let mut loaded = Loaded::nothing();
-    files.load(&mut loaded);
-    let state = host.reading(&loaded)?.state;
-    let new = transition(state, host.booted(state.active)?)?;
-    let mut block = loaded.block()?.sound();
-    new.write_to(&mut block).map_err(|_| too_big(&block))?;
-    store(&mut files, &mut loaded, &block)?;
-    Ok(new)
+    let (state, spare) = files.edit(true, &|loaded| {
+        let state = host.reading(loaded)?.state;
+        let new = transition(state, host.booted(state.active)?)?;
+        let block = into_block(new, &loaded.block()?.sound())?;
+        let crowded = crowded(&block);
+        Ok((block, (new, crowded)))
+    })?;
+    let (state, crowded) = state;
+    warn(notes, crowded);
+    warn(notes, spare);
+    Ok(state)
 }
 
-/// Writes a block that holds the boot state to both copies, if one sector write can change all of it.
+/// The block with the state in it.
 ///
 /// # Errors
-/// [`Exit::Refused`] if not; [`Exit::Io`].
-pub fn store(files: &mut EnvFiles, loaded: &mut Loaded, block: &EnvBlock<Bytes>) -> Result<(), Failure> {
-    if !fits_one_sector(block) {
-        return Err(too_big(block));
-    }
-    files.store(loaded, block, true)
+/// [`Exit::Refused`] if other variables leave no room for it.
+pub fn into_block(state: BootState, block: &EnvBlock<Bytes>) -> Result<EnvBlock<Bytes>, Failure> {
+    state.into_block(block).map_err(|_| {
+        Failure::new(
+            Exit::Refused,
+            format_args!(
+                "write env block: other programs' variables leave no room for the boot state; remove some with \
+                 kubesolo-boot env unset"
+            ),
+        )
+    })
 }
 
-/// The refusal to write boot variables that could not be changed by one sector write.
-pub fn too_big(block: &EnvBlock<Bytes>) -> Failure {
-    Failure::new(
-        Exit::Refused,
-        format_args!(
-            "write env block: its variables take {} bytes, more than one sector of {ONE_SECTOR}: a power cut could tear \
-             it; remove some with kubesolo-boot env unset",
-            block.text_len()
-        ),
-    )
+/// Says that a copy of the block could not be written. What boots next does not hang on it.
+pub fn warn(notes: &Notes, spare: Option<Failure>) {
+    if let Some(failure) = spare {
+        notes.say(format_args!("warning: {failure}"));
+    }
+}
+
+/// The warning about a block that takes more than one sector: it is changed by several writes, the second copy standing in
+/// for the first meanwhile.
+pub fn crowded(block: &EnvBlock<Bytes>) -> Option<Failure> {
+    (!fits_one_sector(block)).then(|| {
+        Failure::new(
+            Exit::Refused,
+            format_args!(
+                "env block: its variables take {} bytes, more than one sector of {ONE_SECTOR}; remove those of other \
+                 programs with kubesolo-boot env unset",
+                block.text_len()
+            ),
+        )
+    })
 }

@@ -5,13 +5,13 @@ use core::fmt::Write;
 use crate::console::Output;
 use crate::envblk::EnvBlock;
 use crate::envfile::Loaded;
-use crate::envstore::{Bytes, fits_one_sector};
+use crate::envstore::Bytes;
 use crate::failure::{Exit, Failure};
 use crate::host::Host;
 use crate::json::Quoted;
 use crate::mount::Access;
 
-use super::boot_state::too_big;
+use super::boot_state::crowded;
 
 /// Prints every variable, as `name=value` lines.
 ///
@@ -65,7 +65,8 @@ pub fn get(host: &Host<'_>, name: &str, out: &mut Output<'_>) -> Result<(), Fail
     Ok(())
 }
 
-/// Sets each `NAME=VALUE`, all in one write. Tells `warn` if the block grows past what one sector write can change.
+/// Sets each `NAME=VALUE`, all in one write. Tells `warn` if the block is longer than what one sector write can change, and
+/// if only one copy took it.
 ///
 /// # Errors
 /// [`Exit::Usage`] for a word without `=`; [`Exit::Refused`] if there is no room; as [`list`], and [`Exit::Io`].
@@ -83,23 +84,24 @@ pub fn set(host: &Host<'_>, pairs: &[&str], warn: &dyn Fn(Failure)) -> Result<()
     })
 }
 
-/// Takes each name out, all in one write.
+/// Takes each name out, all in one write. Tells `warn` as [`set`] does.
 ///
 /// # Errors
 /// As [`list`], and [`Exit::Io`].
-pub fn unset(host: &Host<'_>, names: &[&str]) -> Result<(), Failure> {
-    change(host, &|_| (), &|block| {
+pub fn unset(host: &Host<'_>, names: &[&str], warn: &dyn Fn(Failure)) -> Result<(), Failure> {
+    change(host, warn, &|block| {
         names.iter().for_each(|name| block.unset(name.as_bytes()));
         Ok(())
     })
 }
 
-/// Makes both copies an empty block, whatever they were.
+/// Makes both copies an empty block, whatever they were. Tells `warn` if only one took it.
 ///
 /// # Errors
 /// [`Exit::Io`]; those of finding the disk.
-pub fn create(host: &Host<'_>) -> Result<(), Failure> {
-    host.env_files(Access::Write)?.create()
+pub fn create(host: &Host<'_>, warn: &dyn Fn(Failure)) -> Result<(), Failure> {
+    host.env_files(Access::Write)?.create()?.into_iter().for_each(warn);
+    Ok(())
 }
 
 fn change(
@@ -108,12 +110,12 @@ fn change(
     edit: &dyn Fn(&mut EnvBlock<Bytes>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut files = host.env_files(Access::Write)?;
-    let mut loaded = Loaded::nothing();
-    files.load(&mut loaded);
-    let mut block = loaded.block()?.sound();
-    edit(&mut block)?;
-    if !fits_one_sector(&block) {
-        warn(too_big(&block));
-    }
-    files.store(&mut loaded, &block, false)
+    let (big, spare) = files.edit(false, &|loaded| {
+        let mut block = loaded.block()?.sound();
+        edit(&mut block)?;
+        let big = crowded(&block);
+        Ok((block, big))
+    })?;
+    [big, spare].into_iter().flatten().for_each(warn);
+    Ok(())
 }

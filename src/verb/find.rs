@@ -6,22 +6,35 @@ use crate::console::Notes;
 use crate::disk::{NAMES, NAMES_TEXT, Place};
 use crate::failure::{Exit, Failure};
 use crate::host::Host;
+use crate::ours;
 use crate::units::decimal;
 
-/// Finds one of the four partitions; with `--wait`, waits for its disk to turn up.
+/// Finds one of the four partitions; with `--wait`, waits for its disk to turn up; with `ext4`, only if that is what it holds.
 ///
 /// # Errors
-/// [`Exit::Usage`] for any other name, or a time that is none; those of finding the disk.
-pub fn run(host: &Host<'_>, notes: &Notes, name: &str) -> Result<Place, Failure> {
+/// [`Exit::Usage`] for any other name, or a time that is none; those of finding the disk and of [`ours::check`].
+pub fn run(host: &Host<'_>, notes: &Notes, name: &str, ext4: bool) -> Result<Place, Failure> {
     if !NAMES.contains(&name) {
         return Err(Failure::new(
             Exit::Usage,
             format_args!("find: {name}: no such partition; there are {}", NAMES_TEXT),
         ));
     }
-    let Some(seconds) = host.flags().wait else { return host.disk()?.partition(name) };
-    let seconds: u32 = decimal(seconds)
-        .ok_or_else(|| Failure::new(Exit::Usage, format_args!("find: --wait {seconds}: not a number of seconds")))?;
-    let say = |why: core::fmt::Arguments<'_>| notes.say(format_args!("find: waiting for the disk with {name}: {why}"));
-    host.wait_for_disk(Duration::from_secs(seconds.into()), &say)?.partition(name)
+    let disk = match host.flags().wait {
+        None => host.disk()?,
+        Some(seconds) => {
+            let seconds: u32 = decimal(seconds).ok_or_else(|| {
+                Failure::new(Exit::Usage, format_args!("find: --wait {seconds}: not a number of seconds"))
+            })?;
+            let say = |why: core::fmt::Arguments<'_>| {
+                notes.say(format_args!("find: waiting for the disk with {name}: {why}"));
+            };
+            host.wait_for_disk(Duration::from_secs(seconds.into()), &say)?
+        }
+    };
+    let place = disk.partition(name)?;
+    if ext4 {
+        ours::check(&place)?;
+    }
+    Ok(place)
 }

@@ -5,12 +5,13 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::string::String;
 use std::vec::Vec;
 use std::{format, vec};
 
 use embedded_io::{Read, Seek, SeekFrom, Write};
-use rustix::fs::{CWD, FileType, OFlags, fstat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
 
 use crate::console::Output;
@@ -18,6 +19,7 @@ use crate::device::{Device, IoError};
 use crate::disk::folder_and_name;
 use crate::envblk::{EnvBlock, Error};
 use crate::failure::Reason;
+use crate::lock::{self, Share};
 use crate::storage::Storage;
 
 const DEFAULT_FILE: &str = "/boot/grub/grubenv";
@@ -78,7 +80,7 @@ fn run_words(called: &str, words: &[&OsStr], out: &mut Output<'_>) -> Result<(),
         [file, command, rest @ ..] => (if *file == "-" { default } else { *file }, *command, rest),
     };
     let result = match command.as_bytes() {
-        b"create" => create(file),
+        b"create" => alone(file, &|| create(file)),
         b"list" => load(file).map(|block| list(&block, out)),
         b"set" => edit(file, &|block| rest.iter().try_for_each(|word| set(block, word))),
         b"unset" => edit(file, &|block| {
@@ -217,9 +219,29 @@ fn load(file: &OsStr) -> Result<EnvBlock<Vec<u8>>, String> {
 type Change<'a> = dyn Fn(&mut EnvBlock<Vec<u8>>) -> Result<(), String> + 'a;
 
 fn edit(file: &OsStr, change: &Change<'_>) -> Result<(), String> {
-    let mut block = load(file)?;
-    change(&mut block)?;
-    store(file, OFlags::WRONLY, block.bytes())
+    alone(file, &|| {
+        let mut block = load(file)?;
+        change(&mut block)?;
+        store(file, OFlags::WRONLY, block.bytes())
+    })
+}
+
+/// Does it while no other kubesolo-boot changes the file: under the lock of its folder, as [`crate::envfile`] takes it. The
+/// tool knows no lock, so that one which cannot be had is no reason to fail.
+fn alone(file: &OsStr, work: &dyn Fn() -> Result<(), String>) -> Result<(), String> {
+    // What a link leads to: there the others look for it.
+    let real = std::fs::canonicalize(file).map_or_else(|_| file.to_os_string(), std::path::PathBuf::into_os_string);
+    let folder = match Path::new(&real).parent() {
+        Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+        Some(folder) => folder,
+        None => Path::new("/"),
+    };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let locked = openat(CWD, folder, flags, Mode::empty())
+        .and_then(|folder| lock::take(&folder, Share::Nobody).map(|()| folder));
+    let done = work();
+    drop(locked);
+    done
 }
 
 fn create(file: &OsStr) -> Result<(), String> {

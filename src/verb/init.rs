@@ -1,16 +1,18 @@
 //! `init`: the boot stage, from a kernel that has just started to the word for `/init`: go on, reboot, or shell.
 //!
-//! Nothing here stops a boot: what fails is said, and the box goes on degraded. The one exception is a trial without
-//! a usable data partition while the other slot is good: that one reboots, GRUB counts, and the old slot comes back.
+//! Nothing here stops a boot: what fails is said, and the box goes on degraded; a good slot is marked all the same. The one
+//! exception is a trial without a usable data partition while the other slot is good, if that was of use when the trial was
+//! activated: it reboots, GRUB counts, and the old slot comes back.
 
 use core::time::Duration;
 
 use crate::boot::BootState;
 use crate::bootlog::{self, Mark as Reached};
 use crate::boots::{self, Boot};
-use crate::bootstage;
+use crate::bootstage::{self, Decision, Seen};
 use crate::config::{Config, Mark};
 use crate::console::Notes;
+use crate::degraded;
 use crate::disk;
 use crate::envblk::EnvBlock;
 use crate::envfile::{EnvFiles, Loaded};
@@ -24,7 +26,7 @@ use crate::slot::{Slot, SlotState};
 use crate::split::{self, Split};
 use crate::watchdog::Watchdog;
 
-use super::boot_state::{store, too_big};
+use super::boot_state::{crowded, into_block};
 use super::record;
 
 /// Longest wait for the disk to turn up: USB and NVMe devices come late.
@@ -46,67 +48,99 @@ pub fn run(host: &Host<'_>, notes: &Notes) -> Exit {
         notes.say(format_args!("init: emergency shell asked for"));
         return Exit::Emergency;
     }
-    let mut buffer = [0; settings::LEN_MAX];
-    let Config { mark: decides, watchdog, .. } = settings(host, notes, &mut buffer);
+    let mut buffer = [[0; settings::LEN_MAX]; 2];
+    // Whatever is wrong there is said and stops nothing.
+    let settings = Settings::read(host.flags(), &mut buffer);
+    let Config { mark: decides, watchdog, .. } =
+        settings.lenient(host.flags(), &|problem| notes.say(format_args!("init: {problem}")));
     let watchdog = start_watchdog(host, notes, watchdog);
     wait_for_disk(host, notes);
+
     let mut loaded = Loaded::nothing();
-    let mut record = read_record(host, notes, &mut loaded);
+    let mut record = read_record(host, notes, &mut loaded).and_then(|record| mark_good(notes, record));
     if record.as_ref().is_ok_and(|record| record.split != Some(Split::OtherBlock)) {
         host.remember_disk();
     }
+    let mut data = mount_data(host);
     let mut boot = None;
-    let data = mount_data(host).and_then(|folder| {
+    if data.is_ok() {
         let reset = watchdog.as_ref().is_some_and(|watchdog| watchdog.was_it);
-        boot = begin(host, notes, record.as_ref().ok(), reset, &mut buffer);
-        probe::disk_writable(folder)
-    });
-    let exit = conclude(host, notes, &mut record, data, decides, &mut boot);
-    let marks: &[_] = if exit == Exit::Reboot { &[Reached::Failed, Reached::Stopped] } else { &[Reached::HandedOver] };
-    marks.iter().for_each(|mark| reached(&mut boot, *mark));
+        boot = begin(host, notes, record.as_ref().ok(), reset, &mut [0; bootlog::LEN]);
+        data = probe::disk_writable(host.data_folder());
+    }
+
+    let decision = bootstage::decide(&seen(host, record.as_ref().ok(), data.is_ok()));
+    if let Ok(record) = &mut record {
+        let kept = match decision {
+            Decision::Reboot => keep(notes, record),
+            Decision::GoOn { may_commit } => mark(host, notes, record, may_commit && decides == Mark::Init, &mut boot),
+        };
+        if let Err(failure) = kept {
+            data = data.and(Err(failure));
+        }
+    }
+    let exit = conclude(host, notes, decision, &record, data, &mut boot);
     if let Some(watchdog) = watchdog {
         watchdog.feed();
     }
     exit
 }
 
-/// Marks the boot or leaves it, and says how to go on.
+/// What there is to decide by. Where the block says nothing, the kernel command line says what GRUB knew.
+fn seen(host: &Host<'_>, record: Option<&Record<'_>>, data: bool) -> Seen {
+    match record {
+        Some(Record { state, booted, .. }) => Seen {
+            block: true,
+            on_trial: booted == &state.active && state.slot(*booted) == SlotState::Trial,
+            way_back: state.slot(!*booted) == SlotState::Good,
+            data,
+            excused: state.data_excused,
+        },
+        None => Seen { block: false, on_trial: host.cmdline().is_trial(), way_back: true, data, excused: false },
+    }
+}
+
+/// Says and records how the boot goes on, and why not better.
 fn conclude(
     host: &Host<'_>,
     notes: &Notes,
-    record: &mut Result<Record<'_>, Failure>,
+    decision: Decision,
+    record: &Result<Record<'_>, Failure>,
     data: Result<(), Failure>,
-    decides: Mark,
     boot: &mut Option<Boot>,
 ) -> Exit {
-    match (record, data) {
-        (Ok(record), Ok(())) => match mark(host, notes, record, decides, boot) {
-            Ok(state) => go_on(notes, record.booted, state),
-            Err(failure) => go_on_degraded(notes, &failure),
-        },
-        (Ok(record), Err(failure)) => {
-            let trial = record.booted == record.state.active && record.state.slot(record.booted) == SlotState::Trial;
-            if let Err(failure) = keep(record) {
-                notes.say(format_args!("init: {failure}"));
-            }
-            if trial && record.state.slot(!record.booted) == SlotState::Good {
-                notes.say(format_args!("init: reboot: {failure}"));
-                Exit::Reboot
-            } else {
-                go_on_degraded(notes, &failure)
-            }
-        }
-        (Err(failure), Ok(())) => go_on_degraded(notes, failure),
-        // Neither block nor data: a system without a driver for its disk, and on trial that is the trial's fault.
-        (Err(failure), Err(_)) if host.cmdline().is_trial() => {
-            notes.say(format_args!("init: reboot: {failure}"));
-            Exit::Reboot
-        }
+    let why = match (record, &data) {
         (Err(failure), Err(also)) => {
             notes.say(format_args!("init: {also}"));
-            go_on_degraded(notes, failure)
+            Some(failure)
+        }
+        (Err(failure), Ok(())) | (Ok(_), Err(failure)) => Some(failure),
+        (Ok(_), Ok(())) => None,
+    };
+    match (decision, why, record) {
+        (Decision::Reboot, Some(why), _) => {
+            notes.say(format_args!("init: reboot: {why}"));
+            reached(boot, Reached::Failed);
+            reached(boot, Reached::Stopped);
+            return Exit::Reboot;
+        }
+        (_, None, Ok(Record { state, booted, .. })) => {
+            let standing = state.slot(*booted);
+            notes.say(format_args!("init: go on (slot {booted}, {standing})"));
+            degraded::note(host, None).unwrap_or_default();
+        }
+        (_, why, _) => {
+            let why = why.map_or("", |failure| failure.text());
+            notes.say(format_args!("init: go on, degraded: {why}"));
+            // Where that is not possible either, it was said.
+            degraded::note(host, Some(why)).unwrap_or_default();
+            if let Some(boot) = boot {
+                boot.degraded(why).unwrap_or_default();
+            }
         }
     }
+    reached(boot, Reached::HandedOver);
+    if why.is_none() { Exit::Done } else { Exit::GoOnDegraded }
 }
 
 /// The word for `/init` when the work itself did not end in time.
@@ -119,17 +153,6 @@ pub fn too_late(host: &Host<'_>, notes: &Notes, deadline: Duration) -> Exit {
         notes.say(format_args!("init: go on, degraded: not done after {seconds} s; does a disk hang?"));
         Exit::GoOnDegraded
     }
-}
-
-fn go_on(notes: &Notes, booted: Slot, state: BootState) -> Exit {
-    let standing = state.slot(booted);
-    notes.say(format_args!("init: go on (slot {booted}, {standing})"));
-    Exit::Done
-}
-
-fn go_on_degraded(notes: &Notes, failure: &Failure) -> Exit {
-    notes.say(format_args!("init: go on, degraded: {failure}"));
-    Exit::GoOnDegraded
 }
 
 /// Returns when there is a disk, or when waiting has no more sense.
@@ -159,14 +182,17 @@ fn read_record<'a>(host: &Host<'_>, notes: &Notes, loaded: &'a mut Loaded) -> Re
     if !names_a_slot {
         bootstage::settle(&mut state, &block, booted);
     }
-    state.write_to(&mut block).map_err(|_| too_big(&block))?;
+    block = into_block(state, &block)?;
+    if let Some(warning) = crowded(&block) {
+        notes.say(format_args!("init: warning: {warning}"));
+    }
     if loaded.first.flaw().is_some() || loaded.second.flaw().is_some() {
         for (name, found) in [("grubenv", &loaded.first), ("grubenv.bak", &loaded.second)] {
             if let Some(flaw) = found.flaw() {
                 notes.say(format_args!("init: {name}: {flaw}; writing it anew"));
             }
         }
-        store(&mut files, loaded, &block)?;
+        missing_spare(notes, files.store(loaded, &block, true)?);
     }
     if let Some(given_up) = state.rollback_from {
         notes.say(format_args!("init: GRUB gave slot {given_up} up and went back to slot {}", state.active));
@@ -191,46 +217,48 @@ fn read_state(host: &Host<'_>, notes: &Notes, loaded: &Loaded, told: Option<Slot
     (block.sound(), reading.state)
 }
 
-/// The data partition at its place; gives that.
-fn mount_data<'a>(host: &Host<'a>) -> Result<&'a str, Failure> {
-    if host.flags().data.is_none() {
-        mount::at(&host.disk()?.partition(disk::DATA)?, DATA_FOLDER)?;
+/// The data partition at its place.
+fn mount_data(host: &Host<'_>) -> Result<(), Failure> {
+    match host.flags().data {
+        Some(_) => Ok(()),
+        None => mount::at(&host.disk()?.partition(disk::DATA)?, DATA_FOLDER),
     }
-    Ok(host.data_folder())
 }
 
-/// Marks the boot, if it is `init` that marks it, and takes GRUB's word about a slot it gave up out of the block once
-/// that is recorded elsewhere: a power cut between the two records it twice.
+/// A good slot has got here, and that is all that GRUB wants to know of it: whatever becomes of its data, and of this run, the
+/// boot is marked.
+fn mark_good<'a>(notes: &Notes, mut record: Record<'a>) -> Result<Record<'a>, Failure> {
+    if record.state.slot(record.booted) == SlotState::Good
+        && let Some(marked) = record.state.after_init(record.booted, false)
+    {
+        record.state = marked;
+        record.block = into_block(record.state, &record.block)?;
+        keep(notes, &mut record)?;
+    }
+    Ok(record)
+}
+
+/// Marks the boot, if it is `init` that marks it, and takes GRUB's word about a slot it gave up out of the block once that
+/// is recorded elsewhere: a power cut between the two records it twice.
 fn mark(
     host: &Host<'_>,
     notes: &Notes,
     record: &mut Record<'_>,
-    decides: Mark,
+    may_commit: bool,
     boot: &mut Option<Boot>,
-) -> Result<BootState, Failure> {
+) -> Result<(), Failure> {
     let before = record.state;
-    let recorded = |slot| record::given_up(host, notes, slot);
-    bootstage::mark(&mut record.state, record.booted, recorded, decides == Mark::Init);
+    let recorded = |slot, standing| record::given_up(host, notes, slot, standing);
+    bootstage::mark(&mut record.state, record.booted, recorded, may_commit);
     if record.state != before {
-        record.state.write_to(&mut record.block).map_err(|_| too_big(&record.block))?;
+        record.block = into_block(record.state, &record.block)?;
     }
-    keep(record)?;
+    keep(notes, record)?;
     if before.slot(record.booted) == SlotState::Trial && record.state.slot(record.booted) == SlotState::Good {
         reached(boot, Reached::Committed);
         record::committed(host, notes);
     }
-    Ok(record.state)
-}
-
-/// What `update.conf` says; whatever is wrong there is said and stops nothing.
-fn settings<'a>(host: &Host<'a>, notes: &Notes, buffer: &'a mut [u8; settings::LEN_MAX]) -> Config<'a> {
-    match Settings::read(host.flags(), buffer) {
-        Ok(settings) => settings.lenient(&|problem| notes.say(format_args!("init: {problem}"))),
-        Err(failure) => {
-            notes.say(format_args!("init: {failure}; using the defaults"));
-            Config::default()
-        }
-    }
+    Ok(())
 }
 
 /// From here on a hang resets the box, until the real init feeds the watchdog, or `kubesolo-boot watchdog` does.
@@ -270,6 +298,14 @@ fn reached(boot: &mut Option<Boot>, mark: Reached) {
 }
 
 /// Writes the block where a copy does not hold it. GRUB counts in the first copy only; the second follows here.
-fn keep(record: &mut Record<'_>) -> Result<(), Failure> {
-    store(&mut record.files, record.loaded, &record.block)
+fn keep(notes: &Notes, record: &mut Record<'_>) -> Result<(), Failure> {
+    missing_spare(notes, record.files.store(record.loaded, &record.block, true)?);
+    Ok(())
+}
+
+/// Only one copy took the block: the box goes on with that.
+fn missing_spare(notes: &Notes, spare: Option<Failure>) {
+    if let Some(failure) = spare {
+        notes.say(format_args!("init: warning: {failure}"));
+    }
 }

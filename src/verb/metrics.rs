@@ -10,6 +10,7 @@ use rustix::fs::CWD;
 use crate::boot::BootState;
 use crate::clock::Moment;
 use crate::console::Output;
+use crate::degraded;
 use crate::disk::{folder_and_name, open_folder};
 use crate::failure::{Exit, Failure, Reason};
 use crate::host::Host;
@@ -24,24 +25,26 @@ use crate::state::{Phase, State, peek};
 pub fn run(host: &Host<'_>, file: Option<&str>, out: &mut Output<'_>) -> Result<(), Failure> {
     let boot = super::slot::show(host)?;
     let update = peek(&host.state_path()).unwrap_or_default();
+    let is_degraded = degraded::peek(host).is_some();
     let Some(path) = file else {
         // An output keeps its own error until it is finished.
-        print(&boot, &update, out).unwrap_or_default();
+        print(&boot, is_degraded, &update, out).unwrap_or_default();
         return Ok(());
     };
     let (folder, name) = folder_and_name(path);
     let mut text = String::new();
-    print(&boot, &update, &mut text).unwrap_or_default();
+    print(&boot, is_degraded, &update, &mut text).unwrap_or_default();
     open_folder(CWD, folder)
         .and_then(|folder| replace(folder.as_fd(), name, text.as_bytes()))
         .map_err(|errno| Failure::new(Exit::Io, format_args!("write {path}: {}", Reason(errno))))
 }
 
-fn print(boot: &BootState, update: &State, out: &mut dyn Write) -> fmt::Result {
+fn print(boot: &BootState, is_degraded: bool, update: &State, out: &mut dyn Write) -> fmt::Result {
     let begun = Moment::parse(&update.started_at).map_or(0, |moment| moment.0);
     let numbers = [
         ("boot_counter", u64::from(boot.counter)),
         ("boot_success", boot.success.into()),
+        ("boot_degraded", is_degraded.into()),
         ("update_attempts", update.attempt_count.into()),
         ("update_last_attempt_timestamp_seconds", begun),
         ("update_health_check_failures", update.health_check_failures.into()),

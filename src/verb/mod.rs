@@ -6,6 +6,7 @@ pub mod boot_state;
 pub mod check;
 pub mod env;
 pub mod find;
+pub mod grow;
 pub mod grub_editenv;
 pub mod healthcheck;
 pub mod init;

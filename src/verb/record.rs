@@ -9,7 +9,7 @@ use crate::bootlog::Mark;
 use crate::boots;
 use crate::console::Notes;
 use crate::host::Host;
-use crate::slot::Slot;
+use crate::slot::{Slot, SlotState};
 use crate::state::{Journal, Phase, State, peek};
 
 /// The running slot was committed.
@@ -53,14 +53,23 @@ fn ended(host: &Host<'_>, notes: &Notes, phase: Phase, last_error: &str) {
     }
 }
 
-/// GRUB gave that slot up. Gives whether that is recorded now, so that the env block need not say it any longer.
-pub fn given_up(host: &Host<'_>, notes: &Notes, slot: Slot) -> bool {
+/// GRUB gave that slot up, which is now `standing`. Gives whether that is recorded now, so that the env block need not say
+/// it any longer.
+pub fn given_up(host: &Host<'_>, notes: &Notes, slot: Slot, standing: SlotState) -> bool {
     let path = host.state_path();
     let recorded = Journal::open(&path, &|line| notes.say(line)).and_then(|mut journal| {
         let version = read_version(host, slot).unwrap_or_default();
         let version = if version.is_empty() { "unknown" } else { &version };
+        if standing == SlotState::Good {
+            // Not an update's end, and nothing against the image: a box whose power goes early in a boot may come to it.
+            journal.state.last_error = format!(
+                "slot {slot} (version {version}) was given up by GRUB for one boot: three boots did not reach init"
+            );
+            return journal.store(journal.state.phase);
+        }
         journal.state.last_error = format!(
-            "slot {slot} (version {version}) was given up by GRUB: no boot of it was committed, or it did not load"
+            "slot {slot} (version {version}) was given up by GRUB: no boot of it was committed, it did not load, or its \
+             files are not what was installed"
         );
         // As in `ended`.
         if journal.state.is_on_trial() || journal.state.phase == Phase::Staged {

@@ -1,6 +1,7 @@
 //! `slot`: the slots' states, seen and put right by hand.
 
 use crate::boot::BootState;
+use crate::console::Notes;
 use crate::envfile::Loaded;
 use crate::failure::{Exit, Failure};
 use crate::host::Host;
@@ -23,11 +24,11 @@ pub fn show(host: &Host<'_>) -> Result<BootState, Failure> {
 ///
 /// # Errors
 /// [`Exit::Usage`] for a word that is no slot or no state; those of [`change`].
-pub fn set(host: &Host<'_>, slot: &str, state: &str) -> Result<BootState, Failure> {
+pub fn set(host: &Host<'_>, notes: &Notes, slot: &str, state: &str) -> Result<BootState, Failure> {
     let slot = Slot::parse(slot)
         .ok_or_else(|| Failure::new(Exit::Usage, format_args!("slot set: {slot}: not a slot, there are A and B")))?;
     let state = SlotState::parse(state).ok_or_else(|| {
         Failure::new(Exit::Usage, format_args!("slot set: {state}: not a state, there are empty staged trial good bad"))
     })?;
-    change(host, &|before, _| Ok(before.with_slot(slot, state)))
+    change(host, notes, &|before, _| Ok(before.with_slot(slot, state)))
 }

@@ -5,11 +5,12 @@ use core::fmt::{self, Write};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, OFlags, statat};
 
-use crate::boot::{BootState, Doubt};
+use crate::boot::{BootState, Doubt, Files};
 use crate::bootlog::{self, Record};
 use crate::boots;
 use crate::clock::Moment;
 use crate::console::Output;
+use crate::degraded;
 use crate::device::Device;
 use crate::disk::Disk;
 use crate::envfile::Loaded;
@@ -84,7 +85,7 @@ impl Status {
 
     /// The slot GRUB will try first at the next power-on.
     fn next(&self) -> Option<Slot> {
-        self.state.grub_boot(|_| true, true).booted
+        self.state.grub_boot(|_| Files::Whole, true).booted
     }
 
     /// For a log, or in `colour` for a terminal.
@@ -136,6 +137,9 @@ impl Status {
             state.counter,
             if state.success { "" } else { "not " }
         )?;
+        if let Some(why) = degraded::peek(host) {
+            writeln!(out, "Degraded    {why}")?;
+        }
         record::print(host, out)?;
         print_boots(host, out)?;
         for (name, copy) in ["grubenv", "grubenv.bak"].iter().zip(&self.copies) {
@@ -164,6 +168,8 @@ impl Status {
             SlotState::Trial => "was on trial, and is not active any more",
             SlotState::Staged => "installed and verified, waiting for activate",
             SlotState::Empty => "nothing installed, or an install did not finish",
+            SlotState::Good if given_up => "given up by GRUB for one boot: three did not reach init",
+            SlotState::Good if self.state.retry == Some(slot) => "given up by GRUB once, and tried once more",
             SlotState::Good if active => "active",
             SlotState::Good => "what a rollback goes back to",
         }
@@ -171,6 +177,7 @@ impl Status {
 
     fn why_next(&self, next: Slot) -> &'static str {
         match (next == self.state.active, self.state.slot(next)) {
+            (false, _) if self.state.retry == Some(next) => "it was given up, is good, and is tried once more",
             (false, _) => "the active slot has no boots left or is not fit, and this one is good",
             (true, SlotState::Good) => "it is active and good",
             (true, SlotState::Trial) => "it is active and on trial",
@@ -196,6 +203,8 @@ impl Status {
             state.counter, state.success, self.by_hand
         )?;
         json_slot(out, state.rollback_from)?;
+        write!(out, ",\"retry_slot\":")?;
+        json_slot(out, state.retry)?;
         for slot in Slot::BOTH {
             write!(out, ",\"slot_{slot}\":{{\"state\":\"{}\",\"version\":", state.slot(slot))?;
             let Content { version, size, installed } = self.content(slot);
@@ -217,6 +226,8 @@ impl Status {
                 Some(flaw) => write!(out, "{flaw}\"")?,
             }
         }
+        write!(out, ",\"degraded\":")?;
+        json_text(out, degraded::peek(host).as_deref())?;
         record::print_json(host, out)?;
         print_boots_json(host, out)?;
         write!(out, ",\"doubts\":[")?;
@@ -241,7 +252,11 @@ fn print_boots(host: &Host<'_>, out: &mut Output<'_>) -> fmt::Result {
         let mut words = boot.words().skip(2);
         let mut next = || words.next().unwrap_or_default();
         write!(out, "{label:<12}slot {} ({}), {}: ", next(), next(), next())?;
-        writeln!(out, "{} {}", after.value("before").unwrap_or("?"), after.last_words())?;
+        write!(out, "{} {}", after.value("before").unwrap_or("?"), after.last_words())?;
+        match boot.degraded() {
+            Some(why) => writeln!(out, "; degraded: {}", why.replace('_', " "))?,
+            None => writeln!(out)?,
+        }
         (label, after) = ("", boot);
     }
     Ok(())
@@ -265,7 +280,9 @@ fn print_boots_json(host: &Host<'_>, out: &mut Output<'_>) -> fmt::Result {
         for (place, mark) in words.filter(|word| !word.contains('=')).enumerate() {
             write!(out, "{}{}", if place == 0 { "" } else { "," }, Quoted::text(mark))?;
         }
-        write!(out, "],\"split\":")?;
+        write!(out, "],\"degraded\":")?;
+        json_text(out, boot.degraded().map(|why| why.replace('_', " ")).as_deref())?;
+        write!(out, ",\"split\":")?;
         json_text(out, boot.value("split"))?;
         write!(out, ",\"ended\":")?;
         json_text(out, after.and_then(|after: Record<'_>| after.value("before")))?;

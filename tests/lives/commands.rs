@@ -3,7 +3,7 @@
 use kubesolo_boot::boot::BootState;
 use kubesolo_boot::envblk::EnvBlock;
 use kubesolo_boot::envstore::{Bytes, Found, choose, fits_one_sector};
-use kubesolo_boot::slot::{Slot, SlotState};
+use kubesolo_boot::slot::SlotState;
 use kubesolo_boot::state::Phase;
 
 use crate::filling::{Copy, Install, replace, text};
@@ -18,7 +18,7 @@ pub struct Journal {
     pub failures: Sector,
     pub known_bad: Sector,
 }
-const STATE: usize = 2;
+const STATE: usize = 3;
 
 impl Machine {
     pub fn store(&mut self, found: &mut [Found; 2], block: &EnvBlock<Bytes>) -> Result<(), Stop> {
@@ -65,8 +65,11 @@ impl Machine {
     }
 
     /// `record::given_up`.
-    pub fn record_given_up(&mut self, _: Slot) -> bool {
+    pub fn record_given_up(&mut self, standing: SlotState) -> bool {
         let mut journal = self.journal_now();
+        if standing == SlotState::Good {
+            return true;
+        }
         if is_on_trial(&journal) || journal.phase == Phase::Staged {
             journal.known_bad |= 1 << journal.image;
         }

@@ -11,12 +11,16 @@ use crate::folder::{Folder, Name, Sector, WRONG};
 use crate::machine::{Machine, Orders, Server, Stop, Version, index};
 use crate::scene::medium::{Cut, Medium};
 
+/// Texts in a slot.
+pub const TEXTS: usize = 3;
+/// Of these the list of sums.
+pub const LIST: usize = 2;
 /// A download is kept after so many sectors.
 const KEEP_AFTER: usize = 7;
 
-/// A file of this version, by its number in a slot: 0 and 1 are images, 2 and 3 texts.
+/// A file of this version, by its number in a slot: 0 and 1 are images, 2 to 4 texts.
 fn sectors(version: Version, file: u16, len: u16) -> Vec<Sector> {
-    (0..len).map(|sector| u16::from(version) << 8 | file << 6 | sector | 1 << 5).collect()
+    (0..len).map(|sector| u16::from(version) << 9 | file << 6 | sector | 1 << 5).collect()
 }
 
 pub fn image(version: Version, which: usize) -> Vec<Sector> {
@@ -30,6 +34,8 @@ pub fn text(version: Version, which: usize) -> Vec<Sector> {
 pub fn plant(folder: &mut Folder, version: Version) {
     for which in 0..2 {
         folder.plant(Name::Image(which), &image(version, which));
+    }
+    for which in 0..TEXTS {
         folder.plant(Name::Text(which), &text(version, which));
     }
 }
@@ -66,8 +72,12 @@ impl CopyFile for Copy<'_> {
         }
         envstore::replace(self.medium, found, new).map_err(|error| match error {
             envstore::Error::Io(Cut) => Stop::Cut,
-            envstore::Error::NotTaken => Stop::Env,
+            envstore::Error::NotTaken | envstore::Error::Changed => Stop::Env,
         })
+    }
+
+    fn hide(&mut self) -> Result<(), Stop> {
+        envstore::hide(self.medium).map_err(|_| Stop::Cut)
     }
 
     fn settle(&mut self) -> Result<(), Stop> {
@@ -210,7 +220,8 @@ impl install::Writable for Install<'_> {
 
     fn write_texts(&mut self) -> Result<(), Stop> {
         let (orders, version) = (self.machine.orders, self.version.unwrap());
-        for which in 0..2 {
+        // The list of sums first, as the program does.
+        for which in [LIST, 0, 1] {
             replace(orders, self.folder(), which, &text(version, which), orders.sync_names)?;
         }
         Ok(())

@@ -20,7 +20,7 @@ pub enum Name {
     Image(usize),
     /// While it is downloaded, with what its hash begins with.
     Part(usize, u8),
-    /// `version` (0) or `slot.json` (1) of a slot, or `state.json` (2).
+    /// `version` (0), `slot.json` (1) or the list of sums (2) of a slot, or `state.json` (3).
     Text(usize),
     /// While it is written.
     New(usize),

@@ -2,7 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use kubesolo_boot::boot::{BootState, Doubt};
+use kubesolo_boot::boot::{BootState, Doubt, Files};
 use kubesolo_boot::bootstage;
 use kubesolo_boot::envblk::EnvBlock;
 use kubesolo_boot::envstore::{self, Bytes, Found, Source, choose};
@@ -10,7 +10,7 @@ use kubesolo_boot::install;
 use kubesolo_boot::part;
 use kubesolo_boot::slot::{Slot, SlotState};
 
-use crate::filling::{Copy, Install, Part, image, plant, text};
+use crate::filling::{Copy, Install, LIST, Part, TEXTS, image, plant, text};
 use crate::folder::{Folder, Name};
 use crate::scene::medium::{Cut, Fuse, Medium};
 
@@ -86,11 +86,11 @@ pub struct Orders {
 
 /// As the program does it.
 pub const PRODUCT: Orders = Orders {
-    store: |copies, found, new| envstore::store_both(copies, found, new, true),
+    store: |copies, found, new| envstore::store_both(copies, found, new, true).map(drop),
     install: |target| install::install(target),
     activate: |target| install::activate(target),
     mark: |machine, state, booted, init_decides| {
-        bootstage::mark(state, booted, |slot| machine.record_given_up(slot), init_decides);
+        bootstage::mark(state, booted, |_, standing| machine.record_given_up(standing), init_decides);
         false
     },
     restart: |file| part::restart(file),
@@ -299,11 +299,22 @@ impl Machine {
         let version = self.version_of(slot, 0)?;
         let told =
             |which| self.slot(slot).read(Name::Text(which)).is_some_and(|file| file.sectors == text(version, which));
-        (self.version_of(slot, 1) == Some(version) && told(0) && told(1)).then_some(version)
+        (self.version_of(slot, 1) == Some(version) && (0..TEXTS).all(told)).then_some(version)
     }
 
-    pub fn loads(&self, slot: Slot) -> bool {
-        (0..2).all(|which| self.version_of(slot, which).is_some_and(|version| version != UNLOADABLE))
+    /// What GRUB finds in the slot.
+    pub fn files(&self, slot: Slot) -> Files {
+        let [kernel, initramfs] = [0, 1].map(|which| self.version_of(slot, which));
+        if !self.has_files(slot) || kernel == Some(UNLOADABLE) {
+            return Files::Absent;
+        }
+        let list = self.slot(slot).read(Name::Text(LIST));
+        let listed = |version| list.is_some_and(|list| list.sectors == text(version, LIST));
+        match (kernel, list) {
+            (_, None) => Files::Unlisted,
+            (Some(version), Some(_)) if initramfs == kernel && listed(version) => Files::Whole,
+            _ => Files::Damaged,
+        }
     }
 
     pub fn load(&mut self) -> [Found; 2] {

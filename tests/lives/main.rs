@@ -164,9 +164,10 @@ const LIVES: &[Life] = &[
             ReadOnly([true, false]),
             POWER,
             fails(Apply(2, Whole), Stop::Env),
+            // A spare that cannot be written holds up nothing.
             ReadOnly([false, true]),
             POWER,
-            fails(Apply(2, Whole), Stop::Env),
+            apply(2),
             ReadOnly([false, false]),
             apply(3),
             ReadOnly([true, false]),
@@ -182,6 +183,18 @@ const LIVES: &[Life] = &[
             COMMIT,
         ],
         (Slot::B, [SlotState::Good, SlotState::Good], [Some(1), Some(3)]),
+    ),
+    (
+        "a good slot whose boots end before init",
+        false,
+        &[POWER, apply(2), ACTIVATE, POWER, COMMIT, DIES, DIES, DIES, POWER, POWER, apply(3)],
+        (Slot::B, [SlotState::Staged, SlotState::Good], [Some(3), Some(2)]),
+    ),
+    (
+        "a good slot that never gets to init again",
+        false,
+        &[POWER, apply(2), ACTIVATE, POWER, COMMIT, DIES, DIES, DIES, POWER, DIES, DIES, DIES, POWER, POWER, apply(2)],
+        (Slot::A, [SlotState::Good, SlotState::Staged], [Some(1), Some(2)]),
     ),
     (
         "an older KubeSolo OS",
@@ -381,7 +394,7 @@ const WRONG_ORDERS: &[(&str, &str, Orders, &str)] = &[
         "a trial that dies before init",
         Orders {
             mark: |_, state, booted, init_decides| {
-                bootstage::mark(state, booted, |_| true, init_decides);
+                bootstage::mark(state, booted, |_, _| true, init_decides);
                 true
             },
             ..PRODUCT
@@ -393,7 +406,7 @@ const WRONG_ORDERS: &[(&str, &str, Orders, &str)] = &[
         "a trial that nobody commits, and the next",
         Orders {
             mark: |machine, state, booted, _| {
-                bootstage::mark(state, booted, |slot| machine.record_given_up(slot), true);
+                bootstage::mark(state, booted, |_, standing| machine.record_given_up(standing), true);
                 false
             },
             ..PRODUCT

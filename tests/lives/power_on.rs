@@ -12,16 +12,16 @@ use crate::machine::{Firmware, Machine, Stop};
 impl Machine {
     /// What GRUB makes of the block, by the model of its table, and the copy it goes by.
     pub fn grub_decides(&self, found: &[Found; 2]) -> (GrubBoot, Option<usize>) {
-        let loads = |slot| self.loads(slot);
+        let files = |slot| self.files(slot);
         match choose(&found[0], &found[1]) {
             Some((block, source @ (Source::First | Source::Second))) => {
                 let copy = usize::from(source == Source::Second);
                 let state = BootState::read_safely(&block, |slot| self.has_files(slot)).state;
-                (state.grub_boot(loads, self.grub_saves(found, copy)), Some(copy))
+                (state.grub_boot(files, self.grub_saves(found, copy)), Some(copy))
             }
             _ => {
                 let on_disk = BootState::lost(Slot::A, |_| true);
-                (GrubBoot { on_disk, booted: grub_boot_without_block(None, None, loads) }, None)
+                (GrubBoot { on_disk, first_save: None, booted: grub_boot_without_block(None, None, files) }, None)
             }
         }
     }
@@ -41,10 +41,10 @@ impl Machine {
             let block = found[copy].block().unwrap();
             let state = BootState::read_safely(&block, |slot| self.has_files(slot)).state;
             // It counts before it tries to load.
-            let counted = state.grub_boot(|_| true, true).on_disk;
-            self.save_env(copy, counted)?;
-            if boot.on_disk != counted {
-                self.save_env(copy, boot.on_disk)?;
+            for saved in
+                boot.first_save.into_iter().chain((boot.first_save != Some(boot.on_disk)).then_some(boot.on_disk))
+            {
+                self.save_env(copy, saved)?;
             }
             if boot.on_disk.rollback_from != state.rollback_from && state.slot(state.active) == SlotState::Trial {
                 let system = self.system(state.active);
@@ -93,6 +93,14 @@ impl Machine {
         if found.iter().any(|found| found.flaw().is_some()) {
             self.store(&mut found, &block)?;
         }
+        // `mark_good`, before anything is asked of the data partition.
+        if state.slot(booted) == SlotState::Good
+            && let Some(marked) = state.after_init(booted, false)
+        {
+            state = marked;
+            state.write_to(&mut block).unwrap();
+            self.store(&mut found, &block)?;
+        }
         let before = state;
         if init_decides && let Some(version) = self.system(booted) {
             self.passed |= 1 << version;
@@ -101,7 +109,7 @@ impl Machine {
         state.write_to(&mut block).unwrap();
         self.store(&mut found, &block)?;
         if record_late && let Some(slot) = before.rollback_from {
-            self.record_given_up(slot);
+            self.record_given_up(before.slot(slot));
         }
         if (before.slot(booted), state.slot(booted)) == (SlotState::Trial, SlotState::Good) {
             self.ended(Phase::Success)?;

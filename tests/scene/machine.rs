@@ -29,6 +29,7 @@ impl Machine {
         machine
             .cmdline("BOOT_IMAGE=/vmlinuz console=ttyS0 ksolo.slot=A ksolo.state=good ksolo.counter=2 ksolo.via=auto");
         machine.folder.write("conf", "");
+        machine.folder.write("image.conf", "");
         machine
     }
 
@@ -68,6 +69,7 @@ impl Machine {
             ("--dev", "dev"),
             ("--boot-id", "boot_id"),
             ("--run", "run"),
+            ("--image-conf", "image.conf"),
         ] {
             flags.extend([flag.to_owned(), self.folder.text(name)]);
         }
@@ -118,7 +120,7 @@ pub fn block_with(pairs: &[(&str, &str)]) -> EnvBlock<Bytes> {
 
 /// Active slot, counter, success, states of A and B.
 pub fn state(active: Slot, counter: u8, success: bool, a: SlotState, b: SlotState) -> BootState {
-    BootState { active, counter, success, a, b, rollback_from: None }
+    BootState { active, counter, success, a, b, rollback_from: None, retry: None, data_excused: false }
 }
 
 /// Ways in which a copy that once held `block` can be damaged, by name; `None`: the file is missing. Of those behind

@@ -3,6 +3,7 @@
 
 pub mod machine;
 pub mod medium;
+pub mod skips;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,6 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+
+pub use skips::skipped;
 
 /// A folder that is removed with this value.
 pub struct Folder(PathBuf);
@@ -119,7 +122,7 @@ pub fn tool(name: &str) -> Option<PathBuf> {
         .map(|folder| Path::new(folder).join(name))
         .find(|path| path.exists());
     if found.is_none() {
-        println!("skipped: {name} is not installed");
+        skipped(&format!("{name} is not installed"));
     }
     found
 }
@@ -159,9 +162,14 @@ impl Random {
     }
 }
 
-/// How many random cases to try: `KSOLO_CASES`, or as many as a run of all tests has time for.
+/// How many random cases to try: as many as `make proof` has time for, so many of them as `KSOLO_CASES=1/10` says, or
+/// `KSOLO_CASES` itself.
 pub fn cases(usual: usize) -> usize {
-    std::env::var("KSOLO_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+    let Ok(text) = std::env::var("KSOLO_CASES") else { return usual };
+    match text.strip_prefix("1/") {
+        Some(part) => usual.div_ceil(part.parse().unwrap()),
+        None => text.parse().unwrap(),
+    }
 }
 
 /// The seed of the random cases: `KSOLO_SEED`, or always the same one. Printed, for a failure.

@@ -7,12 +7,16 @@
     reason = "a test that panics has failed"
 )]
 
+#[path = "../../../tests/scene/skips.rs"]
+mod skips;
+
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use skips::skipped;
 
 const GOOD: &str = "#cloud-config\nupdates:\n  server: http://x/u/\n  mark: init\n";
 
@@ -318,9 +322,6 @@ fn a_seed_is_read_from_a_mounted_disk() {
             .output()
             .ok()
             .filter(|ran| ran.status.success())
-    };
-    let skipped = |why: &str| {
-        writeln!(std::io::stderr(), "skipped: a_seed_is_read_from_a_mounted_disk: {why}").unwrap();
     };
     let drivers = fs::read_to_string("/proc/filesystems").unwrap_or_default();
     if !drivers.lines().any(|line| line.ends_with("\tvfat")) {

@@ -127,6 +127,7 @@ boot
     let bare = BARE_GRUB.replace("ARGS", args);
     let initramfs = rig.image.initramfs(Slot::B, System::Normal, &[("init", BARE_INIT.as_bytes())])?;
     rig.image.ext4_write(Part::SlotB, INITRAMFS, &initramfs)?;
+    rig.image.seal(Slot::B)?;
     for _ in 0..rounds {
         for (who, config, markers) in [
             ("ours", shipped.as_str(), ["ksolo: booting", "ksolo-init: start", "ksolo-init: handing over"]),
@@ -175,6 +176,7 @@ fn runs_with(rig: &Rig, files: &[(String, Vec<u8>)]) -> Result<Machine> {
     let files: Vec<_> = files.iter().map(|(name, content)| (name.as_str(), content.as_slice())).collect();
     let initramfs = rig.image.initramfs(Slot::A, System::Normal, &files)?;
     rig.image.ext4_write(Part::SlotA, INITRAMFS, &initramfs)?;
+    rig.image.seal(Slot::A)?;
     let mut machine = rig.power_on()?;
     machine.comes_up(Slot::A)?;
     Ok(machine)

@@ -41,12 +41,20 @@ stories! {
         env_block: both_copies_corrupt, both_copies_empty, both_copies_missing, only_one_copy;
         emergency_shell: emergency_shell_rolls_back;
         menu: slot_chosen_by_hand;
+        bad_image: flipped_bits_in_the_initramfs_of_a_trial, zeros_in_the_kernel_of_a_trial, flipped_bits_in_a_good_slot;
+        noise: stray_keys_at_the_question, a_line_that_echoes;
+        early_cuts: a_good_slot_is_not_lost_to_power_cuts_before_init, a_good_slot_that_never_gets_up_again;
         last_boots: clean_stop_and_power_cut_are_told_apart, panic_is_told;
         fresh_image: fresh_image;
+        grows: a_larger_disk_is_filled;
+    }
+    &[Firmware::Uefi] => {
+        boot_entry: a_boot_entry_keeps_the_guid_it_goes_by;
     }
     &[Firmware::Bios] => {
         replay: replayed_writes;
         random_cuts: random_cuts_1, random_cuts_2, random_cuts_3, soak_1, soak_2;
+        fat_chain: a_broken_fat_chain_is_mended, a_folder_in_the_place_of_a_copy_makes_way, mending_a_fat_chain_replayed, both_fat_chains_broken, a_full_esp_takes_a_commit;
         update_back: next_update_goes_into_the_first_slot;
         bad_update: bad_update_is_given_up;
         power_cut_in_apply: power_cut_in_apply_1, power_cut_in_apply_2, power_cut_in_apply_3, power_cut_in_apply_4,
@@ -54,6 +62,7 @@ stories! {
         broken_download: download_resumes_when_the_server_is_back, download_resumes_after_a_power_cut;
         usb_stick: update_from_a_usb_stick;
         hostile_server: hostile_servers_change_nothing;
+        larger_disks: power_cuts_while_it_grows, a_disk_of_two_tebibytes, no_growing_where_it_is_turned_off;
         target_slot: target_is_full, target_is_no_filesystem, target_filesystem_is_damaged,
             leftovers_of_another_version_make_room;
         watchdog: a_trial_that_hangs_hard_ends_in_the_old_slot, a_fed_trial_lives_and_is_committed;
@@ -67,7 +76,23 @@ stories! {
     }
 }
 
+/// Told by `make test`, under both firmwares of a PC, with `-- '[smoke]'`: a story of each kind. `make proof` tells the others.
+const SMOKE: &[&str] = &[
+    "fresh_image",
+    "trial_fails_three_times",
+    "kernel_is_missing",
+    "two_power_cuts_after_init",
+    "update_from_the_web",
+    "committed_trial_stays",
+    "both_copies_corrupt",
+    "emergency_shell_rolls_back",
+    "slot_chosen_by_hand",
+];
+
 fn main() -> ExitCode {
+    for name in SMOKE {
+        assert!(STORIES.iter().any(|(story, ..)| story == name), "no story is named {name}");
+    }
     let args = Arguments::from_args();
     if let Err(failure) = paths::image(Firmware::Bios)
         && !args.list
@@ -78,8 +103,9 @@ fn main() -> ExitCode {
     let trials = STORIES.iter().flat_map(|(name, story, firmwares)| {
         let trial = move |firmware| {
             let trial = Trial::test(format!("{name}::{firmware}"), move || tell(name, *story, firmware));
+            let smoke = SMOKE.contains(name) && Firmware::PC.contains(&firmware);
             // Only for who asks for it: `make soak`.
-            trial.with_ignored_flag(name.starts_with("soak_"))
+            trial.with_ignored_flag(name.starts_with("soak_")).with_kind(if smoke { "smoke" } else { "" })
         };
         firmwares.iter().copied().map(trial)
     });

@@ -51,12 +51,13 @@ fn prepare(rig: &mut Rig, system: System, conf: &str) -> Result {
     rig.image.skip_grub_waits()?;
     for (slot, part, system) in [(Slot::A, Part::SlotA, System::Normal), (Slot::B, Part::SlotB, system)] {
         for name in ["vmlinuz", "kubesolo-os.gz"] {
-            let file = paths::watchdog_system(name);
-            let content = fs::read(&file).step(|| format!("read {}: run `make image-test`", file.display()))?;
+            let file = paths::shipped_system(name);
+            let content = fs::read(&file).step(|| format!("read {}: run `make image`", file.display()))?;
             rig.image.ext4_write(part, name, &content)?;
         }
         let initramfs = rig.image.initramfs(slot, system, &[("etc/kubesolo/update.conf", conf.as_bytes())])?;
         rig.image.ext4_write(part, "kubesolo-os.gz", &initramfs)?;
+        rig.image.seal(slot)?;
     }
     rig.image.env_edit("active_slot=B boot_counter=3 boot_success=0 slot_A=good slot_B=trial")
 }
