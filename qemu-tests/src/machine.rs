@@ -133,6 +133,16 @@ impl Machine {
         self.order(&format!(r#"{{"execute":"set_link","arguments":{{"name":"net","up":{plugged_in}}}}}"#))
     }
 
+    /// Makes a drive, by QEMU's name for it, take a second for each byte from now on: it hangs and reports no error.
+    ///
+    /// # Errors
+    /// When the machine has no such drive.
+    pub fn stall(&mut self, drive: &str) -> Result {
+        let rates = r#""bps":1,"bps_rd":0,"bps_wr":0,"iops":0,"iops_rd":0,"iops_wr":0"#;
+        let order = r#"{"execute":"block_set_io_throttle","arguments":"#;
+        self.order(&format!(r#"{order}{{"device":"{drive}",{rates}}}}}"#))
+    }
+
     /// Cuts the power at this instant. What the guest wrote before stays on the disk, as `cache=unsafe` hands it to the
     /// build machine's page cache at once.
     pub fn power_cut(mut self) {

@@ -70,6 +70,8 @@ stories! {
         split: forced_update_of_a_slot_chosen_by_hand, grub_that_cannot_save, grub_with_another_block;
         two_at_once: two_updates_at_once;
         seed: seed_sets_a_box_up_once;
+        two_disks: of_two_copies_the_booted_one_is_marked, a_foreign_disk_that_stalls_holds_nothing_up,
+            a_verb_ends_when_the_disk_stalls;
         health: sick_update_is_rolled_back, health_may_come_late, full_or_read_only_data_decides_nothing,
             the_url_decides_by_its_answer;
     }
