@@ -96,8 +96,10 @@ fn init(call: &Call<'_>) -> Result<Exit, Failure> {
 /// How long the verb may take; `None`: it looks after its time itself.
 fn deadline(call: &Call<'_>, verb: Verb<'_>) -> Option<Duration> {
     match verb {
-        // A watchdog has to starve when the disk hangs; a download takes as long as it takes; `find` touches no disk itself.
-        Verb::Watchdog | Verb::Apply(_) | Verb::Find(_) => None,
+        // A watchdog has to starve when the disk hangs; a download takes as long as it takes; `find` touches no disk
+        // itself, unless it is to say what is on it.
+        Verb::Watchdog | Verb::Apply(_) => None,
+        Verb::Find(_) if !call.ext4 => None,
         // A block that is given by name is on no disk of ours.
         Verb::EnvList | Verb::EnvGet(_) | Verb::EnvSet(_) | Verb::EnvUnset(_) | Verb::EnvCreate
             if call.flags.grubenv.is_some() =>
