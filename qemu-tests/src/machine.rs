@@ -138,7 +138,19 @@ impl Machine {
     /// # Errors
     /// When the machine has no such drive.
     pub fn stall(&mut self, drive: &str) -> Result {
-        let rates = r#""bps":1,"bps_rd":0,"bps_wr":0,"iops":0,"iops_rd":0,"iops_wr":0"#;
+        self.throttle(drive, 1)
+    }
+
+    /// Lets that drive answer again.
+    ///
+    /// # Errors
+    /// When the machine has no such drive.
+    pub fn release(&mut self, drive: &str) -> Result {
+        self.throttle(drive, 0)
+    }
+
+    fn throttle(&mut self, drive: &str, rate: u8) -> Result {
+        let rates = format!(r#""bps":{rate},"bps_rd":0,"bps_wr":0,"iops":0,"iops_rd":0,"iops_wr":0"#);
         let order = r#"{"execute":"block_set_io_throttle","arguments":"#;
         self.order(&format!(r#"{order}{{"device":"{drive}",{rates}}}}}"#))
     }
