@@ -22,8 +22,8 @@ use kubesolo_boot::slot::Slot;
 use kubesolo_boot::verb;
 use kubesolo_boot::verb::status::Status;
 
-/// Longest the boot stage may take, whatever a disk does.
-const INIT_DEADLINE: Duration = Duration::from_secs(60);
+/// Longest the boot stage may take, whatever a disk does: less than the watchdog of the shipped image waits for.
+const INIT_DEADLINE: Duration = Duration::from_secs(40);
 
 /// Longest a verb may take that only reads or writes a little.
 const VERB_DEADLINE: Duration = Duration::from_secs(60);

@@ -53,7 +53,7 @@ pub fn run(host: &Host<'_>, notes: &Notes) -> Exit {
     let settings = Settings::read(host.flags(), &mut buffer);
     let Config { mark: decides, watchdog, .. } =
         settings.lenient(host.flags(), &|problem| notes.say(format_args!("init: {problem}")));
-    let watchdog = start_watchdog(host, notes, watchdog);
+    let was_the_watchdog = start_watchdog(host, notes, watchdog);
     wait_for_disk(host, notes);
 
     let mut loaded = Loaded::nothing();
@@ -64,8 +64,7 @@ pub fn run(host: &Host<'_>, notes: &Notes) -> Exit {
     let mut data = mount_data(host);
     let mut boot = None;
     if data.is_ok() {
-        let reset = watchdog.as_ref().is_some_and(|watchdog| watchdog.was_it);
-        boot = begin(host, notes, record.as_ref().ok(), reset, &mut [0; bootlog::LEN]);
+        boot = begin(host, notes, record.as_ref().ok(), was_the_watchdog, &mut [0; bootlog::LEN]);
         data = probe::disk_writable(host.data_folder());
     }
 
@@ -80,7 +79,8 @@ pub fn run(host: &Host<'_>, notes: &Notes) -> Exit {
         }
     }
     let exit = conclude(host, notes, decision, &record, data, &mut boot);
-    if let Some(watchdog) = watchdog {
+    // What was wrong with it was said.
+    if let Some(Ok(Some(watchdog))) = watchdog.map(|seconds| Watchdog::start(host, seconds)) {
         watchdog.feed();
     }
     exit
@@ -261,15 +261,21 @@ fn mark(
     Ok(())
 }
 
-/// From here on a hang resets the box, until the real init feeds the watchdog, or `kubesolo-boot watchdog` does.
-fn start_watchdog(host: &Host<'_>, notes: &Notes, seconds: Option<u32>) -> Option<Watchdog> {
-    let started = Watchdog::start(host, seconds?);
-    if let Err(failure) = &started {
-        notes.say(format_args!("init: {failure}"));
+/// From here on a hang resets the box, until the real init feeds the watchdog, or `kubesolo-boot watchdog` does. It is closed
+/// again, which does not stop it: were this run left hanging with it open, nobody could feed it. Gives whether it was the
+/// watchdog that reset the box before.
+fn start_watchdog(host: &Host<'_>, notes: &Notes, seconds: Option<u32>) -> bool {
+    match seconds.map(|seconds| Watchdog::start(host, seconds)) {
+        Some(Ok(Some(Watchdog { seconds, was_it, .. }))) => {
+            notes.say(format_args!("init: watchdog: resets the box if nobody feeds it for {seconds} s"));
+            was_it
+        }
+        Some(Err(failure)) => {
+            notes.say(format_args!("init: {failure}"));
+            false
+        }
+        None | Some(Ok(None)) => false,
     }
-    let watchdog = started.ok()??;
-    notes.say(format_args!("init: watchdog: resets the box if nobody feeds it for {} s", watchdog.seconds));
-    Some(watchdog)
 }
 
 /// Records that this boot has reached the data partition.
