@@ -51,7 +51,7 @@ else
     skipped 'the ratios' 'grub-editenv is not installed'
 fi
 for copies in one two; do
-    case $copies in one) title='one copy' most=16 ;; two) title='two copies' most=24 ;; esac
+    case $copies in one) title='one copy' most=17 ;; two) title='two copies' most=25 ;; esac
     prepare "$copies"
     count=$(env_set calls)
     judge "system calls, $title" "$count" "$most" \
@@ -60,7 +60,7 @@ for copies in one two; do
     count=$(env_set instructions)
     # A second copy is what grub-editenv does not have; the limit is for what both do.
     if [ "$copies" = one ]; then
-        judge 'user instructions, one copy' "$count" 25000 "${others_instructions:+$(ratio "$others_instructions" "$count")}"
+        judge 'user instructions, one copy' "$count" 50000 "${others_instructions:+$(ratio "$others_instructions" "$count")}"
     else
         printf '        %-44s %9s\n' 'user instructions, two copies' "$count"
     fi
