@@ -145,12 +145,13 @@ fn conclude(
 
 /// The word for `/init` when the work itself did not end in time.
 pub fn too_late(host: &Host<'_>, notes: &Notes, deadline: Duration) -> Exit {
-    let seconds = deadline.as_secs();
+    let why = Failure::new(Exit::Io, format_args!("not done after {} s; does a disk hang?", deadline.as_secs()));
     if host.cmdline().is_trial() {
-        notes.say(format_args!("init: reboot: not done after {seconds} s; does a disk hang?"));
+        notes.say(format_args!("init: reboot: {why}"));
         Exit::Reboot
     } else {
-        notes.say(format_args!("init: go on, degraded: not done after {seconds} s; does a disk hang?"));
+        notes.say(format_args!("init: go on, degraded: {why}"));
+        degraded::note(host, Some(why.text())).unwrap_or_default();
         Exit::GoOnDegraded
     }
 }

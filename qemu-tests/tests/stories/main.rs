@@ -71,6 +71,7 @@ stories! {
         stalled_disk: a_trial_whose_disk_stalls_is_restarted;
         two_at_once: two_updates_at_once;
         seed: seed_sets_a_box_up_once;
+        foreign_data: a_data_partition_of_another_kind_is_left_alone;
         two_disks: of_two_copies_the_booted_one_is_marked, a_foreign_disk_that_stalls_holds_nothing_up,
             a_verb_ends_when_the_disk_stalls;
         health: sick_update_is_rolled_back, health_may_come_late, full_or_read_only_data_decides_nothing,
