@@ -111,8 +111,9 @@ pub const VERBS: &[Help] = &[
         verb: "find",
         arguments: "KSOLOEFI|KSOLOA|KSOLOB|KSOLODATA [--ext4]",
         line: "device node of a partition",
-        text: "By the names that the kernel found; where there are none, by file system labels. With --ext4 only a partition that holds an ext4 filesystem and\n\
-               nothing else is named; exit code 7: it holds something that must not be repaired or written.",
+        text: "By the names that the kernel found; where there are none, by file system labels. With --ext4 only a\n\
+               partition that holds an ext4 filesystem and nothing else is named; exit code 7: it holds something that\n\
+               must not be repaired or written.",
     },
     Help {
         verb: "grow",

@@ -23,7 +23,7 @@ tools man col mandoc
 # What there is, in the words of the program itself.
 "$binary" --help >"$work/help"
 verbs=$(sed -n '/^Verbs:/,/^$/s/^  \([a-z]*\) .*/\1/p' "$work/help")
-flags=$(for verb in '' $verbs; do "$binary" help $verb; done | grep -oE -e '--[a-z-]+' | sort -u)
+flags=$(for verb in '' $verbs; do "$binary" help $verb; done | grep -oE -e '--[a-z0-9-]+' | sort -u)
 check 'the program has verbs' test "$(wc -w <<<"$verbs")" -ge 15
 check 'and flags' test "$(wc -w <<<"$flags")" -ge 25
 
@@ -123,8 +123,9 @@ for shell in bash zsh fish; do
     check "$shell: --data takes a folder" offers $shell 'kubesolo-boot status --data ' folder
     check "$shell: --mark" offers $shell 'kubesolo-boot status --mark ' healthcheck init
     check "$shell: --channel is not guessed" offers $shell 'kubesolo-boot status --channel ' ''
-    check "$shell: every flag" offers_too $shell 'kubesolo-boot apply --' $(grep -vx -e --reboot <<<"$flags")
+    check "$shell: every flag" offers_too $shell 'kubesolo-boot apply --' $(grep -vx -e --reboot -e --ext4 <<<"$flags")
     check "$shell: --reboot for rollback" offers $shell 'kubesolo-boot rollback --reb' --reboot
+    check "$shell: --ext4 for find" offers $shell 'kubesolo-boot find --ex' --ext4
     check "$shell: not for commit" offers $shell 'kubesolo-boot commit --reb' ''
 done
 

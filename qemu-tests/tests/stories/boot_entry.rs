@@ -11,7 +11,7 @@ use super::grows::GROW;
 const ENTRY: &str = "/mnt/Boot0099-8be4df61-93ca-11d2-aa0d-00e098032b8c";
 
 pub fn a_boot_entry_keeps_the_guid_it_goes_by(rig: &mut Rig) -> Result {
-    rig.image.skip_grub_waits()?;
+    rig.image.hurry_grub()?;
     let image = guids(&rig.image);
     // Not before there is such an entry.
     rig.image.own_conf("grow=no\n")?;

@@ -14,7 +14,7 @@ use qemu_tests::ensure;
 const APPLY: &str = "(kubesolo-boot apply; echo exit $?) 2>&1 | cat";
 
 pub fn download_resumes_when_the_server_is_back(rig: &mut Rig) -> Result {
-    rig.image.skip_grub_waits()?;
+    rig.image.hurry_grub()?;
     let (mut server, publisher) = rig.add_update_server("slow/")?;
     publisher.publish("1.1.0", &noise(1, 100_000), &noise(2, 4_000_000))?;
     let mut machine = comes_up(rig)?;
@@ -37,7 +37,7 @@ pub fn download_resumes_when_the_server_is_back(rig: &mut Rig) -> Result {
 }
 
 pub fn download_resumes_after_a_power_cut(rig: &mut Rig) -> Result {
-    rig.image.skip_grub_waits()?;
+    rig.image.hurry_grub()?;
     let (server, publisher) = rig.add_update_server("slow/")?;
     publisher.publish("1.1.0", &noise(1, 100_000), &noise(2, 9_000_000))?;
     let mut machine = comes_up(rig)?;

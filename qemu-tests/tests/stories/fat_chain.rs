@@ -26,7 +26,7 @@ fn cut_chain(rig: &Rig, copy: &str, whole: usize, claimed: u32) -> Result {
 }
 
 pub fn a_broken_fat_chain_is_mended(rig: &mut Rig) -> Result {
-    rig.image.skip_grub_waits()?;
+    rig.image.hurry_grub()?;
     // Half of it, nothing of it, and more claimed than a block has.
     for (copy, whole, claimed) in
         [(FIRST, 512, 1024), (FIRST, 0, 1024), (FIRST, 1024, 2000), (SECOND, 512, 1024), (SECOND, 0, 1024)]
@@ -40,7 +40,7 @@ pub fn a_broken_fat_chain_is_mended(rig: &mut Rig) -> Result {
 }
 
 pub fn a_folder_in_the_place_of_a_copy_makes_way(rig: &mut Rig) -> Result {
-    rig.image.skip_grub_waits()?;
+    rig.image.hurry_grub()?;
     rig.image.env_edit(STEADY)?;
     rig.image.esp_delete(SECOND)?;
     rig.image.esp_make_folder(SECOND)?;
@@ -59,7 +59,7 @@ fn is_mended(rig: &Rig) -> Result {
 
 /// The power may go at any write of the mending: GRUB finds the state of one copy or of the other, and nothing older.
 pub fn mending_a_fat_chain_replayed(rig: &mut Rig) -> Result {
-    rig.image.skip_grub_waits()?;
+    rig.image.hurry_grub()?;
     // A state of long ago, which the clusters that are free now still hold.
     rig.image.env_edit("active_slot=B boot_counter=3 boot_success=1 slot_A=empty slot_B=good")?;
     let old = rig.image.esp_read(FIRST)?;

@@ -15,7 +15,7 @@ const GIB: u64 = 1 << 30;
 pub const GROW: Duration = Duration::from_secs(120);
 
 pub fn a_larger_disk_is_filled(rig: &mut Rig) -> Result {
-    rig.image.skip_grub_waits()?;
+    rig.image.hurry_grub()?;
     let image = guids(&rig.image);
     rig.image.enlarge(16 * GIB)?;
     let mut machine = rig.power_on()?;

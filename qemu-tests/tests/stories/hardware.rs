@@ -40,7 +40,7 @@ pub fn boots_from(rig: &mut Rig, bus: Bus) -> Result {
 /// The same for the rig's image.
 pub fn comes_up_from(rig: &mut Rig, bus: Bus) -> Result {
     rig.bus = bus;
-    rig.image.skip_grub_waits()?;
+    rig.image.hurry_grub()?;
     let mut machine = rig.power_on()?;
     machine.boots(Slot::A, "good, 2 boots left")?;
     machine.wait_for(INIT_STARTS, LOAD)?;

@@ -65,7 +65,7 @@ pub fn health_may_come_late(rig: &mut Rig) -> Result {
 
 /// Where nothing can be counted, nothing is committed and nothing given up.
 pub fn full_or_read_only_data_decides_nothing(rig: &mut Rig) -> Result {
-    rig.image.skip_grub_waits()?;
+    rig.image.hurry_grub()?;
     rig.image.env_edit("active_slot=B boot_counter=3 boot_success=0 slot_A=good slot_B=trial")?;
     rig.image.ext4_write(Part::State, "state.json", br#"{"phase":"activated","failed_before":"containerd api_server node_ready kube_system_ready"}"#)?;
     let mut machine = rig.power_on()?;
@@ -85,7 +85,7 @@ pub fn full_or_read_only_data_decides_nothing(rig: &mut Rig) -> Result {
 }
 
 pub fn the_url_decides_by_its_answer(rig: &mut Rig) -> Result {
-    rig.image.skip_grub_waits()?;
+    rig.image.hurry_grub()?;
     rig.add_network();
     let server = serve(vec![
         ("/well".into(), Act::file(b"well")),
@@ -110,7 +110,7 @@ pub fn the_url_decides_by_its_answer(rig: &mut Rig) -> Result {
 
 /// A box that runs version 1.1.0 in slot B, on trial, and was well before.
 fn update_on_trial(rig: &mut Rig) -> Result<(Server, Machine)> {
-    rig.image.skip_grub_waits()?;
+    rig.image.hurry_grub()?;
     rig.end_at_reset();
     let judge = |url: &str| format!("healthcheck_url={url}healthy\nhealthcheck_timeout=0\nauto_rollback_after=3\n");
     let (server, publisher) = rig.add_update_server_with("", judge)?;

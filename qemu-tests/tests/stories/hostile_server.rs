@@ -17,7 +17,7 @@ const LEN: usize = 200_000;
 const ENDLESS: &str = "Transfer-Encoding: chunked\r\n";
 
 pub fn hostile_servers_change_nothing(rig: &mut Rig) -> Result {
-    rig.image.skip_grub_waits()?;
+    rig.image.hurry_grub()?;
     rig.add_network();
     // A key, and nothing that it has signed.
     let publisher = Publisher::new(rig.work(), rig.work().join("web"))?;

@@ -26,7 +26,7 @@ const DISK: u64 = GIB / 2;
 /// What Linux really writes while a disk grows is recorded. The power may go at any of it: GRUB and Linux find their partitions,
 /// e2fsck mends the filesystem, and at the moments between the steps the box boots and finishes.
 pub fn power_cuts_while_it_grows(rig: &mut Rig) -> Result {
-    rig.image.skip_grub_waits()?;
+    rig.image.hurry_grub()?;
     rig.image.enlarge(DISK)?;
     let start = rig.work().join("start.img");
     host::run("cp", ["--sparse=always".as_ref(), rig.image.path().as_os_str(), start.as_os_str()])?;
@@ -136,7 +136,7 @@ fn finishes(rig: &mut Rig, start: &Path, log: &WriteLog, epoch: usize, cut: &Cut
 
 /// From 32 MiB, to more than the blocks that mkfs set aside for descriptors are good for (32 GiB).
 pub fn a_disk_of_two_tebibytes(rig: &mut Rig) -> Result {
-    rig.image.skip_grub_waits()?;
+    rig.image.hurry_grub()?;
     rig.image.enlarge(2048 * GIB)?;
     let mut machine = rig.power_on()?;
     machine.comes_up(Slot::A)?;
@@ -155,7 +155,7 @@ pub fn a_disk_of_two_tebibytes(rig: &mut Rig) -> Result {
 }
 
 pub fn no_growing_where_it_is_turned_off(rig: &mut Rig) -> Result {
-    rig.image.skip_grub_waits()?;
+    rig.image.hurry_grub()?;
     rig.image.enlarge(GIB)?;
     rig.image.own_conf("grow=no\n")?;
     let table = || -> Result<Vec<u8>> {

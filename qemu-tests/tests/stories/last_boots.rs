@@ -7,7 +7,7 @@ use qemu_tests::rig::{BOOT, COMMAND, Rig};
 use qemu_tests::{ensure, shell};
 
 pub fn clean_stop_and_power_cut_are_told_apart(rig: &mut Rig) -> Result {
-    rig.image.skip_grub_waits()?;
+    rig.image.hurry_grub()?;
     rig.end_at_reset();
     let mut machine = rig.power_on()?;
     machine.comes_up(Slot::A)?;
@@ -33,7 +33,7 @@ pub fn panic_is_told(rig: &mut Rig) -> Result {
 
 /// The firmware keeps it, wherever that is.
 pub fn panic_is_kept(rig: &mut Rig) -> Result {
-    rig.image.skip_grub_waits()?;
+    rig.image.hurry_grub()?;
     let mut machine = rig.power_on()?;
     machine.comes_up(Slot::A)?;
     machine.type_line("echo c >/proc/sysrq-trigger")?;

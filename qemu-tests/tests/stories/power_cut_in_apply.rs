@@ -44,7 +44,7 @@ const KERNEL: usize = 200_000;
 const INITRAMFS: usize = 500_000;
 
 fn cut(rig: &mut Rig, first_seed: u64) -> Result {
-    rig.image.skip_grub_waits()?;
+    rig.image.hurry_grub()?;
     let (_server, publisher) = rig.add_update_server("slow/")?;
     let publish =
         |seed| publisher.publish(&format!("1.1.{seed}"), &noise(seed, KERNEL), &noise(seed + 100, INITRAMFS));

@@ -31,7 +31,7 @@ pub fn two_power_cuts_after_a_look_at_the_box(rig: &mut Rig) -> Result {
 }
 
 fn cut(rig: &mut Rig, times: u8, moment: impl Fn(&mut Machine) -> Result) -> Result {
-    rig.image.skip_grub_waits()?;
+    rig.image.hurry_grub()?;
     rig.image.env_of_both_copies()?.expect("active_slot=A boot_counter=3 boot_success=1 slot_A=good slot_B=good")?;
     let block = rig.image.esp_read(FIRST)?;
     for _ in 0..times {

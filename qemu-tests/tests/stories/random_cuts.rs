@@ -142,7 +142,7 @@ struct Life<'a> {
 
 impl<'a> Life<'a> {
     fn begin(rig: &'a mut Rig) -> Result<Self> {
-        rig.image.skip_grub_waits()?;
+        rig.image.hurry_grub()?;
         rig.end_at_reset();
         rig.record_writes();
         let (server, publisher) = rig.add_update_server("")?;

@@ -57,7 +57,7 @@ impl Recording {
 }
 
 fn record(rig: &mut Rig) -> Result<Recording> {
-    rig.image.skip_grub_waits()?;
+    rig.image.hurry_grub()?;
     rig.end_at_reset();
     let (_server, publisher) = rig.add_update_server("")?;
     publisher.publish_system(&rig.image, "1.1.0", initrd::System::Normal)?;

@@ -10,7 +10,7 @@ use qemu_tests::{ensure, host, shell};
 const USER_DATA: &str = "#cloud-config\nupdates:\n  server: http://updates.invalid/\n  mark: init\nhostname: box\n";
 
 pub fn seed_sets_a_box_up_once(rig: &mut Rig) -> Result {
-    rig.image.skip_grub_waits()?;
+    rig.image.hurry_grub()?;
     rig.image.env_edit("active_slot=B boot_counter=3 boot_success=0 slot_A=good slot_B=trial")?;
     let user_data = rig.work().join("user-data");
     fs::write(&user_data, USER_DATA).step(|| format!("write {}", user_data.display()))?;

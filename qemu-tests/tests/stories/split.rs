@@ -40,7 +40,7 @@ pub fn grub_that_cannot_save(rig: &mut Rig) -> Result {
 }
 
 pub fn grub_with_another_block(rig: &mut Rig) -> Result {
-    rig.image.skip_grub_waits()?;
+    rig.image.hurry_grub()?;
     let shipped = rig.image.esp_read(CFG)?;
     let cfg = String::from_utf8(shipped.clone()).map_err(|error| Failure::new(format!("grub.cfg: {error}")))?;
     let other = cfg.replace("set first_copy=\"$prefix/grubenv\"", "set first_copy=\"$prefix/other\"");

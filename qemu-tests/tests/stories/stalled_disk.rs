@@ -10,7 +10,7 @@ use qemu_tests::rig::{BOOT, Rig};
 const WAITS: Duration = Duration::from_secs(600);
 
 pub fn a_trial_whose_disk_stalls_is_restarted(rig: &mut Rig) -> Result {
-    rig.image.skip_grub_waits()?;
+    rig.image.hurry_grub()?;
     rig.image.env_edit("active_slot=B boot_counter=1 boot_success=0 slot_A=good slot_B=trial")?;
     let mut machine = rig.power_on()?;
     machine.boots(Slot::B, "trial, 0 boots left")?;

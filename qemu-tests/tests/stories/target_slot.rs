@@ -54,7 +54,7 @@ pub fn target_filesystem_is_damaged(rig: &mut Rig) -> Result {
 }
 
 fn offered(rig: &mut Rig, initramfs: usize) -> Result<(Server, Machine)> {
-    rig.image.skip_grub_waits()?;
+    rig.image.hurry_grub()?;
     let (server, publisher) = rig.add_update_server("")?;
     publisher.publish("1.1.0", &noise(1, 300_000), &vec![2; initramfs])?;
     let mut machine = rig.power_on()?;

@@ -13,7 +13,7 @@ const ACTIVATED: &str = "active_slot=B boot_counter=3 boot_success=0 slot_A=good
 pub fn trial_fails_three_times(rig: &mut Rig) -> Result {
     rig.image.env_edit(ACTIVATED)?;
     rig.image.env()?.expect(ACTIVATED)?;
-    rig.image.skip_grub_waits()?;
+    rig.image.hurry_grub()?;
 
     rig.image.install(Slot::B, System::Panics)?;
     let mut machine = rig.power_on()?;
@@ -61,7 +61,7 @@ pub fn status_says_why(rig: &mut Rig) -> Result {
 /// Nobody is there to switch the power off and on: `panic=` does it.
 pub fn panic_resets_the_box(rig: &mut Rig) -> Result {
     rig.image.env_edit(ACTIVATED)?;
-    rig.image.skip_grub_waits()?;
+    rig.image.hurry_grub()?;
     rig.image.install(Slot::B, System::Panics)?;
     let mut machine = rig.power_on()?;
     machine.boots(Slot::B, "trial, 2 boots left")?;

@@ -9,7 +9,7 @@ use qemu_tests::{ensure, ensure_eq, shell};
 const BUSY: u8 = 8;
 
 pub fn two_updates_at_once(rig: &mut Rig) -> Result {
-    rig.image.skip_grub_waits()?;
+    rig.image.hurry_grub()?;
     let (_server, publisher) = rig.add_update_server("slow/")?;
     publisher.publish("1.1.0", &noise(1, 100_000), &noise(2, 2_000_000))?;
     let mut machine = rig.power_on()?;

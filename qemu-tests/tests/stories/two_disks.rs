@@ -15,7 +15,7 @@ const IO: u8 = 6;
 
 /// The same image on two disks: only the block that GRUB counts tells them apart, and a good slot has four boots like any other.
 pub fn of_two_copies_the_booted_one_is_marked(rig: &mut Rig) -> Result {
-    rig.image.skip_grub_waits()?;
+    rig.image.hurry_grub()?;
     let copy = rig.work().join("copy.img");
     host::run("cp", ["--sparse=always".as_ref(), rig.image.path().as_os_str(), copy.as_os_str()])?;
     rig.add_disk(&copy);
@@ -47,7 +47,7 @@ pub fn of_two_copies_the_booted_one_is_marked(rig: &mut Rig) -> Result {
 
 /// In a running system a second disk stalls for good: what does not need it is not held up, what does ends in time.
 pub fn a_foreign_disk_that_stalls_holds_nothing_up(rig: &mut Rig) -> Result {
-    rig.image.skip_grub_waits()?;
+    rig.image.hurry_grub()?;
     let blank = blank_disk(rig)?;
     rig.add_disk(&blank);
     let mut machine = rig.power_on()?;
@@ -77,7 +77,7 @@ pub fn a_foreign_disk_that_stalls_holds_nothing_up(rig: &mut Rig) -> Result {
 
 /// The box's own disk stalls for good.
 pub fn a_verb_ends_when_the_disk_stalls(rig: &mut Rig) -> Result {
-    rig.image.skip_grub_waits()?;
+    rig.image.hurry_grub()?;
     let mut machine = rig.power_on()?;
     machine.comes_up(Slot::A)?;
     stall(&mut machine, "disk", "vda")?;

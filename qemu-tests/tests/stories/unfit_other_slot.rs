@@ -7,7 +7,7 @@ use qemu_tests::rig::{BOOT, Rig};
 
 /// A trial that never comes up, with nothing to go back to.
 pub fn empty_slot_is_never_booted(rig: &mut Rig) -> Result {
-    rig.image.skip_grub_waits()?;
+    rig.image.hurry_grub()?;
     rig.image.env_edit("active_slot=A boot_counter=2 boot_success=0 slot_A=trial slot_B=empty")?;
     rig.image.install(Slot::A, System::Reboots)?;
     let mut machine = rig.power_on()?;
@@ -20,7 +20,7 @@ pub fn empty_slot_is_never_booted(rig: &mut Rig) -> Result {
 
 /// A good slot that has broken, beside an update that was never activated; at last its kernel is gone as well.
 pub fn staged_slot_is_never_booted(rig: &mut Rig) -> Result {
-    rig.image.skip_grub_waits()?;
+    rig.image.hurry_grub()?;
     rig.image.env_edit("active_slot=A boot_counter=1 boot_success=0 slot_A=good slot_B=staged")?;
     rig.image.install(Slot::A, System::Reboots)?;
     let mut machine = rig.power_on()?;

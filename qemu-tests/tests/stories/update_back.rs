@@ -8,7 +8,7 @@ use qemu_tests::rig::{BOOT, COMMAND, Rig};
 use qemu_tests::{ensure, shell};
 
 pub fn next_update_goes_into_the_first_slot(rig: &mut Rig) -> Result {
-    rig.image.skip_grub_waits()?;
+    rig.image.hurry_grub()?;
     rig.end_at_reset();
     rig.image.env_edit("active_slot=B")?;
     rig.image.ext4_write(Part::SlotB, "version", b"1.1.0\n")?;

@@ -7,7 +7,7 @@ use qemu_tests::rig::{BOOT, COMMAND, Rig};
 use qemu_tests::{ensure, host, shell};
 
 pub fn update_from_a_usb_stick(rig: &mut Rig) -> Result {
-    rig.image.skip_grub_waits()?;
+    rig.image.hurry_grub()?;
     let folder = rig.work().join("release");
     let publisher = Publisher::new(rig.work(), folder.clone())?;
     publisher.publish("1.1.0", &noise(1, 1_000_000), &noise(2, 1_000_000))?;

@@ -65,7 +65,7 @@ pub fn a_trial_whose_real_init_loops_is_reset_by_softdog(rig: &mut Rig) -> Resul
 /// Nobody set anything up in the shipped image, but a shorter time-out.
 fn ends_in_the_old_slot(rig: &mut Rig, watchdog: &str) -> Result {
     rig.take_shipped_image()?;
-    rig.image.skip_grub_waits()?;
+    rig.image.hurry_grub()?;
     rig.end_at_reset();
     rig.image.install(Slot::B, System::Loops)?;
     rig.image.debugfs(Part::State, &["mkdir update"])?;
@@ -89,7 +89,7 @@ fn ends_in_the_old_slot(rig: &mut Rig, watchdog: &str) -> Result {
 
 /// Slot B is on trial and does this; both slots have a kernel that knows the watchdog.
 fn prepare(rig: &mut Rig, system: System, conf: &str) -> Result {
-    rig.image.skip_grub_waits()?;
+    rig.image.hurry_grub()?;
     for (slot, part, system) in [(Slot::A, Part::SlotA, System::Normal), (Slot::B, Part::SlotB, system)] {
         for name in ["vmlinuz", "kubesolo-os.gz"] {
             let file = paths::shipped_system(name);
