@@ -29,13 +29,13 @@ macro_rules! stories {
 stories! {
     &Firmware::ALL => {
         trial_fails_three_times: trial_fails_three_times, status_says_why, panic_resets_the_box;
-        power_cuts: two_power_cuts_after_init, three_power_cuts_at_the_handover, three_power_cuts_of_a_running_system,
-            two_power_cuts_after_a_look_at_the_box;
-        data_partition: trial_is_given_up_when_data_writes_fail, trial_is_given_up_when_data_is_read_only;
         slot_does_not_load: kernel_is_missing, initramfs_is_missing, filesystem_is_unreadable;
         update: update_from_the_web;
     }
     &Firmware::PC => {
+        power_cuts: two_power_cuts_after_init, three_power_cuts_at_the_handover, three_power_cuts_of_a_running_system,
+            two_power_cuts_after_a_look_at_the_box;
+        data_partition: trial_is_given_up_when_data_writes_fail, trial_is_given_up_when_data_is_read_only;
         unfit_other_slot: empty_slot_is_never_booted, staged_slot_is_never_booted;
         commit: committed_trial_stays;
         env_block: both_copies_corrupt, both_copies_empty, both_copies_missing, only_one_copy;
