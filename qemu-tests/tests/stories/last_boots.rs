@@ -21,7 +21,7 @@ pub fn clean_stop_and_power_cut_are_told_apart(rig: &mut Rig) -> Result {
     machine.comes_up(Slot::A)?;
     ended(&mut machine, &["power_cut", "clean_stop"])?;
     let json = shell::must(&mut machine, "kubesolo-boot status --json", COMMAND)?;
-    let marks = r#""marks":["handed_over","stopped"],"split":null,"ended":"clean_stop","last_words":""}]"#;
+    let marks = r#""marks":["handed_over","stopped"],"degraded":null,"split":null,"ended":"clean_stop","last_words":""}]"#;
     ensure!(json.contains(marks), "status --json: {json}");
     Ok(())
 }

@@ -68,6 +68,7 @@ stories! {
         watchdog: a_trial_that_hangs_hard_ends_in_the_old_slot, a_fed_trial_lives_and_is_committed,
             a_trial_whose_real_init_loops_is_reset_by_the_board, a_trial_whose_real_init_loops_is_reset_by_softdog;
         split: forced_update_of_a_slot_chosen_by_hand, grub_that_cannot_save, grub_with_another_block;
+        dead_man: a_trial_whose_init_hangs_is_restarted;
         stalled_disk: a_trial_whose_disk_stalls_is_restarted;
         two_at_once: two_updates_at_once;
         seed: seed_sets_a_box_up_once;
