@@ -13,7 +13,8 @@ use qemu_tests::{ensure, ensure_eq, host, shell};
 const NO_DISK: u8 = 3;
 const IO: u8 = 6;
 
-/// The same image on two disks: only the block that GRUB counts tells them apart, and a good slot has four boots like any other.
+/// The same image on two disks: at first only the block that GRUB counts tells them apart, then the GUIDs that the first boot gave
+/// the one; and a good slot has four boots like any other.
 pub fn of_two_copies_the_booted_one_is_marked(rig: &mut Rig) -> Result {
     rig.image.hurry_grub()?;
     let copy = rig.work().join("copy.img");
@@ -29,10 +30,10 @@ pub fn of_two_copies_the_booted_one_is_marked(rig: &mut Rig) -> Result {
             // The block says by now what the copy's says; this boot still knows which one it is.
             let status = shell::must(&mut machine, "kubesolo-boot status", COMMAND)?;
             ensure!(status.lines().any(|line| line.trim_end().ends_with(", on /dev/vda")), "status: {status}");
-            let why = "Two disks have the same names; this is not /dev/vdb, for its env block says what GRUB counted";
+            let why = "Two disks have the same names; this is not /dev/vdb, for it has the partition that GRUB booted";
             ensure!(status.contains(why), "status: {status}");
             let json = shell::must(&mut machine, "kubesolo-boot status --json", COMMAND)?;
-            ensure!(json.contains(r#""disk":"/dev/vda","disk_chosen_by":"counted""#), "status --json: {json}");
+            ensure!(json.contains(r#""disk":"/dev/vda","disk_chosen_by":"partuuid""#), "status --json: {json}");
             shell::must(&mut machine, "kubesolo-boot env set note=here", COMMAND)?;
             let mounted = shell::must(&mut machine, "grep /var/lib/kubesolo /proc/mounts", COMMAND)?;
             ensure!(mounted.starts_with("/dev/vda4 "), "mounted: {mounted}");
