@@ -710,7 +710,8 @@ fn random_disks_are_grown_or_left_alone() {
     let Some(small) = image(&[]) else { return };
     let mut random = Random::seeded(seed() ^ 5);
     let mut counts = [0; 2];
-    for _ in 0..scene::cases(300) {
+    let cases = scene::cases(300);
+    for _ in 0..cases {
         let mut disk = written_to(&small, 515 + random.below(3000));
         for _ in 0..random.below(4) {
             let end = disk.len();
@@ -735,5 +736,5 @@ fn random_disks_are_grown_or_left_alone() {
         assert!(look(&medium.durable, &[]).unwrap().is_idle);
     }
     println!("{} left alone, {} grown", counts[0], counts[1]);
-    assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
+    assert!(counts.iter().all(|count| *count > cases / 15), "{counts:?}");
 }
