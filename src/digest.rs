@@ -31,6 +31,15 @@ impl Sha256 {
     }
 }
 
+impl Hash {
+    /// The hash of bytes that are all there.
+    pub fn of(bytes: &[u8]) -> Hash {
+        let mut sha256 = Sha256::new();
+        sha256.update(bytes);
+        sha256.finish()
+    }
+}
+
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Hex(&self.0).fmt(f)

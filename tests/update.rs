@@ -14,7 +14,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use kubesolo_boot::boot::BootState;
-use kubesolo_boot::digest::Sha256;
+use kubesolo_boot::digest::Hash;
 use kubesolo_boot::manifest::Manifest;
 use kubesolo_boot::slot::Slot::A;
 use kubesolo_boot::slot::SlotState::{self, Bad, Empty, Good, Staged, Trial};
@@ -44,11 +44,7 @@ impl Fleet {
 
     /// Writes `latest.json` for the files as they are.
     fn publish(&self, version: &str, more: &str) {
-        let hash = |name: &str| {
-            let mut hash = Sha256::new();
-            hash.update(&self.machine.folder.read(name).unwrap());
-            hash.finish().to_string()
-        };
+        let hash = |name: &str| Hash::of(&self.machine.folder.read(name).unwrap()).to_string();
         let size = |name: &str| self.machine.folder.read(name).unwrap().len();
         self.machine.folder.write(
             "server/latest.json",

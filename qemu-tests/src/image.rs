@@ -7,7 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use kubesolo_boot::digest::Sha256;
+use kubesolo_boot::digest::Hash;
 use kubesolo_boot::slot::Slot;
 use kubesolo_boot::sums::{self, Sums};
 
@@ -227,11 +227,7 @@ impl Image {
     /// # Errors
     /// When debugfs cannot.
     pub fn seal(&self, slot: Slot) -> Result {
-        let hash = |name| {
-            let mut hash = Sha256::new();
-            hash.update(&self.ext4_read(slot.into(), name)?);
-            Ok::<_, Failure>((name, hash.finish()))
-        };
+        let hash = |name| Ok::<_, Failure>((name, Hash::of(&self.ext4_read(slot.into(), name)?)));
         let list = Sums([hash("vmlinuz")?, hash("kubesolo-os.gz")?]).to_string();
         self.ext4_write(slot.into(), sums::FILE, list.as_bytes())
     }

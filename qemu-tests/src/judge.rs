@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use kubesolo_boot::boot::{self, BootState, GrubBoot};
-use kubesolo_boot::digest::Sha256;
+use kubesolo_boot::digest::Hash;
 use kubesolo_boot::envstore::{self, Flaw, Found, Source};
 use kubesolo_boot::slot::{Slot, SlotState};
 use kubesolo_boot::state::State;
@@ -236,12 +236,7 @@ impl Judge {
     fn files(&self, kernel: Option<Vec<u8>>, initramfs: Option<Vec<u8>>, list: Option<Vec<u8>>) -> Files {
         match (kernel, initramfs) {
             (Some(kernel), Some(initramfs)) if !kernel.is_empty() && !initramfs.is_empty() => {
-                let hash = |bytes: &[u8]| {
-                    let mut hash = Sha256::new();
-                    hash.update(bytes);
-                    hash.finish()
-                };
-                let sums = Sums([(KERNEL, hash(&kernel)), (INITRAMFS, hash(&initramfs))]).to_string();
+                let sums = Sums([(KERNEL, Hash::of(&kernel)), (INITRAMFS, Hash::of(&initramfs))]).to_string();
                 let found = System { kernel, initramfs };
                 let known = self.systems.iter().position(|system| *system == found);
                 known.filter(|_| list == Some(sums.into_bytes())).map_or(Files::Strange, Files::Whole)

@@ -1,6 +1,6 @@
 //! Servers that are broken or worse: the box says what is wrong, stages nothing, and takes the next honest update.
 
-use kubesolo_boot::digest::Sha256;
+use kubesolo_boot::digest::Hash;
 use kubesolo_boot::slot::Slot;
 use qemu_tests::failure::Result;
 use qemu_tests::hostile::{Act, answer, serve};
@@ -98,15 +98,10 @@ fn is_as_before(rig: &Rig, machine: &mut Machine) -> Result {
 }
 
 fn manifest(kernel_url: &str, kernel: &[u8], initramfs: &[u8], sizes: bool) -> String {
-    let hash = |bytes: &[u8]| {
-        let mut hash = Sha256::new();
-        hash.update(bytes);
-        hash.finish()
-    };
     let sizes = if sizes { format!(r#","vmlinuz_size":{LEN},"initramfs_size":{LEN}"#) } else { String::new() };
     format!(
         r#"{{"version":"1.1.0","vmlinuz_url":"{kernel_url}","initramfs_url":"/initramfs","vmlinuz_sha256":"{}","initramfs_sha256":"{}"{sizes}}}"#,
-        hash(kernel),
-        hash(initramfs)
+        Hash::of(kernel),
+        Hash::of(initramfs)
     )
 }
