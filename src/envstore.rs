@@ -5,11 +5,9 @@
 
 use core::fmt;
 
-use embedded_io::SeekFrom;
-
 use crate::boot;
 use crate::envblk::{Defect, EnvBlock, Error as BlockError, ONE_SECTOR, SIZE};
-use crate::storage::{Storage, read_at};
+use crate::storage::{self, Storage, read_at};
 
 /// The bytes of a block of the one length that GRUB writes.
 pub type Bytes = [u8; SIZE];
@@ -335,15 +333,7 @@ pub fn store_both<C: CopyFile>(
 }
 
 fn write_at<S: Storage>(copy: &mut S, offset: u64, bytes: &[u8]) -> Result<(), Error<S::Error>> {
-    copy.seek(SeekFrom::Start(offset))?;
-    let mut left = bytes;
-    while !left.is_empty() {
-        match copy.write(left)? {
-            0 => return Err(Error::NotTaken),
-            count => left = left.get(count..).unwrap_or_default(),
-        }
-    }
-    Ok(())
+    if storage::write_at(copy, offset, bytes)? == bytes.len() { Ok(()) } else { Err(Error::NotTaken) }
 }
 
 #[cfg(test)]

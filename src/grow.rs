@@ -26,7 +26,7 @@ use embedded_io::{Read, Seek};
 
 use crate::gpt::{self, Header, Stands, parse_entry, put_guid, put_last};
 use crate::guid::Guid;
-use crate::storage::{Storage, read_at};
+use crate::storage::{Storage, read_at, write_at};
 use crate::units::Lba;
 
 /// In a [`Wish`], in place of an entry's number: the disk itself.
@@ -276,7 +276,7 @@ fn write_copy<S: Storage>(
         for (number, entry) in numbers.zip(piece.chunks_exact_mut(plan.header.entry_size)) {
             edit.entry(number, entry);
         }
-        Ok(put(disk, to.saturating_add(at), piece)?)
+        put(disk, to.saturating_add(at), piece)
     })?;
     if between == Between::Sync {
         disk.sync()?;
@@ -305,20 +305,14 @@ fn holds<S: Read + Seek>(disk: &mut S, plan: &Plan, copy: &Stands) -> Result<boo
 }
 
 /// Writes a piece where it differs from what is there.
-fn put<S: Storage>(disk: &mut S, at: u64, piece: &[u8]) -> Result<(), S::Error> {
+fn put<S: Storage>(disk: &mut S, at: u64, piece: &[u8]) -> Result<(), Error<S::Error>> {
     let mut there = [0; PIECE];
     let there = there.get_mut(..piece.len()).unwrap_or_default();
     let len = read_at(disk, at, there)?;
     if len == piece.len() && there == piece {
         return Ok(());
     }
-    disk.seek(embedded_io::SeekFrom::Start(at))?;
-    let mut left = piece;
-    while !left.is_empty() {
-        let count = disk.write(left)?;
-        left = left.get(count.max(1)..).unwrap_or_default();
-    }
-    Ok(())
+    if write_at(disk, at, piece)? == piece.len() { Ok(()) } else { Err(Error::NotTaken) }
 }
 
 /// Hands out the entries of the copy that counts, each with its number; what is done to it stays in memory.

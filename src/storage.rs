@@ -36,3 +36,21 @@ pub fn read_at<S: Read + Seek + ?Sized>(storage: &mut S, offset: u64, buffer: &m
     }
     Ok(filled)
 }
+
+/// Writes at `offset` until all `bytes` are written or the storage takes no more; gives the bytes written. Not synced.
+///
+/// # Errors
+/// The storage's own.
+pub fn write_at<S: Write + Seek + ?Sized>(storage: &mut S, offset: u64, bytes: &[u8]) -> Result<usize, S::Error> {
+    storage.seek(SeekFrom::Start(offset))?;
+    let mut written: usize = 0;
+    while let Some(rest) = bytes.get(written..)
+        && !rest.is_empty()
+    {
+        match storage.write(rest)? {
+            0 => break,
+            count => written = written.saturating_add(count),
+        }
+    }
+    Ok(written)
+}
