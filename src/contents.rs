@@ -42,6 +42,7 @@ use core::fmt;
 
 use embedded_io::{Read, Seek};
 
+use crate::ext4;
 use crate::storage::read_at;
 
 /// What a partition carries.
@@ -159,17 +160,18 @@ pub fn identify<S: Read + Seek>(disk: &mut S, start: u64, len: Option<u64>) -> R
     }
     let mut block = [0; 512];
     let read = read_at(seen.disk, start.saturating_add(SUPERBLOCK), &mut block)?;
-    let ext4 = Superblock::parse(block.get(..read).unwrap_or_default());
+    let superblock = Superblock::parse(block.get(..read).unwrap_or_default());
     // A filesystem that goes on behind such a place has it for its files: what stands there was left by another before
     // the partition grew over it.
-    let covered = ext4.as_ref().map_or(0, |ext4| ext4.len);
+    let size = if superblock.is_some() { ext4::size(seen.disk, start)? } else { None };
+    let covered = size.map_or(0, |size| size.blocks.saturating_mul(size.block));
     for offset in len.into_iter().flat_map(raid_at_end) {
         if offset >= covered && seen.stands(offset, RAID_MAGIC)? {
             return Ok(Contents::Other(RAID));
         }
     }
-    Ok(match ext4 {
-        Some(Superblock { journal: true, .. }) => Contents::Other("an external journal of ext4"),
+    Ok(match superblock {
+        Some(Superblock { journal: true }) => Contents::Other("an external journal of ext4"),
         Some(_) => Contents::Ext4,
         None if seen.blank && block.iter().all(|byte| *byte == 0) => Contents::Blank,
         None => Contents::Unknown,
@@ -202,8 +204,6 @@ impl<S: Read + Seek> Seen<'_, S> {
 
 /// What the first sector of an ext4 superblock says; a power cut leaves that sector old or new.
 struct Superblock {
-    /// Bytes that the filesystem covers.
-    len: u64,
     journal: bool,
 }
 
@@ -211,15 +211,10 @@ impl Superblock {
     /// Two bytes are little to go by: the numbers must make sense as well.
     fn parse(block: &[u8]) -> Option<Superblock> {
         const JOURNAL_DEV: u32 = 8;
-        const BIT64: u32 = 0x80;
         let number = |at: usize| block.get(at..)?.first_chunk::<4>().map(|bytes| u32::from_le_bytes(*bytes));
         let (inodes, blocks, first, log_size) = (number(0)?, number(4)?, number(0x14)?, number(0x18)?);
-        let incompatible = number(0x60)?;
-        let journal = incompatible & JOURNAL_DEV != 0;
+        let journal = number(0x60)? & JOURNAL_DEV != 0;
         let makes_sense = log_size <= 6 && blocks > 0 && (journal || inodes > 0 && first <= 1);
-        let high = if incompatible & BIT64 == 0 { 0 } else { number(0x150)? };
-        let blocks = u64::from(high) << 32 | u64::from(blocks);
-        let len = blocks.saturating_mul(1024_u64.checked_shl(log_size)?);
-        (block.get(0x38..0x3a) == Some(b"\x53\xef") && makes_sense).then_some(Superblock { len, journal })
+        (block.get(0x38..0x3a) == Some(b"\x53\xef") && makes_sense).then_some(Superblock { journal })
     }
 }
