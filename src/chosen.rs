@@ -4,11 +4,12 @@
 //! One line: `PATH NUMBER`, and where there was another disk to choose from, ` WHY OTHER-PATH`.
 
 use embedded_io::Write as _;
-use rustix::fs::{CWD, Mode, OFlags, mkdir};
+use rustix::fs::{CWD, OFlags};
 use rustix::io::Errno;
 
 use crate::device::Device;
 use crate::disk::{Disk, Path, Why, open_folder};
+use crate::odd;
 use crate::storage::read_at;
 use crate::units::decimal;
 
@@ -47,12 +48,8 @@ impl Chosen {
 /// # Errors
 /// The kernel's.
 pub fn keep(folder: &str, disk: &Disk) -> Result<(), Errno> {
-    match mkdir(folder, Mode::from_raw_mode(0o755)) {
-        Ok(()) | Err(Errno::EXIST) => {}
-        Err(errno) => return Err(errno),
-    }
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW;
-    let mut file = Device::open(open_folder(CWD, folder)?, FILE, flags)?;
+    let mut file = Device::open(odd::folder(CWD, folder)?, FILE, flags)?;
     let mut line = heapless::String::<320>::new();
     let Disk { path, seq, choice, .. } = disk;
     use core::fmt::Write as _;

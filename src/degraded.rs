@@ -4,12 +4,13 @@
 use std::string::String;
 
 use rustix::fd::AsFd;
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, mkdirat, unlinkat};
+use rustix::fs::{AtFlags, CWD, OFlags, unlinkat};
 use rustix::io::Errno;
 
 use crate::device::Device;
 use crate::disk::open_folder;
 use crate::host::Host;
+use crate::odd;
 use crate::replace::replace;
 use crate::storage::read_at;
 
@@ -22,12 +23,7 @@ const LEN_MAX: usize = 512;
 /// # Errors
 /// The kernel's.
 pub fn note(host: &Host<'_>, why: Option<&str>) -> Result<(), Errno> {
-    let run = host.run_folder();
-    match mkdirat(CWD, run, Mode::from_raw_mode(0o755)) {
-        Ok(()) | Err(Errno::EXIST) => {}
-        Err(errno) => return Err(errno),
-    }
-    let folder = open_folder(CWD, run)?;
+    let folder = odd::folder(CWD, host.run_folder())?;
     match why {
         Some(why) => replace(folder.as_fd(), FILE, why.as_bytes()),
         None => match unlinkat(&folder, FILE, AtFlags::empty()) {
