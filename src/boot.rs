@@ -53,6 +53,8 @@ const VARIABLES: [&str; 5] = [ACTIVE_SLOT, BOOT_COUNTER, BOOT_SUCCESS, Slot::A.v
 const ACTIVE_SLOT: &str = "active_slot";
 const BOOT_COUNTER: &str = "boot_counter";
 const BOOT_SUCCESS: &str = "boot_success";
+/// Names of the variables that a block has only where there is something to say.
+const OPTIONAL: [&str; 3] = [ROLLBACK_FROM, RETRY_SLOT, DATA_EXCUSED];
 const ROLLBACK_FROM: &str = "rollback_from";
 const RETRY_SLOT: &str = "retry_slot";
 const DATA_EXCUSED: &str = "data_excused";
@@ -266,7 +268,7 @@ impl BootState {
         }
         let excused = self.data_excused.then_some("1");
         let [rollback_from, retry] = [self.rollback_from, self.retry].map(|slot| slot.map(Slot::name));
-        for (name, value) in [(ROLLBACK_FROM, rollback_from), (RETRY_SLOT, retry), (DATA_EXCUSED, excused)] {
+        for (name, value) in OPTIONAL.iter().zip([rollback_from, retry, excused]) {
             match value {
                 Some(value) => block.set(name.as_bytes(), value.as_bytes())?,
                 None => block.unset(name.as_bytes()),
@@ -288,7 +290,7 @@ impl BootState {
         }
         let mut sorted = EnvBlock::blank();
         self.write_to(&mut sorted)?;
-        let ours = VARIABLES.iter().chain(&[ROLLBACK_FROM, RETRY_SLOT, DATA_EXCUSED]);
+        let ours = VARIABLES.iter().chain(&OPTIONAL);
         for var in new.variables().filter(|var| !ours.clone().any(|name| name.as_bytes() == var.name)) {
             let value: heapless::Vec<u8, SIZE> = var.value.bytes().take(SIZE).collect();
             sorted.set(var.name, &value)?;
