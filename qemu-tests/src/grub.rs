@@ -84,10 +84,11 @@ impl Image {
     /// # Errors
     /// When grub.cfg does not have each once.
     pub fn hurry_grub(&self) -> Result {
-        self.edit_grub(&WAITS)?;
-        self.edit_grub(&[SUMS])
+        let [one, other] = WAITS;
+        self.edit_grub(&[one, other, SUMS])
     }
 
+    /// Replaces each of these, which stand there once.
     fn edit_grub(&self, edits: &[(&str, &str)]) -> Result {
         let mut text = String::from_utf8_lossy(&self.esp_read(CFG)?).into_owned();
         for (old, new) in edits {
@@ -104,8 +105,6 @@ impl Image {
     /// When grub.cfg has no line for it.
     pub fn tell_kernel(&self, word: &str) -> Result {
         const LINE: &str = "set kernel_args=\"";
-        let text = String::from_utf8_lossy(&self.esp_read(CFG)?).into_owned();
-        ensure_eq!(text.matches(LINE).count(), 1, "times that grub.cfg has {LINE:?}");
-        self.esp_write(CFG, text.replace(LINE, &format!("{LINE}{word} ")).as_bytes())
+        self.edit_grub(&[(LINE, &format!("{LINE}{word} "))])
     }
 }

@@ -109,6 +109,11 @@ impl Image {
         &self.extents[part as usize - 1]
     }
 
+    /// The partitions' GUIDs.
+    pub fn guids(&self) -> Vec<String> {
+        self.extents.iter().map(|extent| extent.guid.clone()).collect()
+    }
+
     /// The partition that holds this byte of the disk.
     pub fn part_at(&self, at: u64) -> Option<Part> {
         let holds = |part: &Part| {

@@ -12,7 +12,7 @@ const ENTRY: &str = "/mnt/Boot0099-8be4df61-93ca-11d2-aa0d-00e098032b8c";
 
 pub fn a_boot_entry_keeps_the_guid_it_goes_by(rig: &mut Rig) -> Result {
     rig.image.hurry_grub()?;
-    let image = guids(&rig.image);
+    let image = rig.image.guids();
     // Not before there is such an entry.
     rig.image.own_conf("grow=no\n")?;
     let mut machine = rig.power_on()?;
@@ -27,7 +27,7 @@ pub fn a_boot_entry_keeps_the_guid_it_goes_by(rig: &mut Rig) -> Result {
     machine.power_cut();
     rig.image.verify_table()?;
     rig.image.reread()?;
-    let own = guids(&rig.image);
+    let own = rig.image.guids();
     ensure_eq!(own[0], image[0], "the ESP's GUID");
     ensure!((1..4).all(|part| own[part] != image[part]), "the GUIDs are {own:?}, the image's were {image:?}");
 
@@ -37,10 +37,6 @@ pub fn a_boot_entry_keeps_the_guid_it_goes_by(rig: &mut Rig) -> Result {
     let said = shell::must(&mut machine, "kubesolo-boot grow --grow yes", GROW)?;
     ensure_eq!(said, "", "what a second run says");
     Ok(())
-}
-
-fn guids(image: &Image) -> Vec<String> {
-    Part::ALL.iter().map(|part| image.extent(*part).guid.clone()).collect()
 }
 
 /// Attributes of the variable and the entry "box", active: the ESP by its number, place, size and GUID, and GRUB on it.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kubesolo_boot::slot::Slot;
 use qemu_tests::failure::Result;
-use qemu_tests::image::{Image, Part};
+use qemu_tests::image::Part;
 use qemu_tests::machine::Machine;
 use qemu_tests::repair::Condition;
 use qemu_tests::rig::{COMMAND, Rig};
@@ -16,7 +16,7 @@ pub const GROW: Duration = Duration::from_secs(120);
 
 pub fn a_larger_disk_is_filled(rig: &mut Rig) -> Result {
     rig.image.hurry_grub()?;
-    let image = guids(&rig.image);
+    let image = rig.image.guids();
     rig.image.enlarge(16 * GIB)?;
     let mut machine = rig.power_on()?;
     machine.comes_up(Slot::A)?;
@@ -28,7 +28,7 @@ pub fn a_larger_disk_is_filled(rig: &mut Rig) -> Result {
     rig.image.verify_table()?;
     rig.image.reread()?;
     ensure_eq!(rig.image.extent(Part::State).len >> 20, (16 << 10) - 132, "MiB of the data partition");
-    let own = guids(&rig.image);
+    let own = rig.image.guids();
     for (part, (own, image)) in Part::ALL.iter().zip(own.iter().zip(&image)) {
         // Without a look at the firmware's boot entries, the ESP keeps its own.
         let is_new = own != image && own.as_bytes()[14] == b'4';
@@ -47,7 +47,7 @@ pub fn a_larger_disk_is_filled(rig: &mut Rig) -> Result {
     shell::must(&mut machine, "kubesolo-boot status", COMMAND)?;
     machine.power_cut();
     rig.image.reread()?;
-    ensure_eq!(guids(&rig.image), own, "GUIDs after the second boot");
+    ensure_eq!(rig.image.guids(), own, "GUIDs after the second boot");
     ensure!(rig.image.repaired(Part::State)?.condition != Condition::Broken, "e2fsck cannot mend the filesystem");
     Ok(())
 }
@@ -62,8 +62,4 @@ pub fn size(machine: &mut Machine) -> Result<u64> {
     let told = shell::must(machine, "df -k /var/lib/kubesolo | tail -n 1", COMMAND)?;
     let kib = told.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok());
     Ok(kib.unwrap_or_default() << 10)
-}
-
-fn guids(image: &Image) -> Vec<String> {
-    Part::ALL.iter().map(|part| image.extent(*part).guid.clone()).collect()
 }

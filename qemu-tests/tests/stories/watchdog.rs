@@ -68,8 +68,7 @@ fn ends_in_the_old_slot(rig: &mut Rig, watchdog: &str) -> Result {
     rig.image.hurry_grub()?;
     rig.end_at_reset();
     rig.image.install(Slot::B, System::Loops)?;
-    rig.image.debugfs(Part::State, &["mkdir update"])?;
-    rig.image.ext4_write(Part::State, "update/update.conf", b"watchdog=10\n")?;
+    rig.image.own_conf("watchdog=10\n")?;
     rig.image.env_edit("active_slot=B boot_counter=3 boot_success=0 slot_A=good slot_B=trial")?;
     let mut machine = rig.power_on()?;
     for left in [2, 1, 0] {
