@@ -94,7 +94,7 @@ proof: deps ## the rest, and in full: every part runs, whichever fails; half an 
 	@tests/run.sh proof $(PART)
 
 FUZZ_SECONDS := 600
-fuzz: deps ## what others write, in every mutation: FUZZ_SECONDS=600 a target (FUZZ=name picks some); a quarter in `make proof`
+fuzz: deps ## what others write, in every mutation: FUZZ_SECONDS=600 a target (FUZZ=name picks some); a quarter of a minute in `make proof`
 	FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz.sh $(FUZZ)
 
 qemu-test: deps image-test ## the stories that boot the images (STORY=name picks some)
