@@ -145,7 +145,8 @@ Flags:
   -h, --help       this; VERB --help has more about a verb
   -V, --version    the version
   --server --channel --pubkey --ca --maintenance-window --healthcheck-url --healthcheck-timeout
-  --auto-rollback-after --kube-system-settle --containerd --kubectl --kubeconfig --mark --watchdog --grow
+  --auto-rollback-after --kube-system-settle --containerd --kubectl --kubeconfig
+  --mark --watchdog --grow
                    instead of the keys of update.conf
   --state FILE     use this file instead of /var/lib/kubesolo/update/state.json
   --target DIR     use this folder instead of the target slot
