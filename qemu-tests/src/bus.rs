@@ -39,7 +39,7 @@ impl Bus {
             Self::Nvme => &["nvme,drive=disk,serial=kubesolo,bootindex=0"],
             // The controller is part of the board.
             Self::Ahci | Self::Ide => &["ide-hd,drive=disk,bus=ide.0,bootindex=0"],
-            Self::Usb => &["qemu-xhci", "usb-storage,drive=disk,bootindex=0"],
+            Self::Usb => &["qemu-xhci", "usb-storage,id=stick,drive=disk,bootindex=0"],
             Self::Sd => &["sdhci-pci", "sd-card,drive=disk"],
             Self::Pvscsi => &["pvscsi", SCSI],
             Self::MegaRaid => &["megasas", SCSI],

@@ -133,6 +133,26 @@ impl Machine {
         self.order(&format!(r#"{{"execute":"set_link","arguments":{{"name":"net","up":{plugged_in}}}}}"#))
     }
 
+    /// Pulls the USB stick that it was started from.
+    ///
+    /// # Errors
+    /// When it has none.
+    pub fn pull_stick(&mut self) -> Result {
+        self.order(r#"{"execute":"device_del","arguments":{"id":"stick"}}"#)
+    }
+
+    /// Puts that stick back: QEMU's words for the drive behind `if=none,id=disk,`.
+    ///
+    /// # Errors
+    /// When it is there still.
+    pub fn put_stick_back(&mut self, drive: &str) -> Result {
+        // A drive goes with its device, and QMP has no order for one of `-drive`.
+        let line = format!("drive_add 0 if=none,id=disk,{drive}");
+        self.order(&format!(r#"{{"execute":"human-monitor-command","arguments":{{"command-line":"{line}"}}}}"#))?;
+        let stick = r#"{"driver":"usb-storage","id":"stick","drive":"disk"}"#;
+        self.order(&format!(r#"{{"execute":"device_add","arguments":{stick}}}"#))
+    }
+
     /// Makes a drive, by QEMU's name for it, take a second for each byte from now on: it hangs and reports no error.
     ///
     /// # Errors

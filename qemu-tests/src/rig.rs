@@ -91,7 +91,7 @@ impl Rig {
         // QEMU wants one that is there, and takes no other machine's.
         let log = self.write_log();
         fs::write(&log, b"").step(|| format!("write {}", log.display()))?;
-        let healthy = format!("format=raw,cache=unsafe,file={}", self.image.path().display());
+        let healthy = self.healthy_drive();
         let more: Vec<_> = self.more.iter().map(String::as_str).collect();
         let parts = Parts {
             firmware: self.firmware,
@@ -103,6 +103,11 @@ impl Rig {
             more: &more,
         };
         Machine::power_on(&parts, &self.transcript)
+    }
+
+    /// QEMU's words for its disk, where nothing is the matter with it.
+    pub fn healthy_drive(&self) -> String {
+        format!("format=raw,cache=unsafe,file={}", self.image.path().display())
     }
 
     /// Makes a reset end the machine, for [`Rig::restarted`]. GRUB and Linux then start in a fresh QEMU, and need half the
@@ -130,6 +135,12 @@ impl Rig {
     /// Gives its machines a second disk, `/dev/vdb`: this raw image.
     pub fn add_disk(&mut self, image: &Path) {
         let drive = format!("if=none,id=second,format=raw,cache=unsafe,file={}", image.display());
+        self.more.extend(["-drive", &drive, "-device", "virtio-blk-pci,drive=second"].map(String::from));
+    }
+
+    /// The same with a disk that takes a second for each byte from power-on.
+    pub fn add_stalled_disk(&mut self, image: &Path) {
+        let drive = format!("if=none,id=second,format=raw,throttling.bps-total=1,file={}", image.display());
         self.more.extend(["-drive", &drive, "-device", "virtio-blk-pci,drive=second"].map(String::from));
     }
 

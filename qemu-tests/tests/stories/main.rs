@@ -35,7 +35,6 @@ stories! {
     &Firmware::PC => {
         power_cuts: two_power_cuts_after_init, three_power_cuts_at_the_handover, three_power_cuts_of_a_running_system,
             two_power_cuts_after_a_look_at_the_box;
-        data_partition: trial_is_given_up_when_data_writes_fail, trial_is_given_up_when_data_is_read_only;
         unfit_other_slot: empty_slot_is_never_booted, staged_slot_is_never_booted;
         commit: committed_trial_stays;
         env_block: both_copies_corrupt, both_copies_empty, both_copies_missing, only_one_copy;
@@ -52,6 +51,9 @@ stories! {
     }
     &[Firmware::Bios] => {
         bios: boots_from_an_sd_card, boots_from_pvscsi, boots_from_megaraid;
+        data_partition: trial_is_given_up_when_data_writes_fail, trial_is_given_up_when_data_is_read_only,
+            what_e2fsck_leaves_to_a_person_is_repaired;
+        late_disk: a_trial_waits_for_a_late_usb_disk;
         replay: replayed_writes;
         random_cuts: random_cuts_1, random_cuts_2, random_cuts_3, soak_1, soak_2;
         fat_chain: a_broken_fat_chain_is_mended, a_folder_in_the_place_of_a_copy_makes_way, mending_a_fat_chain_replayed, both_fat_chains_broken, a_full_esp_takes_a_commit;
@@ -74,7 +76,7 @@ stories! {
         seed: seed_sets_a_box_up_once;
         foreign_data: a_data_partition_of_another_kind_is_left_alone;
         two_disks: of_two_copies_the_booted_one_is_marked, a_foreign_disk_that_stalls_holds_nothing_up,
-            a_verb_ends_when_the_disk_stalls;
+            a_foreign_disk_that_stalls_at_power_on, a_verb_ends_when_the_disk_stalls;
         health: sick_update_is_rolled_back, health_may_come_late, full_or_read_only_data_decides_nothing,
             the_url_decides_by_its_answer;
     }

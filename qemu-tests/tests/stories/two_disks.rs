@@ -76,6 +76,24 @@ pub fn a_foreign_disk_that_stalls_holds_nothing_up(rig: &mut Rig) -> Result {
     Ok(())
 }
 
+/// A second disk that never answered from power-on: its driver waits for the partition table. All other drivers are loaded, and the
+/// box comes up as ever.
+pub fn a_foreign_disk_that_stalls_at_power_on(rig: &mut Rig) -> Result {
+    rig.image.hurry_grub()?;
+    let blank = blank_disk(rig)?;
+    rig.add_stalled_disk(&blank);
+    rig.add_network();
+    let mut machine = rig.power_on()?;
+    machine.boots(Slot::A, "good, 2 boots left")?;
+    machine.wait_for("module virtio_blk.ko is not done after 25 seconds: does a disk hang?", BOOT)?;
+    machine.init_ends("go on (slot A, good)")?;
+    machine.comes_up(Slot::A)?;
+    rig.image.env_of_both_copies()?.expect("active_slot=A boot_counter=3 boot_success=1 slot_A=good")?;
+    // It comes behind the disk's driver.
+    shell::must(&mut machine, "ls /sys/class/net/eth0", COMMAND)?;
+    Ok(())
+}
+
 /// The box's own disk stalls for good.
 pub fn a_verb_ends_when_the_disk_stalls(rig: &mut Rig) -> Result {
     rig.image.hurry_grub()?;
