@@ -3,7 +3,8 @@
 //! | command | lines |
 //! |---|---|
 //! | `stage` | `ours` or `theirs`, `wall` in ms or `processes`, value; a round each |
-//! | `boots` | `ours` or `bare`, `grub`, `kernel` or `init`, milliseconds; a boot each |
+//! | `boots` | firmware, `ours`, `checked` or `bare`, `grub`, `kernel` or `init`, milliseconds; a boot each |
+//! | `steps` | a step of `/init`, milliseconds; a boot each |
 //! | `disks` | number of disks, microseconds of `find`; a round each |
 
 use std::env;
@@ -35,9 +36,12 @@ fn main() -> ExitCode {
         let mut rig = Rig::new("bench", Firmware::Bios, &transcript)?;
         match env::args().nth(1).as_deref() {
             Some("stage") => stage(&rig, rounds),
-            Some("boots") => boots(&mut rig, rounds),
+            Some("boots") => Firmware::PC
+                .into_iter()
+                .try_for_each(|firmware| boots(&mut Rig::new("bench", firmware, &transcript)?, rounds)),
+            Some("steps") => steps(&rig, rounds),
             Some("disks") => disks(&mut rig, rounds),
-            _ => Err(Failure::new("usage: bench stage|boots|disks")),
+            _ => Err(Failure::new("usage: bench stage|boots|steps|disks")),
         }
     };
     match work() {
@@ -96,7 +100,8 @@ done
     Ok(())
 }
 
-/// The whole boot of the real image, and of the same system started by the shortest GRUB script and `/init` there can be.
+/// The whole boot of the real image; the same after a boot that nobody marked, where GRUB looks at the sums; and the same
+/// system started by the shortest GRUB script and `/init` there can be.
 fn boots(rig: &mut Rig, rounds: u32) -> Result {
     const BARE_INIT: &str = r#"#!/bin/sh
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin
@@ -112,8 +117,10 @@ echo 'bare: handing over'
 exec /sbin/init
 "#;
     const BARE_GRUB: &str = r#"
-serial --unit=0 --speed=115200
-terminal_output serial console
+if [ "$grub_platform" = "pc" ]; then
+    serial --unit=0 --speed=115200
+    terminal_output serial console
+fi
 echo "bare: booting"
 regexp --set=1:disk '^([^,]+)' "$root"
 linux ($disk,gpt3)/vmlinuz ARGS ksolo.slot=B
@@ -129,20 +136,56 @@ boot
     rig.image.ext4_write(Part::SlotB, INITRAMFS, &initramfs)?;
     rig.image.seal(Slot::B)?;
     for _ in 0..rounds {
-        for (who, config, markers) in [
-            ("ours", shipped.as_str(), ["ksolo: booting", "ksolo-init: start", "ksolo-init: handing over"]),
-            ("bare", &bare, ["bare: booting", "bare: start", "bare: handing over"]),
+        let ours = ["ksolo: booting", "ksolo-init: start", "ksolo-init: handing over"];
+        for (who, config, boot_success, markers) in [
+            ("ours", shipped.as_str(), 1, ours),
+            ("checked", &shipped, 0, ours),
+            ("bare", &bare, 1, ["bare: booting", "bare: start", "bare: handing over"]),
         ] {
             rig.image.esp_write(grub, config.as_bytes())?;
+            rig.image.env_edit(&format!("boot_counter=3 boot_success={boot_success}"))?;
             let mut from = Instant::now();
             let mut machine = rig.power_on()?;
             for (phase, marker) in ["grub", "kernel", "init"].into_iter().zip(markers) {
                 machine.wait_for(marker, GRUB.max(BOOT))?;
-                println!("{who} {phase} {}", from.elapsed().as_millis());
+                println!("{} {who} {phase} {}", rig.firmware, from.elapsed().as_millis());
                 from = Instant::now();
             }
-            machine.comes_up(if who == "ours" { Slot::A } else { Slot::B })?;
+            machine.comes_up(if who == "bare" { Slot::B } else { Slot::A })?;
         }
+    }
+    Ok(())
+}
+
+/// What `/init` runs with a deadline, which is all that takes time.
+fn steps(rig: &Rig, rounds: u32) -> Result {
+    const FROM: &str = "\n        \"$@\"\n";
+    const TIMED: &str = "
+        now
+        from=$n
+        \"$@\"
+        code=$?
+        now
+        echo \"step: $*: $(((n - from) / 1000000))\" >/dev/console
+        (exit $code)
+";
+    let init = String::from_utf8_lossy(&read("initramfs/init")?).into_owned();
+    if init.matches(FROM).count() != 1 {
+        return Err(Failure::new("initramfs/init runs its steps in another way than `within` did"));
+    }
+    let now = TOOLS.lines().find(|line| line.starts_with("now()")).unwrap_or_default();
+    let timed = init.replace(FROM, TIMED).replacen('\n', &format!("\n{now}\n"), 1);
+    let initramfs = rig.image.initramfs(Slot::A, System::Normal, &[("init", timed.as_bytes())])?;
+    rig.image.ext4_write(Part::SlotA, INITRAMFS, &initramfs)?;
+    rig.image.seal(Slot::A)?;
+    for _ in 0..rounds {
+        let mut machine = rig.power_on()?;
+        machine.wait_for("ksolo-init: start", GRUB.max(BOOT))?;
+        let said = machine.wait_for("ksolo-init: handing over", BOOT)?;
+        for (step, millis) in said.lines().filter_map(|line| line.trim().strip_prefix("step: ")?.rsplit_once(": ")) {
+            println!("{step}: {millis}");
+        }
+        machine.comes_up(Slot::A)?;
     }
     Ok(())
 }
