@@ -45,7 +45,7 @@ STATIC := -Clink-self-contained=no -Ctarget-feature=+crt-static -Crelocation-mod
   -Clink-arg=-L$(CURDIR)/build \
   -Clink-arg=-Wl,-z,noseparate-code,--build-id=none,-z,norelro \
   --remap-path-prefix=$(CURDIR)=/kubesolo-boot --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=/cargo
-SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock
+SOURCES := $(shell find core src -name '*.rs') Cargo.toml core/Cargo.toml Cargo.lock
 CLOUD_INIT := $(shell find initramfs/cloud-init -name '*.rs' -o -name '*.toml' -o -name '*.yaml')
 SYSTEM := $(shell find initramfs -type f -not -path '*/cloud-init/*') image/initramfs
 
@@ -133,7 +133,7 @@ bench: deps size image-test ## beside RAUC, SWUpdate, grub-editenv and scripts, 
 no-std: deps ## the core alone, for a target without an operating system
 	@# That target has no vector registers for sha2 to use.
 	RUSTFLAGS='--cfg sha2_backend="soft"' RUSTC_BOOTSTRAP=1 $(CARGO) build --locked --target-dir build/no-std --target x86_64-unknown-none \
-	  -Zbuild-std=core --package kubesolo-boot --lib --no-default-features
+	  -Zbuild-std=core --package kubesolo-core
 
 clean: ## remove what was built
 	rm -rf build dist target qemu-tests/logs

@@ -4,7 +4,7 @@ use core::fmt;
 use std::boxed::Box;
 use std::string::String;
 
-use crate::units::decimal;
+use kubesolo_core::text::decimal::decimal;
 
 /// How the program ends. The numbers are stable: `/init` and operators' scripts go by them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

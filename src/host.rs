@@ -13,19 +13,19 @@ use rustix::fs::{AtFlags, CWD, OFlags, statat};
 use rustix::io::Errno;
 use rustix::process::Pid;
 
-use crate::ask::Hanging;
-use crate::boot::{BootState, Reading};
-use crate::bootstage;
-use crate::chosen::{self, Chosen};
-use crate::cmdline::Cmdline;
-use crate::device::Device;
-use crate::disk::{self, Disk, Search, open_folder};
-use crate::envfile::{EnvFiles, Loaded};
+use crate::boot::env_files::{EnvFiles, Loaded};
+use crate::disk::chosen::{self, Chosen};
+use crate::disk::search::{self, Disk, Search, open_folder};
 use crate::failure::{Exit, Failure, Reason};
-use crate::mount::{self, Access, Kind};
-use crate::slot::Slot;
-use crate::split;
-use crate::storage::read_at;
+use crate::linux::ask::Hanging;
+use crate::linux::device::Device;
+use crate::linux::mount::{self, Access, Kind};
+use kubesolo_core::boot::cmdline::Cmdline;
+use kubesolo_core::boot::env_mismatch;
+use kubesolo_core::boot::slot::Slot;
+use kubesolo_core::boot::stage;
+use kubesolo_core::boot::state::{BootState, Reading};
+use kubesolo_core::disk::storage::read_at;
 
 /// Where the data partition is mounted.
 pub const DATA_FOLDER: &str = "/var/lib/kubesolo";
@@ -263,13 +263,13 @@ impl<'a> Host<'a> {
 
     /// Whether the disk's env block says what GRUB told of it when it had counted this boot. Writes nothing.
     fn was_counted(&self, disk: &Disk) -> Result<bool, Failure> {
-        let esp = mount::detached(&disk.partition(disk::ESP)?, Kind::Fat, Access::Read)?;
+        let esp = mount::detached(&disk.partition(search::ESP)?, Kind::Fat, Access::Read)?;
         let mut loaded = Loaded::nothing();
         EnvFiles::lock(open_env_folder(esp, ENV_FOLDER)?, ENV_FILE, Access::Read)?.load(&mut loaded);
         // The slot that GRUB booted is populated; the other one is not asked about.
         let state = loaded.block().map(|block| BootState::read_safely(&block, |_| true).state);
-        let named = bootstage::names_a_slot(loaded.chosen());
-        Ok(split::is_the_same_block(&self.cmdline(), state.as_ref().ok().filter(|_| named)))
+        let named = stage::names_a_slot(loaded.chosen());
+        Ok(env_mismatch::is_the_same_block(&self.cmdline(), state.as_ref().ok().filter(|_| named)))
     }
 
     /// The env block's two copies, locked.
@@ -279,11 +279,11 @@ impl<'a> Host<'a> {
     pub fn env_files(&self, access: Access) -> Result<EnvFiles, Failure> {
         match self.flags.grubenv {
             Some(path) => {
-                let (folder, name) = disk::folder_and_name(path);
+                let (folder, name) = search::folder_and_name(path);
                 EnvFiles::lock(open_env_folder(CWD, folder)?, name, access)
             }
             None => {
-                let esp = mount::detached(&self.disk()?.partition(disk::ESP)?, Kind::Fat, access)?;
+                let esp = mount::detached(&self.disk()?.partition(search::ESP)?, Kind::Fat, access)?;
                 EnvFiles::lock(open_env_folder(esp, ENV_FOLDER)?, ENV_FILE, access)
             }
         }

@@ -10,17 +10,17 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::termios::isatty;
 
-use kubesolo_boot::boot::BootState;
-use kubesolo_boot::cli::{Call, Verb, help};
-use kubesolo_boot::console::{Notes, Output};
-use kubesolo_boot::disk::folder_and_name;
+use kubesolo_boot::cli::args::{Call, Verb, help};
+use kubesolo_boot::cli::console::{Notes, Output};
+use kubesolo_boot::disk::search::folder_and_name;
 use kubesolo_boot::failure::{Exit, Failure, Reason};
 use kubesolo_boot::host::Host;
-use kubesolo_boot::json::Quoted;
-use kubesolo_boot::progress::Style;
-use kubesolo_boot::slot::Slot;
+use kubesolo_boot::report::progress::Style;
 use kubesolo_boot::verb;
 use kubesolo_boot::verb::status::Status;
+use kubesolo_core::boot::slot::Slot;
+use kubesolo_core::boot::state::BootState;
+use kubesolo_core::text::json::Quoted;
 
 /// Longest the boot stage may take, whatever a disk does: less than the watchdog of the shipped image waits for.
 const INIT_DEADLINE: Duration = Duration::from_secs(40);
@@ -209,8 +209,8 @@ fn run_update(
     style: Style,
     mut out: Output<'_>,
 ) -> Result<(Exit, bool), Failure> {
-    let mut buffer = [[0; kubesolo_boot::settings::LEN_MAX]; 2];
-    let settings = kubesolo_boot::settings::Settings::read(&call.flags, &mut buffer);
+    let mut buffer = [[0; kubesolo_boot::update::settings::LEN_MAX]; 2];
+    let settings = kubesolo_boot::update::settings::Settings::read(&call.flags, &mut buffer);
     let config = match verb {
         // `init` has read them so, and started it: a mistake in a line must not end in a reset every minute.
         Verb::Watchdog => settings.lenient(&call.flags, &|problem| notes.say(format_args!("watchdog: {problem}"))),

@@ -11,8 +11,8 @@ mod scene;
 
 use std::fs;
 
-use kubesolo_boot::slot::Slot::{A, B};
-use kubesolo_boot::slot::SlotState::{Bad, Good, Trial};
+use kubesolo_core::boot::slot::Slot::{A, B};
+use kubesolo_core::boot::slot::SlotState::{Bad, Good, Trial};
 use scene::machine::{Machine, state};
 use serde_json::{Value, json};
 
@@ -187,7 +187,8 @@ fn stray_names_on_the_data_partition_make_way() {
             fs::create_dir_all(machine.folder.path(name).parent().unwrap()).unwrap();
             put(&machine.folder.path(name));
             machine.folder.write("boot_id", "one");
-            machine.set(kubesolo_boot::boot::BootState { rollback_from: Some(B), ..state(A, 2, false, Good, Bad) });
+            machine
+                .set(kubesolo_core::boot::state::BootState { rollback_from: Some(B), ..state(A, 2, false, Good, Bad) });
             let ran = machine.run("init");
             assert_eq!(ran.exit, 0, "{name} {number}: {}", ran.stderr);
             assert_eq!(machine.state(), state(A, 3, true, Good, Bad), "{name} {number}: {}", ran.stderr);

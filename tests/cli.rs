@@ -17,10 +17,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use kubesolo_boot::boot::BootState;
-use kubesolo_boot::envblk::EnvBlock;
-use kubesolo_boot::slot::Slot::{A, B};
-use kubesolo_boot::slot::SlotState::{self, Bad, Empty, Good, Staged, Trial};
+use kubesolo_core::boot::env_block::EnvBlock;
+use kubesolo_core::boot::slot::Slot::{A, B};
+use kubesolo_core::boot::slot::SlotState::{self, Bad, Empty, Good, Staged, Trial};
+use kubesolo_core::boot::state::BootState;
 use scene::machine::{Machine, block_of, block_with, damages, state};
 use scene::{Folder, Ran, binary, run, skipped};
 use serde_json::{Value, json};

@@ -14,10 +14,10 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use kubesolo_boot::contents::{Contents, identify};
-use kubesolo_boot::device::Device;
+use kubesolo_boot::disk::ours;
 use kubesolo_boot::failure::Exit;
-use kubesolo_boot::ours;
+use kubesolo_boot::linux::device::Device;
+use kubesolo_core::disk::contents::{Contents, identify};
 use rustix::fs::{CWD, OFlags};
 use scene::{Folder, must, run, tool};
 
@@ -130,7 +130,7 @@ fn an_ext4_that_is_made_over_another_is_ours() {
 }
 
 /// Those that leave an ext4's superblock standing, or whose tools may not be installed here, by the layouts that
-/// `src/contents.rs` names.
+/// `core/src/disk/contents.rs` names.
 #[test]
 fn another_signature_beside_a_superblock_makes_it_not_ours() {
     let Some(partition) = Partition::ext4() else { return };

@@ -15,14 +15,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use kubesolo_boot::ask::Hanging;
-use kubesolo_boot::chosen::{self, Chosen};
-use kubesolo_boot::device::Device;
-use kubesolo_boot::disk::{Disk, Search, Why};
-use kubesolo_boot::ext4::{self, Unsound};
+use kubesolo_boot::disk::chosen::{self, Chosen};
+use kubesolo_boot::disk::search::{Disk, Search, Why};
 use kubesolo_boot::failure::{Exit, Failure};
 use kubesolo_boot::host::Process;
-use kubesolo_boot::sysblock::Uevent;
+use kubesolo_boot::linux::ask::Hanging;
+use kubesolo_boot::linux::device::Device;
+use kubesolo_boot::linux::sysblock::Uevent;
+use kubesolo_core::disk::ext4::{self, Unsound};
 use rustix::fs::OFlags;
 use scene::{Folder, must, tool};
 

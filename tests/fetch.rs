@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 
 use embedded_io::Read as _;
 use kubesolo_boot::failure::Failure;
-use kubesolo_boot::fetch::{Body, Client, Limits, Resume};
-use kubesolo_boot::location::Location;
+use kubesolo_boot::net::fetch::{Body, Client, Limits, Resume};
+use kubesolo_core::net::url::Location;
 
 const STALL: Duration = Duration::from_millis(200);
 const LIMITS: Limits = Limits { head: Duration::from_millis(400), stall: STALL, small: Duration::from_millis(600) };

@@ -16,7 +16,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use embedded_io::{ErrorType, Read, Seek, SeekFrom};
-use kubesolo_boot::gpt::{self, Error, Table};
+use kubesolo_core::disk::gpt::{self, Error, Table};
 use scene::{Folder, Random, cases, must, seed, tool};
 
 const SECTOR: usize = 512;
@@ -301,7 +301,7 @@ fn a_partition_past_the_end_or_backwards_is_an_error_or_the_backup() {
         assert!(table.from_backup);
         assert_eq!(partitions(&table), OURS);
         let error = put(tables[1], backup).unwrap_err();
-        assert_eq!(error, Error::OutOfBounds(kubesolo_boot::units::Lba(last)), "{first}–{last}");
+        assert_eq!(error, Error::OutOfBounds(kubesolo_core::disk::lba::Lba(last)), "{first}–{last}");
     }
 }
 

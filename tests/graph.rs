@@ -4,8 +4,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use kubesolo_boot::boot::{BootState, Files, TRIES};
-use kubesolo_boot::slot::{Slot, SlotState};
+use kubesolo_core::boot::slot::{Slot, SlotState};
+use kubesolo_core::boot::state::{BootState, Files, TRIES};
 
 /// What a slot's system is, whatever the block says of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

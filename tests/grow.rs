@@ -15,12 +15,12 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use embedded_io::{ErrorType, Read, Seek, SeekFrom, Write};
-use kubesolo_boot::device::Device;
-use kubesolo_boot::ext4;
-use kubesolo_boot::gpt::{self, Table};
-use kubesolo_boot::grow::{self, DISK, Error, Plan, Wish};
-use kubesolo_boot::guid::Guid;
-use kubesolo_boot::storage::Storage;
+use kubesolo_boot::linux::device::Device;
+use kubesolo_core::disk::ext4;
+use kubesolo_core::disk::gpt::{self, Table};
+use kubesolo_core::disk::grow::{self, DISK, Error, Plan, Wish};
+use kubesolo_core::disk::guid::Guid;
+use kubesolo_core::disk::storage::Storage;
 use scene::medium::{Cut, Fuse, Medium};
 use scene::{Folder, Random, must, seed, tool};
 

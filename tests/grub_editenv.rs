@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 
-use kubesolo_boot::envblk::EnvBlock;
+use kubesolo_core::boot::env_block::EnvBlock;
 use scene::{Folder, Ran, Random, binary, cases, run, run_as, seed, skipped, tool};
 
 const HEADER: &[u8] = b"# GRUB Environment Block\n";

@@ -21,9 +21,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kubesolo_boot::slot::Slot::{A, B};
-use kubesolo_boot::slot::SlotState::{Bad, Good, Trial};
-use kubesolo_boot::state::now;
+use kubesolo_boot::update::state::now;
+use kubesolo_core::boot::slot::Slot::{A, B};
+use kubesolo_core::boot::slot::SlotState::{Bad, Good, Trial};
 use scene::machine::{Machine, state};
 use scene::{Folder, Ran, skipped, tool};
 use serde_json::{Value, json};

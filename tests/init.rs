@@ -12,10 +12,10 @@ mod scene;
 use std::fs;
 use std::path::Path;
 
-use kubesolo_boot::boot::BootState;
-use kubesolo_boot::envblk::EnvBlock;
-use kubesolo_boot::slot::Slot::{A, B};
-use kubesolo_boot::slot::SlotState::{Bad, Empty, Good, Staged, Trial};
+use kubesolo_core::boot::env_block::EnvBlock;
+use kubesolo_core::boot::slot::Slot::{A, B};
+use kubesolo_core::boot::slot::SlotState::{Bad, Empty, Good, Staged, Trial};
+use kubesolo_core::boot::state::BootState;
 use scene::machine::{Machine, block_of, block_with, damages, state};
 use scene::{Ran, binary, run};
 
@@ -34,7 +34,7 @@ fn init(machine: &Machine, exit: i32, said: &str) -> Ran {
     ran
 }
 
-fn counted(a: kubesolo_boot::slot::SlotState, b: kubesolo_boot::slot::SlotState) -> BootState {
+fn counted(a: kubesolo_core::boot::slot::SlotState, b: kubesolo_core::boot::slot::SlotState) -> BootState {
     state(A, 2, false, a, b)
 }
 
@@ -476,7 +476,7 @@ fn a_block_that_takes_more_than_one_sector_is_marked_and_keeps_what_others_wrote
         assert_eq!(machine.state(), state(A, 3, true, Good, Good));
         let written = EnvBlock::parse(machine.copies()[0].clone().unwrap()).unwrap();
         for name in ["saved_entry", "note", "last"] {
-            let value = |value: kubesolo_boot::envblk::Value<'_>| value.bytes().collect::<Vec<_>>();
+            let value = |value: kubesolo_core::boot::env_block::Value<'_>| value.bytes().collect::<Vec<_>>();
             assert_eq!(written.get(name).map(value), block.get(name).map(value), "{name}");
         }
         let machine = Machine::with_block(&block);

@@ -21,8 +21,8 @@ use std::thread;
 use std::time::Duration;
 
 use embedded_io::Read as _;
-use kubesolo_boot::fetch::{Client, Limits, Resume};
-use kubesolo_boot::location::Location;
+use kubesolo_boot::net::fetch::{Client, Limits, Resume};
+use kubesolo_core::net::url::Location;
 use skips::skipped;
 
 const LIMITS: Limits =

@@ -14,21 +14,26 @@
 mod scene;
 
 use embedded_io::{ErrorType, Read, Seek, SeekFrom, Write};
-use kubesolo_boot::boot::BootState;
-use kubesolo_boot::envblk::{EnvBlock, ONE_SECTOR, SIZE};
-use kubesolo_boot::envstore::{self, Bytes, Found, Source, choose, replace};
-use kubesolo_boot::slot::{Slot, SlotState};
-use kubesolo_boot::storage::Storage;
+use kubesolo_core::boot::env_block::{EnvBlock, ONE_SECTOR, SIZE};
+use kubesolo_core::boot::env_copies::{self, Bytes, Found, Source, choose, replace};
+use kubesolo_core::boot::slot::{Slot, SlotState};
+use kubesolo_core::boot::state::BootState;
+use kubesolo_core::disk::storage::Storage;
 use scene::medium::{Cut, Fuse, Medium};
 
 /// How one copy is written: as the program does, or wrongly.
-type Way = fn(&mut Medium, &mut Found, &EnvBlock<Bytes>) -> Result<(), envstore::Error<Cut>>;
+type Way = fn(&mut Medium, &mut Found, &EnvBlock<Bytes>) -> Result<(), env_copies::Error<Cut>>;
 
 /// The two copies, first and second.
 type Copies = [Medium; 2];
 
 /// The order of `EnvFiles::store`: the first copy, then the second, each only if it differs; the length at the end.
-fn store(copies: &mut Copies, order: [usize; 2], way: Way, new: &EnvBlock<Bytes>) -> Result<(), envstore::Error<Cut>> {
+fn store(
+    copies: &mut Copies,
+    order: [usize; 2],
+    way: Way,
+    new: &EnvBlock<Bytes>,
+) -> Result<(), env_copies::Error<Cut>> {
     for which in order {
         let copy = &mut copies[which];
         let mut found = Found::with(&copy.cached);
@@ -254,20 +259,20 @@ const WRONG_WAYS: &[(&str, [usize; 2], Way, Caught)] = &[
     ("the active slot first, the rest after it", IN_ORDER, in_two_transactions, Caught { durable: true, wrong: true }),
 ];
 
-fn write_unsynced(copy: &mut Medium, _: &mut Found, new: &EnvBlock<Bytes>) -> Result<(), envstore::Error<Cut>> {
+fn write_unsynced(copy: &mut Medium, _: &mut Found, new: &EnvBlock<Bytes>) -> Result<(), env_copies::Error<Cut>> {
     copy.seek(SeekFrom::Start(0))?;
     copy.write(&new.bytes()[..ONE_SECTOR])?;
     Ok(())
 }
 
-fn truncate_unsynced(copy: &mut Medium, _: &mut Found, new: &EnvBlock<Bytes>) -> Result<(), envstore::Error<Cut>> {
+fn truncate_unsynced(copy: &mut Medium, _: &mut Found, new: &EnvBlock<Bytes>) -> Result<(), env_copies::Error<Cut>> {
     copy.truncate(0)?;
     copy.seek(SeekFrom::Start(0))?;
     copy.write(new.bytes())?;
     Ok(())
 }
 
-fn in_parts(copy: &mut Medium, _: &mut Found, new: &EnvBlock<Bytes>) -> Result<(), envstore::Error<Cut>> {
+fn in_parts(copy: &mut Medium, _: &mut Found, new: &EnvBlock<Bytes>) -> Result<(), env_copies::Error<Cut>> {
     for (at, end) in [(0, 110), (110, ONE_SECTOR)] {
         copy.seek(SeekFrom::Start(at as u64))?;
         copy.write(&new.bytes()[at..end])?;
@@ -276,7 +281,11 @@ fn in_parts(copy: &mut Medium, _: &mut Found, new: &EnvBlock<Bytes>) -> Result<(
     Ok(())
 }
 
-fn in_two_transactions(copy: &mut Medium, old: &mut Found, new: &EnvBlock<Bytes>) -> Result<(), envstore::Error<Cut>> {
+fn in_two_transactions(
+    copy: &mut Medium,
+    old: &mut Found,
+    new: &EnvBlock<Bytes>,
+) -> Result<(), env_copies::Error<Cut>> {
     let mut between = old.block().unwrap().sound();
     let active: Vec<u8> = new.get("active_slot").unwrap().bytes().collect();
     between.set(b"active_slot", &active).unwrap();
@@ -303,7 +312,7 @@ fn the_replay_catches_a_wrong_order() {
 /// nothing else does.
 #[test]
 fn a_copy_that_is_truncated_first_needs_the_other_one() {
-    fn truncate_first(copy: &mut Medium, _: &mut Found, new: &EnvBlock<Bytes>) -> Result<(), envstore::Error<Cut>> {
+    fn truncate_first(copy: &mut Medium, _: &mut Found, new: &EnvBlock<Bytes>) -> Result<(), env_copies::Error<Cut>> {
         copy.truncate(0)?;
         copy.seek(SeekFrom::Start(0))?;
         copy.write(new.bytes())?;
@@ -385,7 +394,7 @@ impl Storage for Meddled<'_> {
 
 #[test]
 fn a_disk_that_fails_is_told_from_another_program() {
-    use envstore::Error::{Changed, NotTaken};
+    use env_copies::Error::{Changed, NotTaken};
 
     let (old, new) = (block(BootState::fresh(SlotState::Empty), &[]), block(BootState::fresh(SlotState::Good), &[]));
     let others = block(BootState::fresh(SlotState::Empty), &[("other", "1")]);
@@ -419,14 +428,14 @@ fn a_disk_that_fails_is_told_from_another_program() {
     let mut copy = Meddled { medium: Medium::holding(b""), syncs: 0, at_sync: &|_, medium| set(b"", medium) };
     let mut found = Found::with(b"");
     assert_eq!(replace(&mut copy, &mut found, &new), Err(Changed));
-    assert_eq!(found.flaw(), Some(envstore::Flaw::Changing));
+    assert_eq!(found.flaw(), Some(env_copies::Flaw::Changing));
 }
 
-/// A copy for [`envstore::store_both`].
+/// A copy for [`env_copies::store_both`].
 struct InMemory<'a>(&'a mut Medium);
 
-impl envstore::CopyFile for InMemory<'_> {
-    type Error = envstore::Error<Cut>;
+impl env_copies::CopyFile for InMemory<'_> {
+    type Error = env_copies::Error<Cut>;
 
     fn replace(&mut self, found: &mut Found, new: &EnvBlock<Bytes>) -> Result<(), Self::Error> {
         replace(self.0, found, new)
@@ -438,14 +447,14 @@ impl envstore::CopyFile for InMemory<'_> {
     }
 
     fn hide(&mut self) -> Result<(), Self::Error> {
-        envstore::hide(self.0)
+        env_copies::hide(self.0)
     }
 }
 
-fn store_both(copies: &mut Copies, new: &EnvBlock<Bytes>) -> Result<(), envstore::Error<Cut>> {
+fn store_both(copies: &mut Copies, new: &EnvBlock<Bytes>) -> Result<(), env_copies::Error<Cut>> {
     let mut found = copies.each_ref().map(|copy| Found::with(&copy.cached));
     let [first, second] = copies;
-    envstore::store_both([InMemory(first), InMemory(second)], found.each_mut(), new, true)?.map_or(Ok(()), Err)
+    env_copies::store_both([InMemory(first), InMemory(second)], found.each_mut(), new, true)?.map_or(Ok(()), Err)
 }
 
 /// Other programs' variables push ours about: every byte of the block that counts is the old one's or the new one's.

@@ -14,9 +14,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use kubesolo_boot::envblk::EnvBlock;
-use kubesolo_boot::slot::Slot::A;
-use kubesolo_boot::slot::SlotState::{Good, Staged};
+use kubesolo_core::boot::env_block::EnvBlock;
+use kubesolo_core::boot::slot::Slot::A;
+use kubesolo_core::boot::slot::SlotState::{Good, Staged};
 use scene::machine::{Machine, state};
 use scene::{Ran, binary, run_as, tool};
 

@@ -13,12 +13,12 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use kubesolo_boot::boot::BootState;
-use kubesolo_boot::digest::Hash;
-use kubesolo_boot::manifest::Manifest;
-use kubesolo_boot::slot::Slot::A;
-use kubesolo_boot::slot::SlotState::{self, Bad, Empty, Good, Staged, Trial};
-use kubesolo_boot::target::part_name;
+use kubesolo_boot::update::target::part_name;
+use kubesolo_core::boot::slot::Slot::A;
+use kubesolo_core::boot::slot::SlotState::{self, Bad, Empty, Good, Staged, Trial};
+use kubesolo_core::boot::state::BootState;
+use kubesolo_core::update::digest::Hash;
+use kubesolo_core::update::manifest::Manifest;
 use scene::machine::{Machine, state};
 use scene::{Ran, run};
 
@@ -106,7 +106,7 @@ fn an_update_is_installed_activated_and_committed() {
     fleet.ran("apply SERVER --allow-downgrade", 0, "already installed");
 
     fleet.ran("activate", 0, "Slot B boots next, on trial");
-    let b = kubesolo_boot::slot::Slot::B;
+    let b = kubesolo_core::boot::slot::Slot::B;
     assert_eq!(fleet.machine.state(), BootState { active: b, success: false, ..state(b, 3, false, Good, Trial) });
     assert_eq!(fleet.phase(), "activated");
     fleet.ran("apply SERVER --allow-downgrade", REFUSED, "slot B boots next");

@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 use scene::machine::{Machine, state};
 use scene::{Ran, binary, run, tool};
 
-use kubesolo_boot::slot::Slot::A;
-use kubesolo_boot::slot::SlotState::{Good, Staged};
+use kubesolo_core::boot::slot::Slot::A;
+use kubesolo_core::boot::slot::SlotState::{Good, Staged};
 
 /// Longer than any wait of the program, in seconds.
 const STALL: u64 = 600;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use kubesolo_boot::cli::{Help, VERBS};
+use kubesolo_boot::cli::args::{Help, VERBS};
 
 use crate::grammar::{Flag, Offer, flags, keys, own_flags, places};
 

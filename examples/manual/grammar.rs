@@ -1,7 +1,7 @@
 //! The tables of the help, taken apart: what may stand where on the command line.
 
-use kubesolo_boot::cli::{FLAGS, Help, VERBS};
-use kubesolo_boot::config::KEYS;
+use kubesolo_boot::cli::args::{FLAGS, Help, VERBS};
+use kubesolo_core::update::config::KEYS;
 
 /// Words that stand for a value. Any other word in capitals is one to be typed.
 const PLACEHOLDERS: [&str; 10] =
@@ -88,7 +88,7 @@ pub fn keys() -> Vec<Key> {
         let (name, value) = head.split_once('=')?;
         Some(Key { name, value, text })
     };
-    let keys: Vec<_> = include_str!("../../src/config.rs").lines().filter_map(documented).collect();
+    let keys: Vec<_> = include_str!("../../core/src/update/config.rs").lines().filter_map(documented).collect();
     assert_eq!(
         keys.iter().map(|key| key.name).collect::<Vec<_>>(),
         KEYS,

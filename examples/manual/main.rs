@@ -1,4 +1,4 @@
-//! Makes the man page and the shells' completions, of what `--help` prints and `src/config.rs` says about its keys.
+//! Makes the man page and the shells' completions, of what `--help` prints and `core/src/update/config.rs` says about its keys.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

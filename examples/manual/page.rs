@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use kubesolo_boot::cli::{Help, VERBS};
-use kubesolo_boot::config::{Config, Mark};
+use kubesolo_boot::cli::args::{Help, VERBS};
 use kubesolo_boot::failure::Exit;
+use kubesolo_core::update::config::{Config, Mark};
 
 use crate::grammar::{bare, flags, forms, is_placeholder, keys};
 

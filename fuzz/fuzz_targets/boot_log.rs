@@ -2,10 +2,10 @@
 //! record is read back.
 #![no_main]
 
-use kubesolo_boot::bootlog::{Begun, LEN, Mark, Record, SECTOR, Traces, newest, offset, record, sector};
-use kubesolo_boot::clock::Moment;
-use kubesolo_boot::slot::{Slot, SlotState};
-use kubesolo_boot::split::Split;
+use kubesolo_core::boot::env_mismatch::Split;
+use kubesolo_core::boot::slot::{Slot, SlotState};
+use kubesolo_core::history::boot_log::{Begun, LEN, Mark, Record, SECTOR, Traces, newest, offset, record, sector};
+use kubesolo_core::text::timestamp::Moment;
 use kubesolo_fuzz::bounded;
 use libfuzzer_sys::fuzz_target;
 

@@ -4,7 +4,7 @@
 //! A stray message is no answer, and no message gives more addresses than it has room for.
 #![no_main]
 
-use kubesolo_boot::dns::{self, ADDRESSES_MAX, Addresses, Kind, MAX};
+use kubesolo_core::net::dns::{self, ADDRESSES_MAX, Addresses, Kind, MAX};
 use kubesolo_fuzz::bounded;
 use libfuzzer_sys::fuzz_target;
 

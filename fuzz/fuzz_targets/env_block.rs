@@ -4,9 +4,9 @@
 //! variable, and those that it does not name keep value and place. Whatever stands in it, a boot state comes of it.
 #![no_main]
 
-use kubesolo_boot::boot::{self, BootState};
-use kubesolo_boot::envblk::{Defect, EnvBlock, SIZE};
-use kubesolo_boot::envstore::{Flaw, Found, choose};
+use kubesolo_core::boot::env_block::{Defect, EnvBlock, SIZE};
+use kubesolo_core::boot::env_copies::{Flaw, Found, choose};
+use kubesolo_core::boot::state::{self, BootState};
 use kubesolo_fuzz::bounded;
 use libfuzzer_sys::fuzz_target;
 
@@ -52,7 +52,7 @@ fn boot_state_of(file: &[u8]) {
     let sound = block.sound();
     for (a, b) in [(false, false), (false, true), (true, false), (true, true)] {
         let reading = BootState::read_safely(&block, |slot| if slot.name() == "A" { a } else { b });
-        assert_eq!(flaw == Some(Flaw::NoSlot), !boot::names_a_slot(&block));
+        assert_eq!(flaw == Some(Flaw::NoSlot), !state::names_a_slot(&block));
         let mut sound = sound.clone();
         if reading.state.write_to(&mut sound).is_ok() {
             let again = BootState::read_safely(&sound, |_| panic!("no state is unrecorded now"));

@@ -6,9 +6,9 @@
 #![no_main]
 
 use embedded_io::Read;
-use kubesolo_boot::fetch::{Client, Resume};
-use kubesolo_boot::location::Location;
-use kubesolo_boot::tcp::{Asked, Script, asked, serve};
+use kubesolo_boot::net::fetch::{Client, Resume};
+use kubesolo_boot::net::tcp::{Asked, Script, asked, serve};
+use kubesolo_core::net::url::Location;
 use kubesolo_fuzz::bounded;
 use libfuzzer_sys::fuzz_target;
 use rustix::io::Errno;

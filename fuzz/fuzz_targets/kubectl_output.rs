@@ -6,10 +6,10 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use kubesolo_boot::config::Config;
 use kubesolo_boot::health::Report;
+use kubesolo_boot::health::kubectl;
 use kubesolo_boot::host::{Flags, Host, Process, Ran};
-use kubesolo_boot::kubectl;
+use kubesolo_core::update::config::Config;
 use kubesolo_fuzz::bounded;
 use libfuzzer_sys::fuzz_target;
 

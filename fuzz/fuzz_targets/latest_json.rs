@@ -4,11 +4,11 @@
 //! What is taken for JSON is JSON to serde_json too, with the same text in it; gates, signatures and URLs follow.
 #![no_main]
 
-use kubesolo_boot::json::{self, Text, Value};
-use kubesolo_boot::location::{self, Location, Scheme};
-use kubesolo_boot::manifest::{ARCHITECTURE, Gate, MAX, Manifest};
-use kubesolo_boot::signature::Keys;
-use kubesolo_boot::version::Version;
+use kubesolo_core::net::url::{self, Location, Scheme};
+use kubesolo_core::text::json::{self, Text, Value};
+use kubesolo_core::update::manifest::{ARCHITECTURE, Gate, MAX, Manifest};
+use kubesolo_core::update::signature::Keys;
+use kubesolo_core::update::version::Version;
 use kubesolo_fuzz::{bounded, parts};
 use libfuzzer_sys::fuzz_target;
 use serde_json::value::RawValue;
@@ -45,7 +45,7 @@ fuzz_target!(|input: &[u8]| {
         assert!(gate.check(&manifest).is_err(), "an image that was rolled back from is not taken");
         let urls = [manifest.vmlinuz.url, manifest.initramfs.url, manifest.metadata_sig_url];
         for url in urls.into_iter().flatten() {
-            assert!(url.raw().len() <= location::MAX);
+            assert!(url.raw().len() <= url::MAX);
             joins_are_locations(&at, &url.chars().collect::<String>());
         }
         for text in [manifest.channel, manifest.architecture, manifest.release_notes, manifest.release_date] {
@@ -80,7 +80,7 @@ fn same_text(text: Text<'_>) {
 
 fn joins_are_locations(at: &Location, reference: &str) {
     let Ok(joined) = at.join(reference) else { return };
-    assert!(joined.as_str().len() <= location::MAX);
+    assert!(joined.as_str().len() <= url::MAX);
     assert!(!joined.as_str().contains(|character: char| character.is_ascii_control()));
     if joined.scheme() == Scheme::File {
         return;

@@ -1,7 +1,7 @@
 //! `state.json`: what it says is written and read back the same, and what it remembers stays bounded.
 #![no_main]
 
-use kubesolo_boot::state::{Phase, State};
+use kubesolo_boot::update::state::{Phase, State};
 use kubesolo_fuzz::bounded;
 use libfuzzer_sys::fuzz_target;
 

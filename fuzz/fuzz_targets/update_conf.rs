@@ -8,9 +8,9 @@ use std::cell::RefCell;
 use std::os::fd::AsRawFd;
 use std::sync::LazyLock;
 
-use kubesolo_boot::config::{Config, KEYS};
 use kubesolo_boot::host::Flags;
-use kubesolo_boot::settings::{LEN_MAX, Settings};
+use kubesolo_boot::update::settings::{LEN_MAX, Settings};
+use kubesolo_core::update::config::{Config, KEYS};
 use kubesolo_fuzz::bounded;
 use libfuzzer_sys::fuzz_target;
 use rustix::fd::OwnedFd;

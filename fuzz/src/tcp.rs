@@ -1,4 +1,4 @@
-//! Stands in for `src/tcp.rs` under `cfg(fuzzing)`: the peer is in memory, says what it was told to, and keeps count.
+//! Stands in for `src/net/tcp.rs` under `cfg(fuzzing)`: the peer is in memory, says what it was told to, and keeps count.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -48,14 +48,14 @@ pub fn asked() -> Asked {
     ASKED.take()
 }
 
-/// As in `src/tcp.rs`.
+/// As in `src/net/tcp.rs`.
 pub struct Tcp {
     script: Script,
     at: usize,
     reads: usize,
 }
 
-/// As in `src/tcp.rs`.
+/// As in `src/net/tcp.rs`.
 #[derive(Debug)]
 pub enum Error {
     /// The host has no address, or nobody could be asked.
@@ -108,7 +108,7 @@ impl Tcp {
     }
 }
 
-/// As in `src/tcp.rs`: there is nobody.
+/// As in `src/net/tcp.rs`: there is nobody.
 ///
 /// # Errors
 /// Always.
@@ -116,7 +116,7 @@ pub fn connected(_: SocketType, _: SocketAddr, _: Duration) -> Result<OwnedFd, E
     Err(Errno::CONNREFUSED)
 }
 
-/// As in `src/tcp.rs`: there is nobody.
+/// As in `src/net/tcp.rs`: there is nobody.
 ///
 /// # Errors
 /// Always.

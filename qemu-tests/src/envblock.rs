@@ -4,7 +4,7 @@
 use std::fmt;
 use std::fs;
 
-use kubesolo_boot::envblk::EnvBlock;
+use kubesolo_core::boot::env_block::EnvBlock;
 
 use crate::ensure_eq;
 use crate::failure::{Failure, Result, Step};
@@ -28,7 +28,9 @@ impl Variables {
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         let block = EnvBlock::parse(bytes).step(|| "env block".into())?;
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        let pair = |var: kubesolo_boot::envblk::Variable| (text(var.name.to_vec()), text(var.value.bytes().collect()));
+        let pair = |var: kubesolo_core::boot::env_block::Variable| {
+            (text(var.name.to_vec()), text(var.value.bytes().collect()))
+        };
         Ok(Self(block.variables().map(pair).collect()))
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kubesolo_boot::slot::Slot;
+use kubesolo_core::boot::slot::Slot;
 
 use crate::ensure_eq;
 use crate::failure::{Failure, Result};

@@ -7,9 +7,9 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use kubesolo_boot::digest::Hash;
-use kubesolo_boot::slot::Slot;
-use kubesolo_boot::sums::{self, Sums};
+use kubesolo_core::boot::slot::Slot;
+use kubesolo_core::update::digest::Hash;
+use kubesolo_core::update::sums::{self, Sums};
 
 use crate::failure::{Failure, Result, Step};
 use crate::{ensure, host};

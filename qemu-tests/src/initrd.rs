@@ -1,6 +1,6 @@
 //! Knows how to make a slot's system fail: a small segment behind its initramfs that overrides one program.
 
-use kubesolo_boot::slot::Slot;
+use kubesolo_core::boot::slot::Slot;
 
 use crate::failure::{Result, Step};
 use crate::image::{Image, Part};

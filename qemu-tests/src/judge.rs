@@ -6,12 +6,12 @@
 
 use std::collections::HashMap;
 
-use kubesolo_boot::boot::{self, BootState, GrubBoot};
-use kubesolo_boot::digest::Hash;
-use kubesolo_boot::envstore::{self, Flaw, Found, Source};
-use kubesolo_boot::slot::{Slot, SlotState};
-use kubesolo_boot::state::State;
-use kubesolo_boot::sums::{self, Sums};
+use kubesolo_boot::update::state::State;
+use kubesolo_core::boot::env_copies::{self, Flaw, Found, Source};
+use kubesolo_core::boot::slot::{Slot, SlotState};
+use kubesolo_core::boot::state::{self, BootState, GrubBoot};
+use kubesolo_core::update::digest::Hash;
+use kubesolo_core::update::sums::{self, Sums};
 
 use crate::envblock::{FIRST, SECOND};
 use crate::failure::Result;
@@ -117,7 +117,7 @@ impl Judge {
         let mut verdict = Verdict::default();
         let esp = self.esp(disk)?;
         let copies = esp.by_grub.each_ref().map(found);
-        let state = match envstore::choose(&copies[0], &copies[1]) {
+        let state = match env_copies::choose(&copies[0], &copies[1]) {
             Some((block, source)) if source != Source::Remains => {
                 // Whether a slot holds files is only asked where the block does not say, which is wrong anyway.
                 let reading = BootState::read_safely(&block, |_| false);
@@ -133,16 +133,16 @@ impl Judge {
         self.judge_esp(&esp, &mut verdict);
         verdict.state = state;
 
-        let mut seen = [boot::Files::Absent; 2];
+        let mut seen = [state::Files::Absent; 2];
         for slot in Slot::BOTH {
             let standing = state.map_or(SlotState::Empty, |state| state.slot(slot));
             let is_booted = matches!(standing, SlotState::Good | SlotState::Trial);
             if is_booted {
                 let files = self.files_by_grub(disk, slot);
                 seen[slot as usize] = match files {
-                    Files::Whole(_) => boot::Files::Whole,
-                    Files::Strange => boot::Files::Damaged,
-                    Files::Absent => boot::Files::Absent,
+                    Files::Whole(_) => state::Files::Whole,
+                    Files::Strange => state::Files::Damaged,
+                    Files::Absent => state::Files::Absent,
                 };
                 if !matches!(files, Files::Whole(_)) {
                     verdict.wrong.push(format!("slot {slot} is {standing}, and its files are {files:?} for GRUB"));

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kubesolo_boot::slot::Slot;
+use kubesolo_core::boot::slot::Slot;
 
 use crate::dice::Dice;
 use crate::failure::{Failure, Result, Step};

@@ -12,7 +12,7 @@
 
 use std::time::Duration;
 
-use kubesolo_boot::envblk::{EnvBlock, SIZE};
+use kubesolo_core::boot::env_block::{EnvBlock, SIZE};
 use qemu_tests::bus::Bus;
 use qemu_tests::failure::{Result, Step};
 use qemu_tests::firmware::Firmware;

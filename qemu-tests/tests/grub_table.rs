@@ -1,4 +1,4 @@
-//! Runs the real grub.cfg under the real GRUB, row by row, beside its model in `kubesolo_boot::boot`: both must leave the
+//! Runs the real grub.cfg under the real GRUB, row by row, beside its model in `kubesolo_core::boot::state`: both must leave the
 //! same block and start the same slot.
 //!
 //! The slots' kernels are stubs that print their command line and reset, so a row is one short run of QEMU. Only two
@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use kubesolo_boot::boot::{self, BootState, Files as Found};
-use kubesolo_boot::cmdline::Cmdline;
-use kubesolo_boot::envblk::EnvBlock;
-use kubesolo_boot::slot::{Slot, SlotState};
-use kubesolo_boot::split::{self, Split};
+use kubesolo_core::boot::cmdline::Cmdline;
+use kubesolo_core::boot::env_block::EnvBlock;
+use kubesolo_core::boot::env_mismatch::{self, Split};
+use kubesolo_core::boot::slot::{Slot, SlotState};
+use kubesolo_core::boot::state::{self, BootState, Files as Found};
 use libtest_mimic::{Arguments, Failed, Trial};
 use qemu_tests::bus::Bus;
 use qemu_tests::envblock::{FIRST, SECOND, Variables};
@@ -313,7 +313,7 @@ fn model(row: &Row, first: Option<&[u8]>, second: Option<&[u8]>) -> (Outcome, Op
     let copies = [(FIRST, block(first)), (SECOND, block(second))];
     let files = |slot: Slot| row.files(slot).found();
     let used = copies.iter().find_map(|(name, block)| {
-        let block = block.as_ref().filter(|block| boot::names_a_slot(block))?;
+        let block = block.as_ref().filter(|block| state::names_a_slot(block))?;
         Some((*name, block))
     });
     if let Some((name, block)) = used {
@@ -327,7 +327,7 @@ fn model(row: &Row, first: Option<&[u8]>, second: Option<&[u8]>) -> (Outcome, Op
         let value = copies[0].1.as_ref()?.get(slot.variable())?;
         SlotState::ALL.into_iter().find(|state| value.is(state.name()))
     };
-    let booted = boot::grub_boot_without_block(recorded(Slot::A), recorded(Slot::B), files);
+    let booted = state::grub_boot_without_block(recorded(Slot::A), recorded(Slot::B), files);
     let told = booted.map(|_| ("none".to_owned(), "none".to_owned()));
     (Outcome { booted, told, on_disk: None }, None)
 }
@@ -394,7 +394,7 @@ fn check_in(row: &Row, base: &Path, work: &Path, transcript: &Transcript) -> Res
     if let Some(slot) = booted {
         let unsaved = used.is_some() && !row.saves;
         ensure_eq!(word("ksolo.via=").as_deref(), Some(if unsaved { "unsaved" } else { "auto" }), "ksolo.via");
-        let split = split::compare(&Cmdline::parse(line), on_disk.as_ref());
+        let split = env_mismatch::compare(&Cmdline::parse(line), on_disk.as_ref());
         ensure_eq!(split, unsaved.then_some(Split::NotSaved), "what `init` makes of it");
         let guid = &image.extent(Part::from(slot)).guid;
         ensure_eq!(word("ksolo.partuuid=").as_ref(), Some(guid), "ksolo.partuuid");

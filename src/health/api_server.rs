@@ -2,7 +2,7 @@
 
 use super::Subject;
 use crate::failure::{Exit, Failure};
-use crate::kubectl;
+use crate::health::kubectl;
 
 pub fn check(subject: &Subject<'_>) -> Result<(), Failure> {
     subject.until(&mut || {

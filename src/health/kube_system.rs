@@ -5,10 +5,10 @@ use core::fmt;
 use std::time::{Duration, Instant};
 
 use super::Subject;
-use crate::clock::Moment;
 use crate::failure::{Exit, Failure};
-use crate::kubectl;
-use crate::state::now;
+use crate::health::kubectl;
+use crate::update::state::now;
+use kubesolo_core::text::timestamp::Moment;
 
 /// A line a pod: name, phase, and of each container whether it is ready and since when it runs.
 const PODS: &str = "jsonpath={range .items[*]}pod {.metadata.name} {.status.phase}{range .status.containerStatuses[*]} \

@@ -4,15 +4,16 @@ mod api_server;
 mod containerd;
 mod disk_writable;
 mod kube_system;
+pub mod kubectl;
 mod node_ready;
 mod probe_url;
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::config::Config;
 use crate::failure::Failure;
 use crate::host::Host;
+use kubesolo_core::update::config::Config;
 
 /// How often something that is not yet right is looked at again.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -2,7 +2,7 @@
 
 use super::Subject;
 use crate::failure::{Exit, Failure};
-use crate::kubectl;
+use crate::health::kubectl;
 
 const CONDITION: &str = "jsonpath={range .items[*]}node {.status.conditions[?(@.type==\"Ready\")].status} {.metadata.name}\
                          {\"\\n\"}{end}";

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::Subject;
 use crate::failure::{Exit, Failure};
-use crate::fetch::Client;
-use crate::location::Location;
+use crate::net::fetch::Client;
+use kubesolo_core::net::url::Location;
 
 /// Longest wait for one answer.
 const WAIT: Duration = Duration::from_secs(10);

@@ -1,16 +1,16 @@
 //! `activate`: the staged slot boots next, on trial. Its files are read from the medium and hashed once more first.
 
-use crate::boot::BootState;
-use crate::console::Notes;
+use crate::cli::console::Notes;
+use crate::disk::probe;
 use crate::failure::{Exit, Failure};
 use crate::host::Host;
-use crate::install::{self, Change};
-use crate::manifest::Manifest;
-use crate::probe;
-use crate::progress::Style;
-use crate::slot::{Slot, SlotState};
-use crate::state::{Journal, Phase};
-use crate::sums;
+use crate::report::progress::Style;
+use crate::update::state::{Journal, Phase};
+use kubesolo_core::boot::slot::{Slot, SlotState};
+use kubesolo_core::boot::state::BootState;
+use kubesolo_core::flow::install::{self, Change};
+use kubesolo_core::update::manifest::Manifest;
+use kubesolo_core::update::sums;
 
 use super::apply::{files_of, open_target, record, sums_of, verify};
 

@@ -13,32 +13,32 @@ use std::time::{Duration, Instant};
 use embedded_io::Read;
 use rustix::fs::{CWD, OFlags};
 
-use crate::boot::{BootState, Refused};
-use crate::bootlog;
-use crate::boots;
-use crate::config::{Config, Mark};
-use crate::console::Notes;
-use crate::contents::Contents;
-use crate::device::Device;
-use crate::digest::{Hash, Sha256};
-use crate::ext4;
+use crate::cli::console::Notes;
+use crate::disk::ours;
 use crate::failure::{Exit, Failure, Reason};
-use crate::fetch::{Client, Resume};
 use crate::health::Report;
+use crate::health::kubectl;
+use crate::history::boots;
 use crate::host::Host;
-use crate::install::{self, Change};
-use crate::kubectl;
-use crate::location::Location;
-use crate::manifest::{Image, Manifest};
-use crate::mount::{self, Access, Kind};
-use crate::offer::Offer;
-use crate::ours;
-use crate::progress::{Progress, Size, Style};
-use crate::retry::Retry;
-use crate::slot::{Slot, SlotState};
-use crate::state::{self, Journal, Phase, push_word};
-use crate::sums::{self, Sums};
-use crate::target::{CHUNK, Part, Target, part_name};
+use crate::linux::device::Device;
+use crate::linux::mount::{self, Access, Kind};
+use crate::net::fetch::{Client, Resume};
+use crate::report::progress::{Progress, Size, Style};
+use crate::update::offer::Offer;
+use crate::update::state::{self, Journal, Phase, push_word};
+use crate::update::target::{CHUNK, Part, Target, part_name};
+use kubesolo_core::boot::slot::{Slot, SlotState};
+use kubesolo_core::boot::state::{BootState, Refused};
+use kubesolo_core::disk::contents::Contents;
+use kubesolo_core::disk::ext4;
+use kubesolo_core::flow::install::{self, Change};
+use kubesolo_core::history::boot_log;
+use kubesolo_core::net::backoff::Retry;
+use kubesolo_core::net::url::Location;
+use kubesolo_core::update::config::{Config, Mark};
+use kubesolo_core::update::digest::{Hash, Sha256};
+use kubesolo_core::update::manifest::{Image, Manifest};
+use kubesolo_core::update::sums::{self, Sums};
 
 use super::boot_state::change;
 use super::check;
@@ -337,7 +337,7 @@ fn target_slot(host: &Host<'_>) -> Result<Slot, Failure> {
         )));
     };
     let force = host.flags().force;
-    let mut log = [0; bootlog::LEN];
+    let mut log = [0; boot_log::LEN];
     let boot = boots::this(host, boots::peek(host, &mut log));
     if let Some(split) = boot.and_then(|boot| boot.split()).filter(|_| !force) {
         return Err(refused(format_args!("{split}; or --force")));
@@ -384,7 +384,7 @@ fn failed_before(host: &Host<'_>, config: &Config<'_>) -> String {
 /// [`Exit::Refused`] if its filesystem is damaged; those of finding and mounting it.
 pub fn open_target(host: &Host<'_>, slot: Slot) -> Result<Target, Failure> {
     let root = match host.flags().target {
-        Some(folder) => crate::disk::open_folder(CWD, folder)
+        Some(folder) => crate::disk::search::open_folder(CWD, folder)
             .map_err(|errno| Failure::new(Exit::Io, format_args!("open {folder}: {}", Reason(errno))))?,
         None => {
             let partition = host.disk()?.partition(slot.partition())?;
@@ -426,8 +426,9 @@ fn is_sound(partition: &str, slot: Slot) -> Result<(), Failure> {
 fn places(offer: &Offer, manifest: &Manifest<'_>) -> Result<[Location; 2], Failure> {
     let failed = |error: &dyn fmt::Display| Failure::new(Exit::Io, format_args!("read {}: {error}", offer.at));
     let (vmlinuz, initramfs) = manifest.urls().map_err(|error| failed(&error))?;
-    let join =
-        |text: crate::json::Text<'_>| offer.at.join(&text.chars().collect::<String>()).map_err(|error| failed(&error));
+    let join = |text: kubesolo_core::text::json::Text<'_>| {
+        offer.at.join(&text.chars().collect::<String>()).map_err(|error| failed(&error))
+    };
     Ok([join(vmlinuz)?, join(initramfs)?])
 }
 

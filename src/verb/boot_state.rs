@@ -1,15 +1,15 @@
 //! `commit` and `rollback`: one transition of the boot state, written or refused.
 
-use crate::boot::{BootState, Refused};
-use crate::bootlog::Mark;
-use crate::console::Notes;
-use crate::envblk::{EnvBlock, ONE_SECTOR};
+use crate::cli::console::Notes;
+use kubesolo_core::boot::env_block::{EnvBlock, ONE_SECTOR};
+use kubesolo_core::boot::state::{BootState, Refused};
+use kubesolo_core::history::boot_log::Mark;
 
-use crate::envstore::{Bytes, fits_one_sector};
 use crate::failure::{Exit, Failure};
 use crate::host::Host;
-use crate::mount::Access;
-use crate::slot::Slot;
+use crate::linux::mount::Access;
+use kubesolo_core::boot::env_copies::{Bytes, fits_one_sector};
+use kubesolo_core::boot::slot::Slot;
 
 use super::record;
 

@@ -3,17 +3,17 @@
 use core::fmt::{self, Write};
 use std::string::String;
 
-use crate::config::Config;
-use crate::console::{Notes, Output};
+use crate::cli::console::{Notes, Output};
 use crate::failure::{Exit, Failure};
-use crate::fetch::Client;
 use crate::host::{Flags, Host};
-use crate::json::Quoted;
-use crate::location::Location;
-use crate::manifest::{ARCHITECTURE, Gate, Manifest, Refusal};
-use crate::offer::Offer;
-use crate::state::peek;
-use crate::version::Version;
+use crate::net::fetch::Client;
+use crate::update::offer::Offer;
+use crate::update::state::peek;
+use kubesolo_core::net::url::Location;
+use kubesolo_core::text::json::Quoted;
+use kubesolo_core::update::config::Config;
+use kubesolo_core::update::manifest::{ARCHITECTURE, Gate, Manifest, Refusal};
+use kubesolo_core::update::version::Version;
 
 use super::status::read_version;
 

@@ -2,14 +2,14 @@
 
 use core::fmt::Write;
 
-use crate::console::Output;
-use crate::envblk::EnvBlock;
-use crate::envfile::Loaded;
-use crate::envstore::Bytes;
+use crate::boot::env_files::Loaded;
+use crate::cli::console::Output;
 use crate::failure::{Exit, Failure};
 use crate::host::Host;
-use crate::json::Quoted;
-use crate::mount::Access;
+use crate::linux::mount::Access;
+use kubesolo_core::boot::env_block::EnvBlock;
+use kubesolo_core::boot::env_copies::Bytes;
+use kubesolo_core::text::json::Quoted;
 
 use super::boot_state::crowded;
 

@@ -2,12 +2,12 @@
 
 use core::time::Duration;
 
-use crate::console::Notes;
-use crate::disk::{NAMES, NAMES_TEXT, Place};
+use crate::cli::console::Notes;
+use crate::disk::ours;
+use crate::disk::search::{NAMES, NAMES_TEXT, Place};
 use crate::failure::{Exit, Failure};
 use crate::host::Host;
-use crate::ours;
-use crate::units::decimal;
+use kubesolo_core::text::decimal::decimal;
 
 /// Finds one of the four partitions; with `--wait`, waits for its disk to turn up; with `ext4`, only if that is what it holds.
 ///

@@ -13,17 +13,17 @@ use rustix::fs::{CWD, FlockOperation, OFlags, flock, stat};
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
-use crate::config::Config;
-use crate::console::{Notes, Output};
-use crate::device::{Device, IoError};
-use crate::disk::{DATA, Disk, ESP, NAMES, Place, open_folder};
-use crate::efivars;
-use crate::ext4;
+use crate::cli::console::{Notes, Output};
+use crate::disk::search::{DATA, Disk, ESP, NAMES, Place, open_folder};
 use crate::failure::{Exit, Failure, Reason};
-use crate::gpt::{self, Table};
-use crate::grow::{self, DISK, Plan, Wish};
-use crate::guid::Guid;
 use crate::host::{DATA_FOLDER, Host};
+use crate::linux::device::{Device, IoError};
+use crate::linux::efivars;
+use kubesolo_core::disk::ext4;
+use kubesolo_core::disk::gpt::{self, Table};
+use kubesolo_core::disk::grow::{self, DISK, Plan, Wish};
+use kubesolo_core::disk::guid::Guid;
+use kubesolo_core::update::config::Config;
 
 /// The version of a GUID that image/build made: the same on each box.
 const FROM_IMAGE: u8 = 8;

@@ -14,13 +14,13 @@ use embedded_io::{Read, Seek, SeekFrom, Write};
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
 
-use crate::console::Output;
-use crate::device::{Device, IoError};
-use crate::disk::folder_and_name;
-use crate::envblk::{EnvBlock, Error};
+use crate::cli::console::Output;
+use crate::disk::search::folder_and_name;
 use crate::failure::Reason;
-use crate::lock::{self, Share};
-use crate::storage::Storage;
+use crate::linux::device::{Device, IoError};
+use crate::linux::lock::{self, Share};
+use kubesolo_core::boot::env_block::{EnvBlock, Error};
+use kubesolo_core::disk::storage::Storage;
 
 const DEFAULT_FILE: &str = "/boot/grub/grubenv";
 /// `EX_USAGE` of sysexits.h, which the tool's argument parser ends with.
@@ -226,7 +226,7 @@ fn edit(file: &OsStr, change: &Change<'_>) -> Result<(), String> {
     })
 }
 
-/// Does it while no other kubesolo-boot changes the file: under the lock of its folder, as [`crate::envfile`] takes it. The
+/// Does it while no other kubesolo-boot changes the file: under the lock of its folder, as [`crate::boot::env_files`] takes it. The
 /// tool knows no lock, so that one which cannot be had is no reason to fail.
 fn alone(file: &OsStr, work: &dyn Fn() -> Result<(), String>) -> Result<(), String> {
     // What a link leads to: there the others look for it.

@@ -6,15 +6,15 @@ use core::time::Duration;
 use std::format;
 use std::string::String;
 
-use crate::bootlog::Mark;
-use crate::config::Config;
-use crate::console::{Notes, Output};
+use crate::cli::console::{Notes, Output};
 use crate::failure::{Exit, Failure};
 use crate::health::Report;
 use crate::host::Host;
-use crate::json::Quoted;
-use crate::slot::SlotState;
-use crate::state::{Journal, Phase};
+use crate::update::state::{Journal, Phase};
+use kubesolo_core::boot::slot::SlotState;
+use kubesolo_core::history::boot_log::Mark;
+use kubesolo_core::text::json::Quoted;
+use kubesolo_core::update::config::Config;
 
 use super::boot_state;
 

@@ -6,25 +6,25 @@
 
 use core::time::Duration;
 
-use crate::boot::BootState;
-use crate::bootlog::{self, Mark as Reached};
-use crate::boots::{self, Boot};
-use crate::bootstage::{self, Decision, Seen};
-use crate::config::{Config, Mark};
-use crate::console::Notes;
-use crate::degraded;
-use crate::disk;
-use crate::envblk::EnvBlock;
-use crate::envfile::{EnvFiles, Loaded};
-use crate::envstore::Bytes;
+use crate::boot::env_files::{EnvFiles, Loaded};
+use crate::cli::console::Notes;
+use crate::disk::probe;
+use crate::disk::search;
 use crate::failure::{Exit, Failure};
+use crate::history::boots::{self, Boot};
 use crate::host::{DATA_FOLDER, Host};
-use crate::mount::{self, Access};
-use crate::probe;
-use crate::settings::{self, Settings};
-use crate::slot::{Slot, SlotState};
-use crate::split::{self, Split};
-use crate::watchdog::Watchdog;
+use crate::linux::mount::{self, Access};
+use crate::linux::watchdog::Watchdog;
+use crate::report::degraded;
+use crate::update::settings::{self, Settings};
+use kubesolo_core::boot::env_block::EnvBlock;
+use kubesolo_core::boot::env_copies::Bytes;
+use kubesolo_core::boot::env_mismatch::{self, Split};
+use kubesolo_core::boot::slot::{Slot, SlotState};
+use kubesolo_core::boot::stage::{self, Decision, Seen};
+use kubesolo_core::boot::state::BootState;
+use kubesolo_core::history::boot_log::{self, Mark as Reached};
+use kubesolo_core::update::config::{Config, Mark};
 
 use super::boot_state::{crowded, into_block};
 use super::record;
@@ -64,11 +64,11 @@ pub fn run(host: &Host<'_>, notes: &Notes) -> Exit {
     let mut data = mount_data(host);
     let mut boot = None;
     if data.is_ok() {
-        boot = begin(host, notes, record.as_ref().ok(), was_the_watchdog, &mut [0; bootlog::LEN]);
+        boot = begin(host, notes, record.as_ref().ok(), was_the_watchdog, &mut [0; boot_log::LEN]);
         data = probe::disk_writable(host.data_folder());
     }
 
-    let decision = bootstage::decide(&seen(host, record.as_ref().ok(), data.is_ok()));
+    let decision = stage::decide(&seen(host, record.as_ref().ok(), data.is_ok()));
     if let Ok(record) = &mut record {
         let kept = match decision {
             Decision::Reboot => keep(notes, record),
@@ -174,14 +174,14 @@ fn read_record<'a>(host: &Host<'_>, notes: &Notes, loaded: &'a mut Loaded) -> Re
     files.load(loaded);
     let (mut block, mut state) = read_state(host, notes, loaded, told);
     let booted = told.unwrap_or(state.active);
-    let names_a_slot = bootstage::names_a_slot(loaded.chosen());
-    let split = split::compare(&host.cmdline(), names_a_slot.then_some(&state));
+    let names_a_slot = stage::names_a_slot(loaded.chosen());
+    let split = env_mismatch::compare(&host.cmdline(), names_a_slot.then_some(&state));
     if let Some(split) = split {
         notes.say(format_args!("init: {split}"));
     }
 
     if !names_a_slot {
-        bootstage::settle(&mut state, &block, booted);
+        stage::settle(&mut state, &block, booted);
     }
     block = into_block(state, &block)?;
     if let Some(warning) = crowded(&block) {
@@ -222,7 +222,7 @@ fn read_state(host: &Host<'_>, notes: &Notes, loaded: &Loaded, told: Option<Slot
 fn mount_data(host: &Host<'_>) -> Result<(), Failure> {
     match host.flags().data {
         Some(_) => Ok(()),
-        None => mount::at(&host.disk()?.partition(disk::DATA)?, DATA_FOLDER),
+        None => mount::at(&host.disk()?.partition(search::DATA)?, DATA_FOLDER),
     }
 }
 
@@ -250,7 +250,7 @@ fn mark(
 ) -> Result<(), Failure> {
     let before = record.state;
     let recorded = |slot, standing| record::given_up(host, notes, slot, standing);
-    bootstage::mark(&mut record.state, record.booted, recorded, may_commit);
+    stage::mark(&mut record.state, record.booted, recorded, may_commit);
     if record.state != before {
         record.block = into_block(record.state, &record.block)?;
     }
@@ -285,7 +285,7 @@ fn begin(
     notes: &Notes,
     record: Option<&Record<'_>>,
     reset: bool,
-    log: &mut [u8; bootlog::LEN],
+    log: &mut [u8; boot_log::LEN],
 ) -> Option<Boot> {
     let told = record.map(|record| (record.booted, record.state.slot(record.booted)));
     let (slot, state) = told.or_else(|| Some((host.cmdline().booted().ok()??, SlotState::Trial)))?;

@@ -7,16 +7,16 @@ use std::string::String;
 use rustix::fd::AsFd;
 use rustix::fs::CWD;
 
-use crate::boot::BootState;
-use crate::clock::Moment;
-use crate::console::Output;
-use crate::degraded;
-use crate::disk::{folder_and_name, open_folder};
+use crate::cli::console::Output;
+use crate::disk::search::{folder_and_name, open_folder};
 use crate::failure::{Exit, Failure, Reason};
 use crate::host::Host;
-use crate::replace::replace;
-use crate::slot::Slot;
-use crate::state::{Phase, State, peek};
+use crate::linux::replace::replace;
+use crate::report::degraded;
+use crate::update::state::{Phase, State, peek};
+use kubesolo_core::boot::slot::Slot;
+use kubesolo_core::boot::state::BootState;
+use kubesolo_core::text::timestamp::Moment;
 
 /// Prints the metrics, or makes `file` hold them; nobody who reads it meets half of them.
 ///

@@ -5,12 +5,12 @@ use std::format;
 use std::string::String;
 
 use super::status::read_version;
-use crate::bootlog::Mark;
-use crate::boots;
-use crate::console::Notes;
+use crate::cli::console::Notes;
+use crate::history::boots;
 use crate::host::Host;
-use crate::slot::{Slot, SlotState};
-use crate::state::{Journal, Phase, State, peek};
+use crate::update::state::{Journal, Phase, State, peek};
+use kubesolo_core::boot::slot::{Slot, SlotState};
+use kubesolo_core::history::boot_log::Mark;
 
 /// The running slot was committed.
 pub fn committed(host: &Host<'_>, notes: &Notes) {

@@ -1,12 +1,12 @@
 //! `slot`: the slots' states, seen and put right by hand.
 
-use crate::boot::BootState;
-use crate::console::Notes;
-use crate::envfile::Loaded;
+use crate::boot::env_files::Loaded;
+use crate::cli::console::Notes;
 use crate::failure::{Exit, Failure};
 use crate::host::Host;
-use crate::mount::Access;
-use crate::slot::{Slot, SlotState};
+use crate::linux::mount::Access;
+use kubesolo_core::boot::slot::{Slot, SlotState};
+use kubesolo_core::boot::state::BootState;
 
 use super::boot_state::change;
 

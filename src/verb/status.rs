@@ -5,23 +5,23 @@ use core::fmt::{self, Write};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, OFlags, statat};
 
-use crate::boot::{BootState, Doubt, Files};
-use crate::bootlog::{self, Record};
-use crate::boots;
-use crate::clock::Moment;
-use crate::console::Output;
-use crate::degraded;
-use crate::device::Device;
-use crate::disk::Disk;
-use crate::envfile::Loaded;
-use crate::envstore::{Found, Source};
+use crate::boot::env_files::Loaded;
+use crate::cli::console::Output;
+use crate::disk::search::Disk;
 use crate::failure::Failure;
+use crate::history::boots;
 use crate::host::{Host, SLOT_FILES};
-use crate::json::Quoted;
-use crate::mount::Access;
-use crate::progress::Size;
-use crate::slot::{Slot, SlotState};
-use crate::storage::read_at;
+use crate::linux::device::Device;
+use crate::linux::mount::Access;
+use crate::report::degraded;
+use crate::report::progress::Size;
+use kubesolo_core::boot::env_copies::{Found, Source};
+use kubesolo_core::boot::slot::{Slot, SlotState};
+use kubesolo_core::boot::state::{BootState, Doubt, Files};
+use kubesolo_core::disk::storage::read_at;
+use kubesolo_core::history::boot_log::{self, Record};
+use kubesolo_core::text::json::Quoted;
+use kubesolo_core::text::timestamp::Moment;
 
 use super::record;
 
@@ -240,15 +240,15 @@ impl Status {
 
 /// The boots before the newest, and how they ended.
 fn print_boots(host: &Host<'_>, out: &mut Output<'_>) -> fmt::Result {
-    let mut log = [0; bootlog::LEN];
+    let mut log = [0; boot_log::LEN];
     let log = boots::peek(host, &mut log);
-    let Some(mut after) = bootlog::newest(log) else { return Ok(()) };
+    let Some(mut after) = boot_log::newest(log) else { return Ok(()) };
     if let Some(split) = boots::this(host, log).and_then(|boot| boot.split()) {
         writeln!(out, "Mismatch    {split}; until then apply refuses")?;
     }
     let mut label = "Last boots";
     for number in (0..after.number).rev().take(BOOTS_SHOWN) {
-        let Some(boot) = bootlog::record(log, number) else { break };
+        let Some(boot) = boot_log::record(log, number) else { break };
         let mut words = boot.words().skip(2);
         let mut next = || words.next().unwrap_or_default();
         write!(out, "{label:<12}slot {} ({}), {}: ", next(), next(), next())?;
@@ -264,13 +264,13 @@ fn print_boots(host: &Host<'_>, out: &mut Output<'_>) -> fmt::Result {
 
 /// The member `boots` of `status --json`, the newest first.
 fn print_boots_json(host: &Host<'_>, out: &mut Output<'_>) -> fmt::Result {
-    let mut log = [0; bootlog::LEN];
+    let mut log = [0; boot_log::LEN];
     let log = boots::peek(host, &mut log);
-    let last = bootlog::newest(log).map_or(0, |newest| newest.number);
+    let last = boot_log::newest(log).map_or(0, |newest| newest.number);
     let mut after = None;
     write!(out, ",\"boots\":[")?;
     for number in (0..=last).rev() {
-        let Some(boot) = bootlog::record(log, number) else { break };
+        let Some(boot) = boot_log::record(log, number) else { break };
         out.write_str(if after.is_some() { ",{" } else { "{" })?;
         let mut words = boot.words();
         for (name, word) in ["number", "boot_id", "slot", "state", "at"].iter().zip(&mut words) {

@@ -1,9 +1,9 @@
 //! `stopping`: this boot ends on purpose. For the real init, at shutdown.
 
-use crate::bootlog::Mark;
-use crate::boots;
 use crate::failure::Failure;
+use crate::history::boots;
 use crate::host::Host;
+use kubesolo_core::history::boot_log::Mark;
 
 /// Records it.
 ///

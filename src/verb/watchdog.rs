@@ -7,14 +7,14 @@ use core::time::Duration;
 
 use rustix::fs::{CWD, OFlags};
 
-use crate::config::Config;
-use crate::console::{Notes, Output};
-use crate::device::Device;
+use crate::cli::console::{Notes, Output};
 use crate::failure::Failure;
 use crate::host::Host;
-use crate::slot::SlotState;
-use crate::storage::read_at;
-use crate::watchdog::Watchdog;
+use crate::linux::device::Device;
+use crate::linux::watchdog::Watchdog;
+use kubesolo_core::boot::slot::SlotState;
+use kubesolo_core::disk::storage::read_at;
+use kubesolo_core::update::config::Config;
 
 /// Where the kernel says whether a watchdog that runs can be stopped.
 const NOWAYOUT: &str = "/sys/class/watchdog/watchdog0/nowayout";

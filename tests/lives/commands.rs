@@ -1,10 +1,10 @@
 //! The commands that change what boots next, in the words of `src/verb/`: around the core's own code, what its edge does.
 
-use kubesolo_boot::boot::BootState;
-use kubesolo_boot::envblk::EnvBlock;
-use kubesolo_boot::envstore::{Bytes, Found, choose, fits_one_sector};
-use kubesolo_boot::slot::SlotState;
-use kubesolo_boot::state::Phase;
+use kubesolo_boot::update::state::Phase;
+use kubesolo_core::boot::env_block::EnvBlock;
+use kubesolo_core::boot::env_copies::{Bytes, Found, choose, fits_one_sector};
+use kubesolo_core::boot::slot::SlotState;
+use kubesolo_core::boot::state::BootState;
 
 use crate::filling::{Copy, Install, replace, text};
 use crate::folder::{Folder, Name, Sector};

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
-use kubesolo_boot::boot::BootState;
-use kubesolo_boot::envstore::Found;
-use kubesolo_boot::slot::SlotState;
+use kubesolo_core::boot::env_copies::Found;
+use kubesolo_core::boot::slot::SlotState;
+use kubesolo_core::boot::state::BootState;
 
 use crate::machine::{Command, Machine, Server, Stop, UNLOADABLE, Version};
 use crate::scene::Random;

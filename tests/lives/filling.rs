@@ -1,11 +1,11 @@
 //! How a slot and the copies of the env block are written: the program's orders, over files in memory.
 
-use kubesolo_boot::boot::BootState;
-use kubesolo_boot::envblk::{EnvBlock, SIZE};
-use kubesolo_boot::envstore::{self, Bytes, CopyFile, Found};
-use kubesolo_boot::install::{self, Change};
-use kubesolo_boot::part::{self, Growing, Unnamed};
-use kubesolo_boot::slot::Slot;
+use kubesolo_core::boot::env_block::{EnvBlock, SIZE};
+use kubesolo_core::boot::env_copies::{self, Bytes, CopyFile, Found};
+use kubesolo_core::boot::slot::Slot;
+use kubesolo_core::boot::state::BootState;
+use kubesolo_core::flow::install::{self, Change};
+use kubesolo_core::flow::partial_file::{self, Growing, Unnamed};
 
 use crate::folder::{Folder, Name, Sector, WRONG};
 use crate::machine::{Machine, Orders, Server, Stop, Version, index};
@@ -70,18 +70,18 @@ impl CopyFile for Copy<'_> {
         if self.read_only {
             return Err(Stop::Env);
         }
-        envstore::replace(self.medium, found, new).map_err(|error| match error {
-            envstore::Error::Io(Cut) => Stop::Cut,
-            envstore::Error::NotTaken | envstore::Error::Changed => Stop::Env,
+        env_copies::replace(self.medium, found, new).map_err(|error| match error {
+            env_copies::Error::Io(Cut) => Stop::Cut,
+            env_copies::Error::NotTaken | env_copies::Error::Changed => Stop::Env,
         })
     }
 
     fn hide(&mut self) -> Result<(), Stop> {
-        envstore::hide(self.medium).map_err(|_| Stop::Cut)
+        env_copies::hide(self.medium).map_err(|_| Stop::Cut)
     }
 
     fn settle(&mut self) -> Result<(), Stop> {
-        use kubesolo_boot::storage::Storage;
+        use kubesolo_core::disk::storage::Storage;
 
         self.medium.truncate(SIZE)?;
         Ok(self.medium.sync()?)
@@ -156,21 +156,21 @@ impl Install<'_> {
         let folder = self.folder();
         let file = folder.open(from)?;
         let mut part = Part { folder, file, from, to };
-        part::resume(&mut part)?;
+        partial_file::resume(&mut part)?;
         if server == Server::FromTheStart && part.length() > 0 {
             (orders.restart)(&mut part)?;
         }
         while (part.length() as usize) < want.len() {
             let done = part.length() as usize;
             let Some(still) = left.checked_sub(1) else {
-                part::keep(&mut part, done as u64)?;
+                partial_file::keep(&mut part, done as u64)?;
                 return Err(Stop::Server);
             };
             *left = still;
             let spoilt = if server == Server::Wrong && done + 1 == want.len() { WRONG } else { 0 };
             part.folder.append(file, want[done] ^ spoilt)?;
             if done % KEEP_AFTER == KEEP_AFTER - 1 {
-                part::keep(&mut part, done as u64 + 1)?;
+                partial_file::keep(&mut part, done as u64 + 1)?;
             }
         }
         if part.folder.content(file).sectors != want {

@@ -2,13 +2,13 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use kubesolo_boot::boot::{BootState, Doubt, Files};
-use kubesolo_boot::bootstage;
-use kubesolo_boot::envblk::EnvBlock;
-use kubesolo_boot::envstore::{self, Bytes, Found, Source, choose};
-use kubesolo_boot::install;
-use kubesolo_boot::part;
-use kubesolo_boot::slot::{Slot, SlotState};
+use kubesolo_core::boot::env_block::EnvBlock;
+use kubesolo_core::boot::env_copies::{self, Bytes, Found, Source, choose};
+use kubesolo_core::boot::slot::{Slot, SlotState};
+use kubesolo_core::boot::stage;
+use kubesolo_core::boot::state::{BootState, Doubt, Files};
+use kubesolo_core::flow::install;
+use kubesolo_core::flow::partial_file;
 
 use crate::filling::{Copy, Install, LIST, Part, TEXTS, image, plant, text};
 use crate::folder::{Folder, Name};
@@ -86,15 +86,15 @@ pub struct Orders {
 
 /// As the program does it.
 pub const PRODUCT: Orders = Orders {
-    store: |copies, found, new| envstore::store_both(copies, found, new, true).map(drop),
+    store: |copies, found, new| env_copies::store_both(copies, found, new, true).map(drop),
     install: |target| install::install(target),
     activate: |target| install::activate(target),
     mark: |machine, state, booted, init_decides| {
-        bootstage::mark(state, booted, |_, standing| machine.record_given_up(standing), init_decides);
+        stage::mark(state, booted, |_, standing| machine.record_given_up(standing), init_decides);
         false
     },
-    restart: |file| part::restart(file),
-    finish: |file| part::finish(file),
+    restart: |file| partial_file::restart(file),
+    finish: |file| partial_file::finish(file),
     sync_names: Folder::sync_names,
 };
 

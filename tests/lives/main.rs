@@ -24,10 +24,10 @@ mod scene;
 use std::time::Instant;
 
 use cuts::{Report, explore};
-use kubesolo_boot::install::{Change, Target, Writable};
-use kubesolo_boot::part::{Growing, Unnamed};
-use kubesolo_boot::slot::{Slot, SlotState};
-use kubesolo_boot::{bootstage, envstore};
+use kubesolo_core::boot::slot::{Slot, SlotState};
+use kubesolo_core::boot::{env_copies, stage};
+use kubesolo_core::flow::install::{Change, Target, Writable};
+use kubesolo_core::flow::partial_file::{Growing, Unnamed};
 use machine::{Command, Command::*, Machine, Orders, PRODUCT, Server::*, Stop, UNLOADABLE};
 use scene::medium::Fuse;
 use scene::{Random, cases, seed};
@@ -382,8 +382,8 @@ const WRONG_ORDERS: &[(&str, &str, Orders, &str)] = &[
         "init decides",
         Orders {
             store: |[first, second], [found_first, found_second], new| {
-                envstore::store(second, found_second, new)?;
-                envstore::store(first, found_first, new)
+                env_copies::store(second, found_second, new)?;
+                env_copies::store(first, found_first, new)
             },
             ..PRODUCT
         },
@@ -394,7 +394,7 @@ const WRONG_ORDERS: &[(&str, &str, Orders, &str)] = &[
         "a trial that dies before init",
         Orders {
             mark: |_, state, booted, init_decides| {
-                bootstage::mark(state, booted, |_, _| true, init_decides);
+                stage::mark(state, booted, |_, _| true, init_decides);
                 true
             },
             ..PRODUCT
@@ -406,7 +406,7 @@ const WRONG_ORDERS: &[(&str, &str, Orders, &str)] = &[
         "a trial that nobody commits, and the next",
         Orders {
             mark: |machine, state, booted, _| {
-                bootstage::mark(state, booted, |_, standing| machine.record_given_up(standing), true);
+                stage::mark(state, booted, |_, standing| machine.record_given_up(standing), true);
                 false
             },
             ..PRODUCT

@@ -1,11 +1,11 @@
 //! From power on to the end of `init`: GRUB by the model of its table and its `save_env`, then the program's own code.
 
-use kubesolo_boot::boot::{BootState, GrubBoot, grub_boot_without_block};
-use kubesolo_boot::bootstage;
-use kubesolo_boot::envblk::{EnvBlock, SIZE};
-use kubesolo_boot::envstore::{Found, Source, choose};
-use kubesolo_boot::slot::{Slot, SlotState};
-use kubesolo_boot::state::Phase;
+use kubesolo_boot::update::state::Phase;
+use kubesolo_core::boot::env_block::{EnvBlock, SIZE};
+use kubesolo_core::boot::env_copies::{Found, Source, choose};
+use kubesolo_core::boot::slot::{Slot, SlotState};
+use kubesolo_core::boot::stage;
+use kubesolo_core::boot::state::{BootState, GrubBoot, grub_boot_without_block};
 
 use crate::machine::{Firmware, Machine, Stop};
 
@@ -86,8 +86,8 @@ impl Machine {
             Some((block, _)) => (block.sound(), BootState::read_safely(&block, |slot| self.has_files(slot)).state),
             None => (EnvBlock::blank(), BootState::lost(booted, |slot| self.has_files(slot))),
         };
-        if !bootstage::names_a_slot(choose(&found[0], &found[1])) {
-            bootstage::settle(&mut state, &block, booted);
+        if !stage::names_a_slot(choose(&found[0], &found[1])) {
+            stage::settle(&mut state, &block, booted);
         }
         state.write_to(&mut block).unwrap();
         if found.iter().any(|found| found.flaw().is_some()) {

@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use kubesolo_boot::boot::BootState;
-use kubesolo_boot::envblk::{EnvBlock, SIZE};
-use kubesolo_boot::envstore::Bytes;
-use kubesolo_boot::slot::{Slot, SlotState};
+use kubesolo_core::boot::env_block::{EnvBlock, SIZE};
+use kubesolo_core::boot::env_copies::Bytes;
+use kubesolo_core::boot::slot::{Slot, SlotState};
+use kubesolo_core::boot::state::BootState;
 
 use super::{Folder, Ran, binary, run};
 

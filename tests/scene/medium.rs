@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use embedded_io::{ErrorKind, ErrorType, Read, Seek, SeekFrom, Write};
-use kubesolo_boot::storage::Storage;
+use kubesolo_core::disk::storage::Storage;
 
 pub const SECTOR: usize = 512;
 

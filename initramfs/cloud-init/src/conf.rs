@@ -1,7 +1,7 @@
 //! The `updates:` block → the text of `update.conf`, by the rules of kubesolo-boot's own parser.
 
-use kubesolo_boot::config::{Config, KEYS, Problem};
-use kubesolo_boot::settings::LEN_MAX;
+use kubesolo_boot::update::settings::LEN_MAX;
+use kubesolo_core::update::config::{Config, KEYS, Problem};
 
 use crate::yaml::{self, Flaw, Value};
 

@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::io::Read;
 
-use kubesolo_boot::digest::{Hash, Sha256};
 use kubesolo_boot::failure::{Exit, Failure, Reason};
+use kubesolo_core::update::digest::{Hash, Sha256};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 use rustix::io::Errno;

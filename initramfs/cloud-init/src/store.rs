@@ -7,8 +7,8 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
 
-use kubesolo_boot::digest::Hash;
 use kubesolo_boot::failure::{Exit, Failure, Reason};
+use kubesolo_core::update::digest::Hash;
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, fsync, mkdirat, openat, renameat, unlinkat};
 use rustix::io::{Errno, read};

@@ -6,12 +6,12 @@
 //! | ISO 9660 | 32768 | 6 | `01` `CD001` | ECMA-119 §8.4 |
 //! | ISO 9660 | 32808 | 32 | volume identifier, padded with spaces | ″ |
 //!
-//! A FAT label is read by [`kubesolo_boot::label`].
+//! A FAT label is read by [`kubesolo_core::disk::label`].
 
-use kubesolo_boot::device::Device;
 use kubesolo_boot::failure::{Exit, Failure, Reason};
-use kubesolo_boot::label;
-use kubesolo_boot::storage::read_at;
+use kubesolo_boot::linux::device::Device;
+use kubesolo_core::disk::label;
+use kubesolo_core::disk::storage::read_at;
 use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, OFlags};
 use rustix::io::Errno;

@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write, stdout};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use kubesolo_boot::slot::Slot;
+use kubesolo_core::boot::slot::Slot;
 use qemu_tests::failure::{Failure, Result};
 use qemu_tests::firmware::Firmware;
 use qemu_tests::initrd::System;

@@ -1,6 +1,6 @@
 //! A slot whose files are not what was installed: GRUB sees it by their sums, and the other slot comes back by itself.
 
-use kubesolo_boot::slot::Slot;
+use kubesolo_core::boot::slot::Slot;
 use qemu_tests::failure::Result;
 use qemu_tests::rig::{BOOT, GRUB, Rig};
 

@@ -1,6 +1,6 @@
 //! An update that boots and is never committed gets its three boots; then the old version is back and names the bad one.
 
-use kubesolo_boot::slot::Slot;
+use kubesolo_core::boot::slot::Slot;
 use qemu_tests::failure::Result;
 use qemu_tests::initrd::System;
 use qemu_tests::rig::{BOOT, COMMAND, Rig};

@@ -1,6 +1,6 @@
 //! A boot entry of the UEFI firmware goes by the ESP's GUID: then that one stays the image's, and all others change.
 
-use kubesolo_boot::slot::Slot;
+use kubesolo_core::boot::slot::Slot;
 use qemu_tests::failure::Result;
 use qemu_tests::image::{Image, Part};
 use qemu_tests::rig::{COMMAND, Rig};

@@ -1,6 +1,6 @@
 //! A trial that was committed stays, also when the power goes the moment after.
 
-use kubesolo_boot::slot::Slot;
+use kubesolo_core::boot::slot::Slot;
 use qemu_tests::failure::Result;
 use qemu_tests::rig::{COMMAND, Rig};
 use qemu_tests::shell;

@@ -1,6 +1,6 @@
 //! A sick data partition: one that takes no writes costs a trial its place, but no good slot; one that can be repaired is.
 
-use kubesolo_boot::slot::Slot;
+use kubesolo_core::boot::slot::Slot;
 use qemu_tests::failure::{Result, Step};
 use qemu_tests::image::Part;
 use qemu_tests::rig::{BOOT, COMMAND, GRUB, Rig};

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use kubesolo_boot::slot::Slot;
+use kubesolo_core::boot::slot::Slot;
 use qemu_tests::failure::{Result, Step};
 use qemu_tests::initrd::System;
 use qemu_tests::rig::{BOOT, Rig};

@@ -1,6 +1,6 @@
 //! Boots of a good slot that end before `init`: it is left for one visit to the other good slot, and then tried again.
 
-use kubesolo_boot::slot::Slot;
+use kubesolo_core::boot::slot::Slot;
 use qemu_tests::failure::Result;
 use qemu_tests::initrd::System;
 use qemu_tests::rig::{BOOT, Rig};

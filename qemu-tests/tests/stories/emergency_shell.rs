@@ -1,6 +1,6 @@
 //! A person at the serial port asks GRUB for the emergency shell, looks around and goes back to the other slot.
 
-use kubesolo_boot::slot::Slot;
+use kubesolo_core::boot::slot::Slot;
 use qemu_tests::ensure;
 use qemu_tests::failure::Result;
 use qemu_tests::follow::GRUB_STARTS;

@@ -1,6 +1,6 @@
 //! The block is damaged in every way that users of others report. The box boots, and repairs it.
 
-use kubesolo_boot::slot::Slot;
+use kubesolo_core::boot::slot::Slot;
 use qemu_tests::envblock::{FIRST, SECOND};
 use qemu_tests::failure::Result;
 use qemu_tests::rig::Rig;

@@ -3,8 +3,8 @@
 
 use std::collections::HashSet;
 
-use kubesolo_boot::boot::BootState;
-use kubesolo_boot::slot::{Slot, SlotState};
+use kubesolo_core::boot::state::BootState;
+use kubesolo_core::boot::slot::{Slot, SlotState};
 use qemu_tests::dice::Dice;
 use qemu_tests::envblock::{FIRST, SECOND};
 use qemu_tests::failure::Result;

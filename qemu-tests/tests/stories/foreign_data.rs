@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
 
-use kubesolo_boot::slot::Slot;
+use kubesolo_core::boot::slot::Slot;
 use qemu_tests::failure::{Result, Step};
 use qemu_tests::image::Part;
 use qemu_tests::rig::{COMMAND, Rig};

@@ -1,6 +1,6 @@
 //! A box out of the factory boots slot A, marks it good, and has its data partition.
 
-use kubesolo_boot::slot::Slot;
+use kubesolo_core::boot::slot::Slot;
 use qemu_tests::ensure;
 use qemu_tests::failure::Result;
 use qemu_tests::rig::{COMMAND, Rig};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kubesolo_boot::slot::Slot;
+use kubesolo_core::boot::slot::Slot;
 use qemu_tests::failure::Result;
 use qemu_tests::image::Part;
 use qemu_tests::machine::Machine;

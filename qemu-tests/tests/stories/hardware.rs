@@ -1,6 +1,6 @@
 //! The shipped image boots from what people's machines have, and its watchdog runs. docs/image.md has the table.
 
-use kubesolo_boot::slot::Slot;
+use kubesolo_core::boot::slot::Slot;
 use qemu_tests::bus::Bus;
 use qemu_tests::failure::Result;
 use qemu_tests::follow::INIT_STARTS;

@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::Duration;
 
-use kubesolo_boot::slot::Slot;
+use kubesolo_core::boot::slot::Slot;
 use qemu_tests::failure::{Result, Step};
 use qemu_tests::hostile::{Act, serve};
 use qemu_tests::image::Part;

@@ -1,7 +1,7 @@
 //! Servers that are broken or worse: the box says what is wrong, stages nothing, and takes the next honest update.
 
-use kubesolo_boot::digest::Hash;
-use kubesolo_boot::slot::Slot;
+use kubesolo_core::update::digest::Hash;
+use kubesolo_core::boot::slot::Slot;
 use qemu_tests::failure::Result;
 use qemu_tests::hostile::{Act, answer, serve};
 use qemu_tests::machine::Machine;

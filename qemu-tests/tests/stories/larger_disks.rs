@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use kubesolo_boot::host::{Flags, Host, Process};
-use kubesolo_boot::slot::Slot;
+use kubesolo_core::boot::slot::Slot;
 use qemu_tests::dice::Dice;
 use qemu_tests::failure::{Failure, Result, Step};
 use qemu_tests::grub_fstest;

@@ -1,6 +1,6 @@
 //! The box says why its last boots ended. (A hang: `watchdog`; failed health: `health`.)
 
-use kubesolo_boot::slot::Slot;
+use kubesolo_core::boot::slot::Slot;
 use qemu_tests::failure::Result;
 use qemu_tests::machine::Machine;
 use qemu_tests::rig::{BOOT, COMMAND, Rig};

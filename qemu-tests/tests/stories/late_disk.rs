@@ -1,6 +1,6 @@
 //! A disk that GRUB read, and that Linux sees only after half a minute, as some USB disks: it is waited for, and nobody is blamed.
 
-use kubesolo_boot::slot::Slot;
+use kubesolo_core::boot::slot::Slot;
 use qemu_tests::bus::Bus;
 use qemu_tests::failure::Result;
 use qemu_tests::follow::INIT_STARTS;

@@ -1,6 +1,6 @@
 //! A person picks the other slot in GRUB's menu: it boots this once, and nothing is counted or marked.
 
-use kubesolo_boot::slot::Slot;
+use kubesolo_core::boot::slot::Slot;
 use qemu_tests::envblock::{FIRST, SECOND};
 use qemu_tests::failure::Result;
 use qemu_tests::grub::Entry;

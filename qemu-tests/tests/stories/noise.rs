@@ -1,6 +1,6 @@
 //! Keys that nobody pressed: a terminal that reports, a line that echoes. GRUB asks, waits its seconds, and boots.
 
-use kubesolo_boot::slot::Slot;
+use kubesolo_core::boot::slot::Slot;
 use qemu_tests::failure::Result;
 use qemu_tests::firmware::Firmware;
 use qemu_tests::follow::GRUB_STARTS;

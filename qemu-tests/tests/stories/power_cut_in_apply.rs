@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use kubesolo_boot::slot::Slot;
+use kubesolo_core::boot::slot::Slot;
 use qemu_tests::failure::{Failure, Result};
 use qemu_tests::image::Part;
 use qemu_tests::machine::Machine;

@@ -3,7 +3,7 @@
 //! They come at four moments, one story each, so that none takes long. Each cut leaves the block's bytes as they were, so
 //! the next one finds the box as the first did.
 
-use kubesolo_boot::slot::Slot;
+use kubesolo_core::boot::slot::Slot;
 use qemu_tests::ensure;
 use qemu_tests::envblock::{FIRST, SECOND};
 use qemu_tests::failure::Result;

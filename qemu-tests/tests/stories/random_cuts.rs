@@ -9,7 +9,7 @@ use std::env;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use kubesolo_boot::slot::Slot;
+use kubesolo_core::boot::slot::Slot;
 use qemu_tests::dice::Dice;
 use qemu_tests::failure::{Failure, Result, Step};
 use qemu_tests::image::Part;

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use kubesolo_boot::boot::BootState;
-use kubesolo_boot::slot::{Slot, SlotState};
+use kubesolo_core::boot::state::BootState;
+use kubesolo_core::boot::slot::{Slot, SlotState};
 use qemu_tests::dice::Dice;
 use qemu_tests::failure::{Failure, Result, Step};
 use qemu_tests::image::{Image, Part};

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use kubesolo_boot::slot::Slot;
+use kubesolo_core::boot::slot::Slot;
 use qemu_tests::failure::{Result, Step};
 use qemu_tests::rig::{COMMAND, Rig};
 use qemu_tests::{ensure, host, shell};

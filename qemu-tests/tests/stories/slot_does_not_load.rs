@@ -1,6 +1,6 @@
 //! What GRUB cannot load is given up at once: no power-on is spent on it.
 
-use kubesolo_boot::slot::Slot;
+use kubesolo_core::boot::slot::Slot;
 use qemu_tests::ensure;
 use qemu_tests::failure::Result;
 use qemu_tests::rig::{COMMAND, Rig};

@@ -1,6 +1,6 @@
 //! GRUB and Linux go by different blocks: it is named and recorded, and no update makes it worse.
 
-use kubesolo_boot::slot::Slot;
+use kubesolo_core::boot::slot::Slot;
 use qemu_tests::envblock::FIRST;
 use qemu_tests::failure::{Failure, Result};
 use qemu_tests::grub::{CFG, Entry};

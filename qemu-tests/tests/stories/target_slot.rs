@@ -1,6 +1,6 @@
 //! The other slot cannot take an update. The box says why, and goes on as it is; once it is mended, the update comes.
 
-use kubesolo_boot::slot::Slot;
+use kubesolo_core::boot::slot::Slot;
 use qemu_tests::failure::Result;
 use qemu_tests::image::Part;
 use qemu_tests::machine::Machine;

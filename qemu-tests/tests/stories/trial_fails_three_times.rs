@@ -1,6 +1,6 @@
 //! An activated slot gets three boots. It spoils each in another way, and the fourth power-on is the old slot.
 
-use kubesolo_boot::slot::Slot;
+use kubesolo_core::boot::slot::Slot;
 use qemu_tests::ensure;
 use qemu_tests::failure::Result;
 use qemu_tests::follow::PANIC;

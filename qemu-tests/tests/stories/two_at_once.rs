@@ -1,6 +1,6 @@
 //! A timer and a person start an installation at the same time: one does it, the other says so and changes nothing.
 
-use kubesolo_boot::slot::Slot;
+use kubesolo_core::boot::slot::Slot;
 use qemu_tests::failure::Result;
 use qemu_tests::release::noise;
 use qemu_tests::rig::{COMMAND, Rig};

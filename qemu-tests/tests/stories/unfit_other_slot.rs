@@ -1,6 +1,6 @@
 //! A slot that holds nothing, or what nobody has activated, is not booted by itself, however bad the active one is.
 
-use kubesolo_boot::slot::Slot;
+use kubesolo_core::boot::slot::Slot;
 use qemu_tests::failure::Result;
 use qemu_tests::initrd::System;
 use qemu_tests::rig::{BOOT, Rig};

@@ -1,6 +1,6 @@
 //! A box finds an update on a web server, installs it, boots it on trial, and keeps it.
 
-use kubesolo_boot::slot::Slot;
+use kubesolo_core::boot::slot::Slot;
 use qemu_tests::failure::Result;
 use qemu_tests::initrd::System;
 use qemu_tests::rig::{BOOT, COMMAND, Rig};

@@ -1,6 +1,6 @@
 //! A box that runs slot B gets its next update into slot A, over what it was delivered with.
 
-use kubesolo_boot::slot::Slot;
+use kubesolo_core::boot::slot::Slot;
 use qemu_tests::failure::Result;
 use qemu_tests::image::Part;
 use qemu_tests::initrd::System;

@@ -1,6 +1,6 @@
 //! A box without a network is updated from a stick that somebody brings.
 
-use kubesolo_boot::slot::Slot;
+use kubesolo_core::boot::slot::Slot;
 use qemu_tests::failure::Result;
 use qemu_tests::release::{Publisher, noise};
 use qemu_tests::rig::{BOOT, COMMAND, Rig};

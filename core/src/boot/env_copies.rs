@@ -1,0 +1,391 @@
+//! The two copies of the env block: which one counts, and the order of the writes that change them.
+//!
+//! GRUB and Linux both change the first copy in place; the second is written once the first is safe, and stands in
+//! while the first cannot be read. A copy that names no active slot is not gone by.
+
+use core::fmt;
+
+use crate::boot::env_block::{Defect, EnvBlock, Error as BlockError, ONE_SECTOR, SIZE};
+use crate::boot::state;
+use crate::disk::storage::{self, Storage, read_at};
+
+/// The bytes of a block of the one length that GRUB writes.
+pub type Bytes = [u8; SIZE];
+
+/// Why a copy is not used, or has to be written anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// There is no such file.
+    Missing,
+    /// The medium does not give it.
+    Unreadable,
+    /// Another program is writing it.
+    Changing,
+    /// The bytes are no env block.
+    Block(BlockError),
+    /// It can be read, but GRUB could not save into it.
+    Defect(Defect),
+    /// It names no active slot.
+    NoSlot,
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Flaw::Missing => f.write_str("missing"),
+            Flaw::Unreadable => f.write_str("unreadable"),
+            Flaw::Changing => f.write_str("being written by another program"),
+            Flaw::Block(error) => error.fmt(f),
+            Flaw::Defect(defect) => defect.fmt(f),
+            Flaw::NoSlot => f.write_str("names no active slot"),
+        }
+    }
+}
+
+/// One copy as it was found: the content of the file, or why there is none. It is judged when it is asked, so that
+/// its kilobyte is not moved about.
+#[derive(Clone, Debug)]
+pub struct Found {
+    content: [u8; SIZE + 1],
+    len: usize,
+    absent: Option<Flaw>,
+}
+
+impl Found {
+    /// A copy of which no byte is known.
+    #[inline(always)]
+    pub const fn nothing(flaw: Flaw) -> Found {
+        Found { content: [0; SIZE + 1], len: 0, absent: Some(flaw) }
+    }
+
+    /// A copy with this content, of which the first `SIZE + 1` bytes count.
+    pub fn with(content: &[u8]) -> Found {
+        let mut found = Found::nothing(Flaw::Missing);
+        let len = content.len().min(SIZE.saturating_add(1));
+        if let (Some(to), Some(from)) = (found.content.get_mut(..len), content.get(..len)) {
+            to.copy_from_slice(from);
+        }
+        Found { len, absent: None, ..found }
+    }
+
+    /// Takes over what the storage holds.
+    ///
+    /// # Errors
+    /// The storage's own; the copy is then one of which nothing is known.
+    pub fn read<S: Storage>(&mut self, copy: &mut S) -> Result<(), S::Error> {
+        self.absent = Some(Flaw::Unreadable);
+        self.len = read_at(copy, 0, &mut self.content)?;
+        self.absent = None;
+        Ok(())
+    }
+
+    /// Nothing is known of the copy after all.
+    pub fn lose(&mut self, flaw: Flaw) {
+        self.absent = Some(flaw);
+        self.len = 0;
+    }
+
+    /// The block in it, if it begins like one; of a file that is too long, the first part.
+    pub fn block(&self) -> Option<EnvBlock<&[u8]>> {
+        EnvBlock::parse(self.first_block()).ok().filter(|_| self.absent.is_none())
+    }
+
+    /// Whether GRUB can go by it.
+    pub fn names_a_slot(&self) -> bool {
+        self.block().is_some_and(|block| state::names_a_slot(&block))
+    }
+
+    /// Whether the file is shorter than a block, as it is for a moment while grub-editenv writes it.
+    pub fn is_short(&self) -> bool {
+        self.len < SIZE && self.absent.is_none()
+    }
+
+    /// What is wrong with it.
+    pub fn flaw(&self) -> Option<Flaw> {
+        if self.absent.is_some() {
+            return self.absent;
+        }
+        match EnvBlock::parse(self.first_block()) {
+            Err(error) => Some(Flaw::Block(error)),
+            Ok(block) if !state::names_a_slot(&block) => Some(Flaw::NoSlot),
+            Ok(_) if self.len != SIZE => Some(Flaw::Defect(Defect::Length(self.len))),
+            Ok(block) => block.defect().map(Flaw::Defect),
+        }
+    }
+
+    /// Whether the file holds exactly this block.
+    pub fn holds(&self, block: &EnvBlock<Bytes>) -> bool {
+        self.whole().is_some_and(|bytes| same(bytes, block.bytes()))
+    }
+
+    /// The file's bytes, if there are exactly as many as there should be.
+    pub fn whole(&self) -> Option<&[u8]> {
+        (self.len == SIZE && self.absent.is_none()).then(|| self.first_block())
+    }
+
+    fn first_block(&self) -> &[u8] {
+        self.content.get(..self.len.min(SIZE)).unwrap_or_default()
+    }
+}
+
+/// Where a block came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The first copy names a slot.
+    First,
+    /// Only the second does.
+    Second,
+    /// Neither does; these are the variables that are left in one of them.
+    Remains,
+}
+
+/// The block to go by, and from which copy; `None` if neither copy is an env block at all.
+pub fn choose<'a>(first: &'a Found, second: &'a Found) -> Option<(EnvBlock<&'a [u8]>, Source)> {
+    let usable = |found: &'a Found| found.block().filter(state::names_a_slot);
+    let source = |source| move |block| (block, source);
+    (usable(first).map(source(Source::First)))
+        .or_else(|| usable(second).map(source(Source::Second)))
+        .or_else(|| first.block().or_else(|| second.block()).map(source(Source::Remains)))
+}
+
+/// Whether two pieces of a block are the same, compared a word at a time: musl's `memcmp` goes byte by byte.
+pub fn same(one: &[u8], other: &[u8]) -> bool {
+    let ((words, rest), (other_words, other_rest)) = (one.as_chunks::<8>(), other.as_chunks::<8>());
+    let equal = |(a, b): (&[u8; 8], &[u8; 8])| u64::from_ne_bytes(*a) == u64::from_ne_bytes(*b);
+    one.len() == other.len() && words.iter().zip(other_words).all(equal) && rest == other_rest
+}
+
+/// Why a copy does not hold the new block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error<E> {
+    /// The medium refused.
+    Io(E),
+    /// The medium took the write and gave other bytes back.
+    NotTaken,
+    /// Another program wrote into the file at the same time.
+    Changed,
+}
+
+impl<E> From<E> for Error<E> {
+    fn from(error: E) -> Self {
+        Error::Io(error)
+    }
+}
+
+/// Whether every variable of the block can be changed by writing one sector.
+pub fn fits_one_sector(block: &EnvBlock<Bytes>) -> bool {
+    block.text_len() <= ONE_SECTOR
+}
+
+/// Makes a copy hold `new`. `found` is what it holds now, and then what is read back.
+///
+/// Durable on return, and read back from the medium. Where only the first 512 bytes differ, only they are written:
+/// a power cut leaves the old block or the new one. Otherwise the second sector is made durable before the first,
+/// and a cut between the two leaves the new tail behind the old head. Without a whole old block there is nothing to
+/// lose, and all is written at once.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::NotTaken`], [`Error::Changed`].
+pub fn replace<S: Storage>(copy: &mut S, found: &mut Found, new: &EnvBlock<Bytes>) -> Result<(), Error<S::Error>> {
+    let (head, tail) = new.bytes().split_at(ONE_SECTOR);
+    let old: Option<Bytes> = found.whole().and_then(|old| old.first_chunk().copied());
+    match &old {
+        None => write_at(copy, 0, new.bytes())?,
+        Some(old) => {
+            if !old.get(ONE_SECTOR..).is_some_and(|old_tail| same(old_tail, tail)) {
+                write_at(copy, ONE_SECTOR as u64, tail)?;
+                copy.sync()?;
+            }
+            write_at(copy, 0, head)?;
+        }
+    }
+    if !is_taken(copy, found, new)? {
+        // A medium that fails makes no file shorter, as grub-editenv does for a moment, and no new block: it keeps the old
+        // one, or garbage.
+        let is_old = old.is_some_and(|old| same(found.first_block(), &old));
+        if found.is_short() || found.block().is_some() && !is_old {
+            found.lose(Flaw::Changing);
+            return Err(Error::Changed);
+        }
+        write_at(copy, 0, new.bytes())?;
+        if !is_taken(copy, found, new)? {
+            return Err(Error::NotTaken);
+        }
+    }
+    Ok(())
+}
+
+/// Makes what was written durable and reads it back from the medium; gives whether it is `new`. A file that was too long
+/// still is: what counts is its first part.
+fn is_taken<S: Storage>(copy: &mut S, found: &mut Found, new: &EnvBlock<Bytes>) -> Result<bool, S::Error> {
+    copy.sync()?;
+    copy.drop_cache()?;
+    found.read(copy)?;
+    Ok(same(found.first_block(), new.bytes()))
+}
+
+/// A copy as a file in its folder.
+pub trait CopyFile {
+    /// Why a step failed.
+    type Error;
+
+    /// Makes the file hold `new`, by [`replace`] where that goes. Where there is no file that can be written, a new one
+    /// takes its place.
+    ///
+    /// # Errors
+    /// Those of [`replace`] and of making the file.
+    fn replace(&mut self, found: &mut Found, new: &EnvBlock<Bytes>) -> Result<(), Self::Error>;
+
+    /// Makes the file [`SIZE`] bytes long; that and its name are durable on return.
+    ///
+    /// # Errors
+    /// Those of the filesystem.
+    fn settle(&mut self) -> Result<(), Self::Error>;
+
+    /// Makes the file no env block, by [`hide`].
+    ///
+    /// # Errors
+    /// Those of [`hide`].
+    fn hide(&mut self) -> Result<(), Self::Error>;
+}
+
+impl<C: CopyFile> CopyFile for &mut C {
+    type Error = C::Error;
+
+    fn replace(&mut self, found: &mut Found, new: &EnvBlock<Bytes>) -> Result<(), C::Error> {
+        (**self).replace(found, new)
+    }
+
+    fn settle(&mut self) -> Result<(), C::Error> {
+        (**self).settle()
+    }
+
+    fn hide(&mut self) -> Result<(), C::Error> {
+        (**self).hide()
+    }
+}
+
+/// Takes the first letter of GRUB's header away: GRUB and `init` then go by the other copy. Durable on return.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::NotTaken`].
+pub fn hide<S: Storage>(copy: &mut S) -> Result<(), Error<S::Error>> {
+    write_at(copy, 0, b"?")?;
+    Ok(copy.sync()?)
+}
+
+/// Whether one sector's write cannot bring a copy that counts from what it holds to `new`.
+fn takes_two_sectors(found: &Found, new: &EnvBlock<Bytes>) -> bool {
+    let (_, new_tail) = new.bytes().split_at(ONE_SECTOR);
+    let same_tail = found.whole().and_then(|old| old.get(ONE_SECTOR..)).is_none_or(|old| same(old, new_tail));
+    let reaches = found.block().is_some_and(|old| old.text_len() > ONE_SECTOR) || !fits_one_sector(new);
+    found.names_a_slot() && reaches && !same_tail
+}
+
+/// Makes a copy hold `new`; one that does is not written. Durable on return.
+///
+/// # Errors
+/// Those of the file.
+pub fn store<C: CopyFile>(mut copy: C, found: &mut Found, new: &EnvBlock<Bytes>) -> Result<(), C::Error> {
+    if found.holds(new) {
+        return Ok(());
+    }
+    let whole = found.whole().is_some();
+    copy.replace(found, new)?;
+    // Of the wrong length before, or new: the rest goes, and the name is made durable too.
+    if whole { Ok(()) } else { copy.settle() }
+}
+
+/// Makes both copies hold `new`, the first before the second. A second copy that is not there is made only if
+/// `make_second`.
+///
+/// Durable on return, in the copy that GRUB goes by: the first; or the second, where the first names no slot and cannot be
+/// written. That the other one could not be written is given back as `Some`: the change has taken effect, and a spare is
+/// missing. A power cut leaves the first copy old or new, and the second untouched until the first is safe.
+///
+/// A block whose text passes the first sector can tear. There the second copy is written first, then the first one is
+/// hidden, and only then written: at each moment one of them counts, and is whole. Without a second copy the
+/// second sector goes before the first, which has the boot state ([`crate::boot::state::BootState::into_block`]): a cut may cost
+/// another program's variable.
+///
+/// # Errors
+/// Those of the copy that GRUB goes by.
+pub fn store_both<C: CopyFile>(
+    [mut first, mut second]: [C; 2],
+    [found_first, found_second]: [&mut Found; 2],
+    new: &EnvBlock<Bytes>,
+    make_second: bool,
+) -> Result<Option<C::Error>, C::Error> {
+    let by_the_second = !found_first.names_a_slot() && found_second.names_a_slot();
+    let make_second = make_second || found_second.flaw() != Some(Flaw::Missing);
+    if takes_two_sectors(found_first, new) && make_second && store(&mut second, found_second, new).is_ok() {
+        first.hide()?;
+    }
+    match store(first, found_first, new) {
+        Ok(()) if make_second => Ok(store(second, found_second, new).err()),
+        Ok(()) => Ok(None),
+        // What another program writes there may well name one.
+        Err(error) if by_the_second && found_first.flaw() != Some(Flaw::Changing) => {
+            store(second, found_second, new).map(|()| Some(error))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn write_at<S: Storage>(copy: &mut S, offset: u64, bytes: &[u8]) -> Result<(), Error<S::Error>> {
+    if storage::write_at(copy, offset, bytes)? == bytes.len() { Ok(()) } else { Err(Error::NotTaken) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::boot::slot::{Slot, SlotState};
+    use crate::boot::state::BootState;
+
+    fn block(state: BootState) -> EnvBlock<Bytes> {
+        let mut block = EnvBlock::blank();
+        state.write_to(&mut block).unwrap();
+        block
+    }
+
+    #[test]
+    fn the_first_copy_that_names_a_slot_counts() {
+        let state = BootState::fresh(SlotState::Empty);
+        let a = block(state);
+        let b = block(BootState { active: Slot::B, ..state });
+        let blank = EnvBlock::blank();
+        let found = |block: &EnvBlock<Bytes>| Found::with(block.bytes());
+        let nameless = found(&blank);
+        let corrupt = Found::with(&[0; SIZE]);
+
+        let check = |first: &Found, second: &Found, want: Option<(&EnvBlock<Bytes>, Source)>| {
+            let got = choose(first, second);
+            assert_eq!(
+                got.map(|(block, source)| (block.rebuilt(), source)),
+                want.map(|(block, source)| (block.clone(), source))
+            );
+        };
+        check(&found(&a), &found(&b), Some((&a, Source::First)));
+        for bad in [&nameless, &corrupt, &Found::nothing(Flaw::Missing)] {
+            check(bad, &found(&b), Some((&b, Source::Second)));
+            check(&found(&b), bad, Some((&b, Source::First)));
+        }
+        check(&nameless, &corrupt, Some((&blank, Source::Remains)));
+        check(&corrupt, &Found::nothing(Flaw::Unreadable), None);
+    }
+
+    #[test]
+    fn a_block_of_the_wrong_length_or_padding_is_used_and_can_be_rebuilt() {
+        let whole = block(BootState::fresh(SlotState::Good));
+        let short = Found::with(whole.bytes().get(..600).unwrap());
+        assert_eq!(short.flaw(), Some(Flaw::Defect(Defect::Length(600))));
+        assert_eq!(short.whole(), None);
+        let mut nul = *whole.bytes().first_chunk::<SIZE>().unwrap();
+        nul.iter_mut().skip(whole.text_len()).for_each(|byte| *byte = 0);
+        let nul = Found::with(&nul);
+        assert_eq!(nul.flaw(), Some(Flaw::Defect(Defect::Padding)));
+        for found in [short, nul] {
+            assert_eq!(choose(&found, &Found::nothing(Flaw::Missing)).unwrap().0.rebuilt(), whole);
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Whether GRUB and Linux go by the same env block: what grub.cfg said on the kernel command line, against what is found.
+//!
+//! GRUB counts a boot down, saves, reads back and only then says `ksolo.slot=`, `ksolo.state=` and `ksolo.counter=`; nobody
+//! else writes before `init` does. So at that moment the two are the same, or something is wrong that an update would
+//! make worse.
+
+use core::fmt;
+
+use crate::boot::cmdline::Cmdline;
+use crate::boot::state::BootState;
+
+/// How the two differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Split {
+    /// The slot was chosen in GRUB's menu, and is not the active one.
+    ByHand,
+    /// GRUB could not save that it counted this boot.
+    NotSaved,
+    /// GRUB read another block, or none, or somebody changed this one.
+    OtherBlock,
+}
+
+impl Split {
+    /// All of them.
+    pub const ALL: [Split; 3] = [Split::ByHand, Split::NotSaved, Split::OtherBlock];
+
+    /// The word in records and JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Split::ByHand => "by_hand",
+            Split::NotSaved => "not_saved",
+            Split::OtherBlock => "other_block",
+        }
+    }
+}
+
+impl fmt::Display for Split {
+    /// What it is, and how it is mended.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Split::ByHand => "this slot was chosen by hand, and another is active; reboot",
+            Split::NotSaved => "GRUB could not save that it counted this boot; check the ESP (fsck.vfat), then reboot",
+            Split::OtherBlock => {
+                "GRUB goes by another env block than Linux finds; look for a second disk or ESP, then reboot"
+            }
+        })
+    }
+}
+
+/// Compares; `block` is the state as found, or `None` if no copy names a slot. `None`: they agree, or an older grub.cfg
+/// did not say enough.
+pub fn compare(told: &Cmdline<'_>, block: Option<&BootState>) -> Option<Split> {
+    let slot = told.booted().ok()??;
+    let (state, counter) = (told.state?, told.counter?);
+    if told.via == Some("unsaved") {
+        return Some(Split::NotSaved);
+    }
+    let Some(block) = block else {
+        return (counter != "none").then_some(Split::OtherBlock);
+    };
+    let by_hand = told.via == Some("menu");
+    // Only a person's choice is booted without being counted.
+    let counted = by_hand || (slot == block.active && !block.success);
+    if counter.as_bytes() != [block.counter.saturating_add(b'0')] || state != block.slot(slot).name() || !counted {
+        return Some(Split::OtherBlock);
+    }
+    (slot != block.active).then_some(Split::ByHand)
+}
+
+/// Whether this may be the block that GRUB went by, of several that could be: where it could not save, it tells what it
+/// read back.
+pub fn is_the_same_block(told: &Cmdline<'_>, block: Option<&BootState>) -> bool {
+    let via = if told.via == Some("unsaved") { Some("menu") } else { told.via };
+    compare(&Cmdline { via, ..*told }, block) != Some(Split::OtherBlock)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::boot::slot::{Slot, SlotState};
+
+    #[test]
+    fn what_differs_is_named() {
+        let counted = BootState { counter: 2, success: false, ..BootState::fresh(SlotState::Staged) };
+        let marked = BootState::fresh(SlotState::Staged);
+        let other = BootState { active: Slot::B, b: SlotState::Trial, ..counted };
+        let said = "ksolo.slot=A ksolo.state=good ksolo.counter=2 ksolo.via=auto";
+        for (what, cmdline, block, want) in [
+            ("counted and saved", said, Some(&counted), None),
+            ("not counted", said, Some(&marked), Some(Split::OtherBlock)),
+            ("another slot is active", said, Some(&other), Some(Split::OtherBlock)),
+            ("another count", "ksolo.slot=A ksolo.state=good ksolo.counter=1", Some(&counted), Some(Split::OtherBlock)),
+            (
+                "another state",
+                "ksolo.slot=A ksolo.state=trial ksolo.counter=2",
+                Some(&counted),
+                Some(Split::OtherBlock),
+            ),
+            (
+                "GRUB found none",
+                "ksolo.slot=A ksolo.state=none ksolo.counter=none",
+                Some(&counted),
+                Some(Split::OtherBlock),
+            ),
+            ("Linux finds none", said, None, Some(Split::OtherBlock)),
+            ("neither finds one", "ksolo.slot=A ksolo.state=none ksolo.counter=none", None, None),
+            (
+                "not saved",
+                "ksolo.slot=A ksolo.state=good ksolo.counter=2 ksolo.via=unsaved",
+                Some(&counted),
+                Some(Split::NotSaved),
+            ),
+            (
+                "by hand",
+                "ksolo.slot=A ksolo.state=good ksolo.counter=2 ksolo.via=menu",
+                Some(&other),
+                Some(Split::ByHand),
+            ),
+            (
+                "by hand, the active one",
+                "ksolo.slot=A ksolo.state=good ksolo.counter=3 ksolo.via=menu",
+                Some(&marked),
+                None,
+            ),
+            (
+                "by hand, of another block",
+                "ksolo.slot=A ksolo.state=good ksolo.counter=1 ksolo.via=menu",
+                Some(&other),
+                Some(Split::OtherBlock),
+            ),
+            ("an older grub.cfg", "ksolo.slot=A", Some(&marked), None),
+            ("another loader", "quiet", Some(&marked), None),
+        ] {
+            assert_eq!(compare(&Cmdline::parse(cmdline), block), want, "{what}");
+        }
+    }
+
+    /// Of two disks with the same image.
+    #[test]
+    fn a_block_that_grub_did_not_count_in_is_another() {
+        let counted = BootState { counter: 2, success: false, ..BootState::fresh(SlotState::Staged) };
+        let copy = BootState::fresh(SlotState::Staged);
+        for (told, ours, other) in [
+            ("ksolo.slot=A ksolo.state=good ksolo.counter=2 ksolo.via=auto", Some(&counted), Some(&copy)),
+            // It could not save, and tells what it read back.
+            ("ksolo.slot=A ksolo.state=good ksolo.counter=3 ksolo.via=unsaved", Some(&copy), Some(&counted)),
+            ("ksolo.slot=B ksolo.state=staged ksolo.counter=3 ksolo.via=menu", Some(&copy), Some(&counted)),
+            ("ksolo.slot=A ksolo.state=none ksolo.counter=none", None, Some(&counted)),
+        ] {
+            assert!(is_the_same_block(&Cmdline::parse(told), ours), "{told}");
+            assert!(!is_the_same_block(&Cmdline::parse(told), other), "{told}");
+        }
+    }
+}

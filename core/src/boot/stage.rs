@@ -1,0 +1,99 @@
+//! What the boot stage makes of the boot state: which slot is the active one where no copy of the block names one, how the
+//! boot goes on, and what it is marked as. Changes memory only.
+
+use crate::boot::env_block::EnvBlock;
+use crate::boot::env_copies::{Bytes, Source};
+use crate::boot::slot::{Slot, SlotState};
+use crate::boot::state::BootState;
+
+/// What the boot stage has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The env block was read.
+    pub block: bool,
+    /// The slot that runs is the active one, and on trial.
+    pub on_trial: bool,
+    /// The other slot is good.
+    pub way_back: bool,
+    /// The data partition is mounted and takes writes.
+    pub data: bool,
+    /// It did not when this trial was activated, either.
+    pub excused: bool,
+}
+
+/// How the boot goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// With the real init. A trial may be committed, if it is the boot stage that does.
+    GoOn {
+        /// Nothing that worked before the update has failed.
+        may_commit: bool,
+    },
+    /// With GRUB, which counts.
+    Reboot,
+}
+
+/// Decides. Only a trial is given up, only for what worked before it was activated, and only for a good slot; what
+/// GRUB calls a trial while the block cannot be read is a system without a driver for its disk, if the data cannot be
+/// reached either.
+pub const fn decide(seen: &Seen) -> Decision {
+    let Seen { block, on_trial, way_back, data, excused } = *seen;
+    if on_trial && !data && !excused && way_back {
+        return Decision::Reboot;
+    }
+    Decision::GoOn { may_commit: block && (data || excused) }
+}
+
+/// Whether a copy names an active slot.
+pub fn names_a_slot(chosen: Option<(EnvBlock<&[u8]>, Source)>) -> bool {
+    !matches!(chosen, None | Some((_, Source::Remains)))
+}
+
+/// For a `state` that was read from a `block` which does not say which slot is active: the one that runs is.
+pub fn settle(state: &mut BootState, block: &EnvBlock<Bytes>, booted: Slot) {
+    state.active = booted;
+    if block.get(booted.variable()).is_none() {
+        // Nor that it was ever good.
+        *state = state.with_slot(booted, SlotState::Trial);
+    }
+}
+
+/// Marks the boot, if it is `init` that marks it, and takes GRUB's word about a slot it gave up out of the state once that
+/// is `recorded` elsewhere, with what the slot is now: a power cut between the two records it twice.
+pub fn mark(state: &mut BootState, booted: Slot, recorded: impl FnOnce(Slot, SlotState) -> bool, init_decides: bool) {
+    if let Some(slot) = state.rollback_from
+        && recorded(slot, state.slot(slot))
+    {
+        state.rollback_from = None;
+    }
+    *state = state.after_init(booted, init_decides).unwrap_or(*state);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REBOOT: Decision = Decision::Reboot;
+    const GO_ON: Decision = Decision::GoOn { may_commit: false };
+    const MAY_COMMIT: Decision = Decision::GoOn { may_commit: true };
+
+    #[test]
+    fn only_a_trial_that_broke_what_worked_is_sent_back() {
+        let good = Seen { block: true, on_trial: false, way_back: true, data: true, excused: false };
+        let trial = Seen { on_trial: true, ..good };
+        for (what, seen, want) in [
+            ("a good slot", good, MAY_COMMIT),
+            ("a good slot without data", Seen { data: false, ..good }, GO_ON),
+            ("a good slot without its block", Seen { block: false, ..good }, GO_ON),
+            ("a good slot without either", Seen { block: false, data: false, ..good }, GO_ON),
+            ("a trial", trial, MAY_COMMIT),
+            ("a trial without data", Seen { data: false, ..trial }, REBOOT),
+            ("the same, and there were none before", Seen { data: false, excused: true, ..trial }, MAY_COMMIT),
+            ("the same, and nothing to go back to", Seen { data: false, way_back: false, ..trial }, GO_ON),
+            ("a trial without its block", Seen { block: false, ..trial }, GO_ON),
+            ("a trial that reaches no disk", Seen { block: false, data: false, ..trial }, REBOOT),
+        ] {
+            assert_eq!(decide(&seen), want, "{what}");
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Past boots.
+
+pub mod boot_log;

@@ -1,0 +1,27 @@
+//! What kubesolo-boot knows without an operating system: no heap, no IO but through ports such as [`disk::storage::Storage`].
+//!
+//! A room a folder; imports go one way, from [`flow`] down to [`text`]:
+//!
+//! | room | rule |
+//! |---|---|
+//! | [`flow`] | the order in which a command does things |
+//! | [`update`] | an update: what it is, and whether it may be |
+//! | [`net`] | protocols without sockets |
+//! | [`history`] | past boots |
+//! | [`boot`] | who boots next |
+//! | [`disk`] | bytes on a disk |
+//! | [`text`] | text and the values that it stands for |
+#![no_std]
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod boot;
+pub mod disk;
+pub mod flow;
+pub mod history;
+pub mod net;
+pub mod text;
+pub mod update;

@@ -1,0 +1,346 @@
+//! HTTP/1.1 (RFC 9110, RFC 9112), as far as fetching a file needs it: the head of a response, bytes → fields. No IO.
+//!
+//! What two readers could understand differently is refused and not guessed at: two lengths that differ, a length
+//! beside chunks, a folded header line.
+
+use core::fmt;
+
+use crate::text::decimal::decimal;
+
+/// Longest head, in bytes.
+pub const HEAD_MAX: usize = 16 * 1024;
+
+/// What tells that a file is still the same, as `If-Range` takes it: a strong ETag, or else the Last-Modified date.
+pub type Validator = heapless::String<128>;
+
+/// A response's head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head<'a> {
+    /// The three digits.
+    pub status: u16,
+    /// How the body ends.
+    pub framing: Framing,
+    /// Which part of the file the body is.
+    pub range: Option<ContentRange>,
+    /// Where a redirect leads.
+    pub location: Option<&'a str>,
+    etag: Option<&'a str>,
+    last_modified: Option<&'a str>,
+}
+
+/// How a body ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// After so many bytes.
+    Length(u64),
+    /// After the last chunk.
+    Chunked,
+    /// With the connection: nobody can tell whole from cut off.
+    Unknown,
+}
+
+/// `Content-Range: bytes FIRST-LAST/TOTAL`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContentRange {
+    /// Offset of the first byte.
+    pub first: u64,
+    /// Offset of the last byte.
+    pub last: u64,
+    /// Bytes of the whole file.
+    pub total: u64,
+}
+
+/// Why a head is not understood. The texts are header names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// No HTTP/1 status line.
+    NotHttp,
+    /// A line that is no header.
+    Line,
+    /// The header has a value it cannot have.
+    Value(&'static str),
+    /// The header stands there twice, with different values.
+    Twice(&'static str),
+    /// The body has a length and chunks.
+    LengthAndChunks,
+    /// The body is packed in a way nobody asked for.
+    Encoded,
+}
+
+/// The length of the head that `bytes` begin with, its blank line included; `None` if it has not ended yet. The first
+/// `seen` bytes were looked at before.
+pub fn head_len(bytes: &[u8], seen: usize) -> Option<usize> {
+    let start = seen.saturating_sub(3);
+    let rest = bytes.get(start..)?;
+    let blank = rest.windows(2).zip(0_usize..).find_map(|(pair, at)| {
+        let after = rest.get(at.saturating_add(2)).copied();
+        match pair {
+            b"\n\n" => Some(at.saturating_add(2)),
+            b"\n\r" if after == Some(b'\n') => Some(at.saturating_add(3)),
+            _ => None,
+        }
+    })?;
+    Some(start.saturating_add(blank))
+}
+
+impl<'a> Head<'a> {
+    /// Reads a head with its blank line.
+    ///
+    /// # Errors
+    /// If it is malformed or ambiguous.
+    pub fn parse(head: &'a [u8]) -> Result<Head<'a>, Error> {
+        let mut lines = head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+        let status = lines.next().and_then(status).ok_or(Error::NotHttp)?;
+        let (mut length, mut chunked, mut encoding, mut range) = (None, None, None, None);
+        let (mut location, mut etag, mut last_modified) = (None, None, None);
+        for line in lines.take_while(|line| !line.is_empty()) {
+            let (name, value) = header(line).ok_or(Error::Line)?;
+            let mut places = [
+                ("Content-Length", &mut length),
+                ("Transfer-Encoding", &mut chunked),
+                ("Content-Encoding", &mut encoding),
+                ("Content-Range", &mut range),
+                ("Location", &mut location),
+                ("ETag", &mut etag),
+                ("Last-Modified", &mut last_modified),
+            ];
+            if let Some((known, place)) =
+                places.iter_mut().find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes()))
+            {
+                let value = core::str::from_utf8(value).map_err(|_| Error::Value(known))?;
+                if place.is_some_and(|before| before != value) {
+                    return Err(Error::Twice(known));
+                }
+                **place = Some(value);
+            }
+        }
+        if encoding.is_some_and(|encoding: &str| !encoding.eq_ignore_ascii_case("identity")) {
+            return Err(Error::Encoded);
+        }
+        let framing = match (length, chunked) {
+            (Some(_), Some(_)) => return Err(Error::LengthAndChunks),
+            (Some(length), None) => Framing::Length(decimal(length).ok_or(Error::Value("Content-Length"))?),
+            (None, Some(chunked)) if chunked.eq_ignore_ascii_case("chunked") => Framing::Chunked,
+            (None, Some(_)) => return Err(Error::Value("Transfer-Encoding")),
+            (None, None) => Framing::Unknown,
+        };
+        let range = match range {
+            // The form of a 416, which has no part to tell about.
+            Some(range) if status == 416 || range.starts_with("bytes */") => None,
+            Some(range) => Some(ContentRange::parse(range).ok_or(Error::Value("Content-Range"))?),
+            None => None,
+        };
+        Ok(Head { status, framing, range, location, etag, last_modified })
+    }
+
+    /// What to send as `If-Range` to go on with this file later.
+    pub fn validator(&self) -> Option<Validator> {
+        let strong = self.etag.filter(|etag| etag.starts_with('"') && is_validator(etag));
+        strong.or(self.last_modified.filter(|date| is_validator(date))).and_then(|text| text.try_into().ok())
+    }
+
+    /// Whether this is a file other than the one `validator` was taken from. Not to be told is no.
+    pub fn differs_from(&self, validator: &str) -> bool {
+        let now = if validator.starts_with('"') { self.etag } else { self.last_modified };
+        now.is_some_and(|now| now != validator)
+    }
+}
+
+/// Whether a text can go into a header line as a validator.
+pub fn is_validator(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+}
+
+/// Whether a server that answers so may answer otherwise a little later.
+pub fn is_transient(status: u16) -> bool {
+    matches!(status, 408 | 425 | 429 | 500 | 502..=504)
+}
+
+impl ContentRange {
+    fn parse(text: &str) -> Option<ContentRange> {
+        let (first, rest) = text.strip_prefix("bytes ")?.split_once('-')?;
+        let (last, total) = rest.split_once('/')?;
+        let range = ContentRange { first: decimal(first)?, last: decimal(last)?, total: decimal(total)? };
+        (range.first <= range.last && range.last < range.total).then_some(range)
+    }
+}
+
+/// `HTTP/1.x NNN REASON`.
+fn status(line: &[u8]) -> Option<u16> {
+    let rest = line.strip_prefix(b"HTTP/1.")?;
+    let (version, rest) = rest.split_first()?;
+    let (digits, after) = rest.strip_prefix(b" ")?.split_first_chunk::<3>()?;
+    let digits = core::str::from_utf8(digits).ok().and_then(decimal::<u16>)?;
+    let sound = version.is_ascii_digit() && matches!(after.first(), None | Some(b' '));
+    Some(digits).filter(|status| sound && *status >= 100)
+}
+
+fn header(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = line.iter().position(|byte| *byte == b':')?;
+    let (name, rest) = line.split_at_checked(colon)?;
+    let token = !name.is_empty() && name.iter().all(|byte| byte.is_ascii_graphic());
+    let value = rest.get(1..)?.trim_ascii();
+    let sound = token && value.iter().all(|byte| *byte == b'\t' || !byte.is_ascii_control());
+    sound.then_some((name, value))
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::NotHttp => f.write_str("the answer is not HTTP/1.1"),
+            Error::Line => f.write_str("the answer has a malformed header line"),
+            Error::Value(name) => write!(f, "the answer has a malformed {name}"),
+            Error::Twice(name) => write!(f, "the answer has two different {name}"),
+            Error::LengthAndChunks => f.write_str("the answer has both a length and chunks"),
+            Error::Encoded => f.write_str("the server packs the file (Content-Encoding); switch that off for it"),
+        }
+    }
+}
+
+impl core::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::format;
+
+    fn head(status: u16, framing: Framing) -> Head<'static> {
+        Head { status, framing, range: None, location: None, etag: None, last_modified: None }
+    }
+
+    #[test]
+    fn heads_and_what_they_say() {
+        let ok = |length| Ok(head(200, Framing::Length(length)));
+        let ranged = |first, last, total| {
+            Ok(Head { range: Some(ContentRange { first, last, total }), ..head(206, Framing::Unknown) })
+        };
+        let rows: &[(&str, &str, Result<Head<'_>, Error>)] = &[
+            ("plain", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", ok(5)),
+            ("line feeds only", "HTTP/1.1 200 OK\nContent-Length: 5\n\n", ok(5)),
+            ("HTTP/1.0, no reason", "HTTP/1.0 200\r\ncontent-length:5\r\n\r\n", ok(5)),
+            ("the same length twice", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n", ok(5)),
+            ("3 GB", "HTTP/1.1 200 OK\r\nContent-Length: 3221225472\r\n\r\n", ok(3_221_225_472)),
+            ("chunked", "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n", Ok(head(200, Framing::Chunked))),
+            ("no end", "HTTP/1.1 200 OK\r\nX-Y: z\r\n\r\n", Ok(head(200, Framing::Unknown))),
+            ("range", "HTTP/1.1 206 Partial\r\nContent-Range: bytes 5-9/10\r\n\r\n", ranged(5, 9, 10)),
+            ("416", "HTTP/1.1 416 No\r\nContent-Range: bytes */10\r\n\r\n", Ok(head(416, Framing::Unknown))),
+            (
+                "redirect",
+                "HTTP/1.1 308 There\r\nlocation:  /x \r\n\r\n",
+                Ok(Head { location: Some("/x"), ..head(308, Framing::Unknown) }),
+            ),
+            ("empty", "\r\n\r\n", Err(Error::NotHttp)),
+            ("HTML", "<html>\r\n\r\n", Err(Error::NotHttp)),
+            ("HTTP/2", "HTTP/2 200 OK\r\n\r\n", Err(Error::NotHttp)),
+            ("status of two digits", "HTTP/1.1 20 OK\r\n\r\n", Err(Error::NotHttp)),
+            ("status of four digits", "HTTP/1.1 2000 OK\r\n\r\n", Err(Error::NotHttp)),
+            ("status with sign", "HTTP/1.1 +20 OK\r\n\r\n", Err(Error::NotHttp)),
+            ("status below 100", "HTTP/1.1 099 OK\r\n\r\n", Err(Error::NotHttp)),
+            ("no colon", "HTTP/1.1 200 OK\r\nContent-Length\r\n\r\n", Err(Error::Line)),
+            ("no name", "HTTP/1.1 200 OK\r\n: 5\r\n\r\n", Err(Error::Line)),
+            ("space before colon", "HTTP/1.1 200 OK\r\nContent-Length : 5\r\n\r\n", Err(Error::Line)),
+            ("folded", "HTTP/1.1 200 OK\r\nX-Y: z\r\n Content-Length: 5\r\n\r\n", Err(Error::Line)),
+            ("bare CR", "HTTP/1.1 200 OK\r\nX-Y: z\rContent-Length: 5\r\n\r\n", Err(Error::Line)),
+            ("NUL", "HTTP/1.1 200 OK\r\nX-Y: \0\r\n\r\n", Err(Error::Line)),
+            (
+                "two lengths",
+                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+                Err(Error::Twice("Content-Length")),
+            ),
+            (
+                "two lengths in a line",
+                "HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\n",
+                Err(Error::Value("Content-Length")),
+            ),
+            ("no length in it", "HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\n", Err(Error::Value("Content-Length"))),
+            ("length below 0", "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", Err(Error::Value("Content-Length"))),
+            ("length with plus", "HTTP/1.1 200 OK\r\nContent-Length: +1\r\n\r\n", Err(Error::Value("Content-Length"))),
+            (
+                "length too large",
+                "HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551616\r\n\r\n",
+                Err(Error::Value("Content-Length")),
+            ),
+            (
+                "length and chunks",
+                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+                Err(Error::LengthAndChunks),
+            ),
+            (
+                "other chunks",
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+                Err(Error::Value("Transfer-Encoding")),
+            ),
+            ("packed", "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n", Err(Error::Encoded)),
+            ("two places", "HTTP/1.1 302 X\r\nLocation: /a\r\nLocation: /b\r\n\r\n", Err(Error::Twice("Location"))),
+            (
+                "range backwards",
+                "HTTP/1.1 206 X\r\nContent-Range: bytes 9-5/10\r\n\r\n",
+                Err(Error::Value("Content-Range")),
+            ),
+            (
+                "range beyond",
+                "HTTP/1.1 206 X\r\nContent-Range: bytes 5-10/10\r\n\r\n",
+                Err(Error::Value("Content-Range")),
+            ),
+            (
+                "range of what",
+                "HTTP/1.1 206 X\r\nContent-Range: bytes 5-9/*\r\n\r\n",
+                Err(Error::Value("Content-Range")),
+            ),
+            (
+                "range of lines",
+                "HTTP/1.1 206 X\r\nContent-Range: lines 5-9/10\r\n\r\n",
+                Err(Error::Value("Content-Range")),
+            ),
+        ];
+        for (name, text, want) in rows {
+            assert_eq!(Head::parse(text.as_bytes()), *want, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_strong_etag_is_the_validator_and_else_the_date() {
+        let date = "Mon, 23 Nov 2026 10:00:00 GMT";
+        for (etag, want) in [
+            ("ETag: \"abc\"\r\n", Some("\"abc\"")),
+            ("ETag: W/\"abc\"\r\n", Some(date)),
+            ("ETag: abc\r\n", Some(date)),
+            ("ETag:\r\n", Some(date)),
+            ("", Some(date)),
+        ] {
+            let text = format!("HTTP/1.1 200 OK\r\n{etag}Last-Modified: {date}\r\n\r\n");
+            let head = Head::parse(text.as_bytes()).unwrap();
+            assert_eq!(head.validator().as_deref(), want, "{etag}");
+        }
+        let text = format!("HTTP/1.1 200 OK\r\nETag: \"{}\"\r\n\r\n", "a".repeat(127));
+        assert_eq!(Head::parse(text.as_bytes()).unwrap().validator(), None);
+    }
+
+    #[test]
+    fn another_file_is_told_by_the_same_kind_of_validator() {
+        let head = Head { etag: Some("\"b\""), last_modified: Some("Tue"), ..head(206, Framing::Unknown) };
+        assert!(head.differs_from("\"a\""));
+        assert!(!head.differs_from("\"b\""));
+        assert!(head.differs_from("Mon"));
+        assert!(!head.differs_from("Tue"));
+        assert!(!Head { etag: None, ..head }.differs_from("\"a\""));
+    }
+
+    #[test]
+    fn the_end_of_a_head_is_found_wherever_it_is_cut() {
+        for text in [
+            "HTTP/1.1 200 OK\r\nA: b\r\n\r\nbody\r\n\r\n",
+            "HTTP/1.1 200 OK\nA: b\n\nbody",
+            "HTTP/1.1 200 OK\nA: b\n\r\nbody",
+        ] {
+            let end = text.find("body").unwrap();
+            for cut in 0..=text.len() {
+                let whole = (cut >= end).then_some(end);
+                assert_eq!(head_len(&text.as_bytes()[..cut], 0), whole, "{cut}");
+                for seen in 0..=cut.min(end - 1) {
+                    assert_eq!(head_len(&text.as_bytes()[..cut], seen), whole, "{cut} {seen}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Text and the values that it stands for.
+
+pub mod decimal;
+pub mod hex;
+pub mod json;
+pub mod timestamp;

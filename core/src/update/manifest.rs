@@ -1,0 +1,652 @@
+//! The description of an update, `latest.json` on a server and `slot.json` in a slot: text → fields, and the gates that
+//! decide whether this box may take it. DESIGN section 5 has the fields.
+//!
+//! - A field that is not known is passed over, whatever it holds; one that is known and stands twice is refused, so that
+//!   no two readers of one signed text can go by different values.
+//! - `null` and `""` count as not there: servers write them for fields they do not use.
+//! - Strings stay as they are in the text, [`Text`]; the manifest borrows from it.
+
+use core::fmt::{self, Write as _};
+
+use crate::net::url;
+use crate::text::decimal::decimal;
+use crate::text::hex;
+use crate::text::hex::Hex;
+use crate::text::json::{self, Text, Value};
+use crate::update::digest::Hash;
+use crate::update::version::{self, Version};
+
+/// Longest document, in bytes.
+pub const MAX: usize = 64 * 1024;
+
+/// The architecture this program runs on, as [`Gate`] takes it.
+pub const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") {
+    "arm64"
+} else if cfg!(target_arch = "x86_64") {
+    "amd64"
+} else {
+    "unknown"
+};
+
+/// What an update consists of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Manifest<'a> {
+    /// The version it brings.
+    pub version: Version,
+    /// The kernel.
+    pub vmlinuz: Image<'a>,
+    /// The initramfs.
+    pub initramfs: Image<'a>,
+    /// Where the signature is, if not at `latest.json.sig`.
+    pub metadata_sig_url: Option<Text<'a>>,
+    /// The channel it is published on.
+    pub channel: Option<Text<'a>>,
+    /// The machine it is for.
+    pub architecture: Option<Text<'a>>,
+    /// The oldest version that can update to it.
+    pub min_compatible_version: Option<Version>,
+    /// What is new.
+    pub release_notes: Option<Text<'a>>,
+    /// When it was published, in the publisher's words.
+    pub release_date: Option<Text<'a>>,
+}
+
+/// One file of an update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Image<'a> {
+    /// Where it is, absolute or relative to the manifest. In `slot.json` it may be missing.
+    pub url: Option<Text<'a>>,
+    /// Its SHA-256.
+    pub sha256: Hash,
+    /// Its bytes, if the manifest says: never 0.
+    pub size: Option<u64>,
+}
+
+/// Why a text is no manifest. The texts are field names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// More than [`MAX`] bytes.
+    TooLong,
+    /// Bytes that are no UTF-8.
+    NotText,
+    /// Not a JSON object.
+    Json(json::Error),
+    /// The field has to be there.
+    Missing(&'static str),
+    /// The field stands there twice.
+    Twice(&'static str),
+    /// The field is not a string.
+    NotString(&'static str),
+    /// The field is not a whole number above 0.
+    NotSize(&'static str),
+    /// The field's text is longer than anybody needs.
+    FieldTooLong(&'static str),
+    /// The field is not 64 hex digits.
+    NotSha256(&'static str),
+    /// The field is no version.
+    Version(&'static str, version::Error),
+}
+
+/// Every field that is known.
+const NAMES: [&str; 13] = [
+    "version",
+    "vmlinuz_url",
+    "vmlinuz_sha256",
+    "vmlinuz_size",
+    "initramfs_url",
+    "initramfs_sha256",
+    "initramfs_size",
+    "metadata_sig_url",
+    "channel",
+    "architecture",
+    "min_compatible_version",
+    "release_notes",
+    "release_date",
+];
+
+/// The document's values of the known fields.
+struct Found<'a>([Option<Value<'a>>; NAMES.len()]);
+
+impl<'a> Manifest<'a> {
+    /// Reads the document. The images' URLs may be missing: see [`Image::url`].
+    ///
+    /// # Errors
+    /// If it is malformed, or lacks a version or a hash.
+    pub fn parse(document: &'a [u8]) -> Result<Manifest<'a>, Error> {
+        if document.len() > MAX {
+            return Err(Error::TooLong);
+        }
+        let document = core::str::from_utf8(document).map_err(|_| Error::NotText)?;
+        let mut found = Found([None; NAMES.len()]);
+        json::members(document, |name, value| found.put(name, value))?;
+        Ok(Manifest {
+            version: found.version("version")?.ok_or(Error::Missing("version"))?,
+            vmlinuz: found.image("vmlinuz_url", "vmlinuz_sha256", "vmlinuz_size")?,
+            initramfs: found.image("initramfs_url", "initramfs_sha256", "initramfs_size")?,
+            metadata_sig_url: found.text("metadata_sig_url", url::MAX)?,
+            channel: found.text("channel", 64)?,
+            architecture: found.text("architecture", 64)?,
+            min_compatible_version: found.version("min_compatible_version")?,
+            release_notes: found.text("release_notes", MAX)?,
+            release_date: found.text("release_date", 64)?,
+        })
+    }
+
+    /// Where kernel and initramfs are: what a manifest on a server has to say.
+    ///
+    /// # Errors
+    /// If a URL is missing.
+    pub fn urls(&self) -> Result<(Text<'a>, Text<'a>), Error> {
+        let vmlinuz = self.vmlinuz.url.ok_or(Error::Missing("vmlinuz_url"))?;
+        Ok((vmlinuz, self.initramfs.url.ok_or(Error::Missing("initramfs_url"))?))
+    }
+}
+
+impl<'a> Found<'a> {
+    fn put(&mut self, name: Text<'a>, value: Value<'a>) -> Result<(), Error> {
+        let known = NAMES.iter().zip(&mut self.0).find(|(known, _)| name.is(known));
+        match known {
+            Some((name, Some(_))) => Err(Error::Twice(name)),
+            Some((_, place)) => {
+                *place = Some(value);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The field's value, if it is there.
+    fn get(&self, name: &str) -> Option<Value<'a>> {
+        let known = NAMES.iter().zip(&self.0).find(|(known, _)| **known == name);
+        known.and_then(|(_, value)| *value).filter(|value| *value != Value::Null)
+    }
+
+    /// The field's text, of at most `max` bytes.
+    fn text(&self, name: &'static str, max: usize) -> Result<Option<Text<'a>>, Error> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Value::Text(text)) if text.raw().is_empty() => Ok(None),
+            Some(Value::Text(text)) if text.raw().len() > max => Err(Error::FieldTooLong(name)),
+            Some(Value::Text(text)) => Ok(Some(text)),
+            Some(_) => Err(Error::NotString(name)),
+        }
+    }
+
+    fn image(&self, url: &'static str, sha256: &'static str, size: &'static str) -> Result<Image<'a>, Error> {
+        Ok(Image { url: self.text(url, url::MAX)?, sha256: self.sha256(sha256)?, size: self.size(size)? })
+    }
+
+    fn version(&self, name: &'static str) -> Result<Option<Version>, Error> {
+        let Some(text) = self.text(name, 64)? else { return Ok(None) };
+        Version::parse(text.raw()).map(Some).map_err(|error| Error::Version(name, error))
+    }
+
+    fn sha256(&self, name: &'static str) -> Result<Hash, Error> {
+        let text = self.text(name, 64)?.ok_or(Error::Missing(name))?;
+        hex::parse(text.raw().as_bytes()).map(Hash).ok_or(Error::NotSha256(name))
+    }
+
+    fn size(&self, name: &'static str) -> Result<Option<u64>, Error> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Value::Number(number)) => match decimal(number) {
+                Some(size) if size > 0 => Ok(Some(size)),
+                _ => Err(Error::NotSize(name)),
+            },
+            Some(_) => Err(Error::NotSize(name)),
+        }
+    }
+}
+
+/// What this box takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Gate<'a> {
+    /// The configured channel; `None` takes any.
+    pub channel: Option<&'a str>,
+    /// The machine, [`ARCHITECTURE`] unless a test says otherwise.
+    pub architecture: &'a str,
+    /// The running version; `None` if nobody knows it.
+    pub running: Option<Version>,
+    /// Whether a version that is not newer is taken too.
+    pub allow_downgrade: bool,
+    /// The images that were rolled back from, by [`Manifest::image`], a space between two; empty takes them again.
+    pub known_bad: &'a str,
+}
+
+/// Why this box does not take an update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal<'a> {
+    /// Published on another channel.
+    Channel {
+        /// The configured one.
+        want: &'a str,
+        /// The manifest's.
+        got: Text<'a>,
+    },
+    /// Built for another machine.
+    Architecture {
+        /// This machine's.
+        want: &'a str,
+        /// The manifest's.
+        got: Text<'a>,
+    },
+    /// The running version is too old to update in one step.
+    TooOld {
+        /// The oldest version that can.
+        min: Version,
+        /// The running one.
+        running: Version,
+    },
+    /// The running version is this one.
+    UpToDate(Version),
+    /// The running version is newer.
+    Older {
+        /// The manifest's version.
+        offered: Version,
+        /// The running one.
+        running: Version,
+    },
+    /// Nobody knows which version runs.
+    RunningUnknown,
+    /// This very image was tried here, and rolled back from.
+    KnownBad,
+}
+
+impl Manifest<'_> {
+    /// What the image is known by, whatever its version says: 16 hex digits of the kernel's hash and 16 of the
+    /// initramfs'.
+    pub fn image(&self) -> heapless::String<32> {
+        let mut name = heapless::String::new();
+        for image in [&self.vmlinuz, &self.initramfs] {
+            let digits = Hex(image.sha256.0.get(..8).unwrap_or_default());
+            // 32 digits fit.
+            write!(name, "{digits}").unwrap_or_default();
+        }
+        name
+    }
+}
+
+impl<'a> Gate<'a> {
+    /// Whether this box may take what `manifest` describes: channel, machine, oldest version, newer, not known to
+    /// be bad, in that order.
+    ///
+    /// # Errors
+    /// The first gate that is shut.
+    pub fn check(&self, manifest: &Manifest<'a>) -> Result<(), Refusal<'a>> {
+        self.check_channel(manifest)?;
+        self.check_architecture(manifest)?;
+        self.check_min_compatible(manifest)?;
+        self.check_newer(manifest)?;
+        let image = manifest.image();
+        if self.known_bad.split(' ').any(|bad| bad == image) { Err(Refusal::KnownBad) } else { Ok(()) }
+    }
+
+    /// A manifest without a channel, or a box without one, is of every channel.
+    ///
+    /// # Errors
+    /// [`Refusal::Channel`].
+    pub fn check_channel(&self, manifest: &Manifest<'a>) -> Result<(), Refusal<'a>> {
+        match (self.channel, manifest.channel) {
+            (Some(want), Some(got)) if !got.is(want) => Err(Refusal::Channel { want, got }),
+            _ => Ok(()),
+        }
+    }
+
+    /// A manifest without an architecture is for every machine. `x86_64` and `amd64` are one, and so are `aarch64` and
+    /// `arm64`.
+    ///
+    /// # Errors
+    /// [`Refusal::Architecture`].
+    pub fn check_architecture(&self, manifest: &Manifest<'a>) -> Result<(), Refusal<'a>> {
+        const SYNONYMS: [[&str; 2]; 2] = [["amd64", "x86_64"], ["arm64", "aarch64"]];
+        let want = self.architecture;
+        match manifest.architecture {
+            Some(got) if !got.is(want) => {
+                let same = SYNONYMS.iter().any(|names| names.contains(&want) && names.iter().any(|name| got.is(name)));
+                if same { Ok(()) } else { Err(Refusal::Architecture { want, got }) }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// This gate stays shut whatever is allowed; only where the running version is unknown it goes with the next one.
+    ///
+    /// # Errors
+    /// [`Refusal::TooOld`].
+    pub fn check_min_compatible(&self, manifest: &Manifest<'a>) -> Result<(), Refusal<'a>> {
+        match (manifest.min_compatible_version, self.running) {
+            (Some(min), Some(running)) if running < min => Err(Refusal::TooOld { min, running }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it is newer, or need not be.
+    ///
+    /// # Errors
+    /// [`Refusal::UpToDate`], [`Refusal::Older`], [`Refusal::RunningUnknown`].
+    pub fn check_newer(&self, manifest: &Manifest<'a>) -> Result<(), Refusal<'a>> {
+        let offered = manifest.version;
+        match self.running {
+            _ if self.allow_downgrade => Ok(()),
+            None => Err(Refusal::RunningUnknown),
+            Some(running) if offered == running => Err(Refusal::UpToDate(running)),
+            Some(running) if offered < running => Err(Refusal::Older { offered, running }),
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+impl From<json::Error> for Error {
+    fn from(error: json::Error) -> Error {
+        Error::Json(error)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::TooLong => write!(f, "longer than {MAX} bytes"),
+            Error::NotText => f.write_str("not UTF-8 text"),
+            Error::Json(error) => error.fmt(f),
+            Error::Missing(name) => write!(f, "{name} is missing"),
+            Error::Twice(name) => write!(f, "{name} is there twice"),
+            Error::NotString(name) => write!(f, "{name} is not a string"),
+            Error::NotSize(name) => write!(f, "{name} is not a whole number above 0"),
+            Error::FieldTooLong(name) => write!(f, "{name} is too long"),
+            Error::NotSha256(name) => write!(f, "{name} is not 64 hex digits"),
+            Error::Version(name, error) => write!(f, "{name}: {error}"),
+        }
+    }
+}
+
+impl fmt::Display for Refusal<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Channel { want, got } => {
+                write!(f, "published on channel {got}, and this box takes {want}; to change it: --channel or channel=")
+            }
+            Refusal::Architecture { want, got } => write!(f, "built for {got}, and this box is {want}"),
+            Refusal::TooOld { min, running } => {
+                write!(f, "needs at least {min}, and {running} is running; update to {min} first")
+            }
+            Refusal::UpToDate(version) => {
+                write!(f, "{version} is running already; to install it again: --allow-downgrade")
+            }
+            Refusal::Older { offered, running } => {
+                write!(f, "{offered} is older than {running}, which is running; to go back: --allow-downgrade")
+            }
+            Refusal::RunningUnknown => {
+                f.write_str("which version is running is not known; to install whatever is offered: --allow-downgrade")
+            }
+            Refusal::KnownBad => {
+                f.write_str("this image was tried here and rolled back from; to try it again: --force")
+            }
+        }
+    }
+}
+
+impl core::error::Error for Error {}
+impl core::error::Error for Refusal<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::format;
+    use std::string::{String, ToString};
+
+    const HASH: &str = "00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF";
+
+    /// The smallest manifest, with these members before it.
+    fn with(members: &str) -> String {
+        format!(r#"{{{members} "version":"1.2.3","vmlinuz_sha256":"{HASH}","initramfs_sha256":"{HASH}"}}"#)
+    }
+
+    fn error(text: &str) -> Option<Error> {
+        Manifest::parse(text.as_bytes()).err()
+    }
+
+    #[test]
+    fn every_field_is_read() {
+        let text = format!(
+            r#"{{
+              "version": "v1.2.3",
+              "channel": "stable",
+              "architecture": "amd64",
+              "min_compatible_version": "v1.0.0",
+              "vmlinuz_url": "https:\/\/updates.example\/1.2.3\/vmlinuz",
+              "vmlinuz_sha256": "{HASH}",
+              "vmlinuz_size": 12345678,
+              "initramfs_url": "kubesolo-os.gz",
+              "initramfs_sha256": "{HASH}",
+              "initramfs_size": 18446744073709551615,
+              "metadata_sig_url": "latest.json.sig",
+              "release_notes": "New:\n- \u00e4",
+              "release_date": "2026-11-23T12:00:00Z",
+              "build": {{"commit": "abc", "parts": [1, 2.5e3, null, {{"x": []}}]}}
+            }}"#
+        );
+        let manifest = Manifest::parse(text.as_bytes()).unwrap();
+        assert_eq!(manifest.version.to_string(), "1.2.3");
+        assert_eq!(manifest.min_compatible_version.unwrap().to_string(), "1.0.0");
+        assert_eq!(manifest.vmlinuz.sha256.to_string(), HASH.to_lowercase());
+        assert_eq!((manifest.vmlinuz.size, manifest.initramfs.size), (Some(12_345_678), Some(u64::MAX)));
+        assert_eq!(manifest.channel, Some(Text::plain("stable")));
+        assert_eq!(manifest.architecture, Some(Text::plain("amd64")));
+        assert_eq!(manifest.metadata_sig_url, Some(Text::plain("latest.json.sig")));
+        assert_eq!(manifest.release_date, Some(Text::plain("2026-11-23T12:00:00Z")));
+        assert_eq!(manifest.release_notes.unwrap().to_string(), "New:\n- \u{e4}");
+        let (vmlinuz, initramfs) = manifest.urls().unwrap();
+        assert!(vmlinuz.is("https://updates.example/1.2.3/vmlinuz"));
+        assert_eq!(initramfs, Text::plain("kubesolo-os.gz"));
+    }
+
+    #[test]
+    fn a_slots_own_manifest_has_no_urls() {
+        // What image/build writes.
+        let text = format!(
+            "{{\n  \"version\": \"1.0.0\",\n  \"architecture\": \"amd64\",\n  \"vmlinuz_sha256\": \"{HASH}\",\n  \
+             \"vmlinuz_size\": 7,\n  \"initramfs_sha256\": \"{HASH}\",\n  \"initramfs_size\": 8\n}}\n"
+        );
+        let manifest = Manifest::parse(text.as_bytes()).unwrap();
+        assert_eq!((manifest.vmlinuz.size, manifest.initramfs.size), (Some(7), Some(8)));
+        assert_eq!(manifest.urls(), Err(Error::Missing("vmlinuz_url")));
+        let text = with(r#""vmlinuz_url":"a","#);
+        assert_eq!(Manifest::parse(text.as_bytes()).unwrap().urls(), Err(Error::Missing("initramfs_url")));
+    }
+
+    #[test]
+    fn a_manifest_that_is_not_sound_names_the_field() {
+        let short = &HASH[1..];
+        let rows: &[(&str, String, Error)] = &[
+            ("empty", String::new(), Error::Json(json::Error { at: 0 })),
+            ("HTML", "<html>".into(), Error::Json(json::Error { at: 0 })),
+            ("nothing in it", "{}".into(), Error::Missing("version")),
+            ("version only", r#"{"version":"1.2.3"}"#.into(), Error::Missing("vmlinuz_sha256")),
+            (
+                "no initramfs",
+                format!(r#"{{"version":"1.2.3","vmlinuz_sha256":"{HASH}"}}"#),
+                Error::Missing("initramfs_sha256"),
+            ),
+            ("null version", r#"{"version":null}"#.into(), Error::Missing("version")),
+            ("empty version", r#"{"version":""}"#.into(), Error::Missing("version")),
+            ("version as a number", r#"{"version":1.2}"#.into(), Error::NotString("version")),
+            ("version twice", with(r#""version":"1.2.3","#), Error::Twice("version")),
+            ("version twice, escaped", with(r#""ver\u0073ion":"9.9.9","#), Error::Twice("version")),
+            ("null and then a channel", with(r#""channel":null,"channel":"a","#), Error::Twice("channel")),
+            (
+                "hash too short",
+                format!(r#"{{"version":"1.2.3","vmlinuz_sha256":"{short}"}}"#),
+                Error::NotSha256("vmlinuz_sha256"),
+            ),
+            (
+                "hash too long",
+                format!(r#"{{"version":"1.2.3","vmlinuz_sha256":"{HASH}0"}}"#),
+                Error::FieldTooLong("vmlinuz_sha256"),
+            ),
+            (
+                "hash not hex",
+                format!(r#"{{"version":"1.2.3","vmlinuz_sha256":"{short}g"}}"#),
+                Error::NotSha256("vmlinuz_sha256"),
+            ),
+            ("size 0", with(r#""vmlinuz_size":0,"#), Error::NotSize("vmlinuz_size")),
+            ("size below 0", with(r#""initramfs_size":-1,"#), Error::NotSize("initramfs_size")),
+            ("size not whole", with(r#""initramfs_size":1.5,"#), Error::NotSize("initramfs_size")),
+            ("size with exponent", with(r#""initramfs_size":1e3,"#), Error::NotSize("initramfs_size")),
+            ("size too large", with(r#""initramfs_size":18446744073709551616,"#), Error::NotSize("initramfs_size")),
+            ("size as text", with(r#""initramfs_size":"1","#), Error::NotSize("initramfs_size")),
+            ("channel as a list", with(r#""channel":["a"],"#), Error::NotString("channel")),
+            ("channel as yes", with(r#""channel":true,"#), Error::NotString("channel")),
+            ("channel endless", with(&format!(r#""channel":"{}","#, "a".repeat(65))), Error::FieldTooLong("channel")),
+            (
+                "URL endless",
+                with(&format!(r#""vmlinuz_url":"{}","#, "a".repeat(2049))),
+                Error::FieldTooLong("vmlinuz_url"),
+            ),
+            (
+                "oldest version",
+                with(r#""min_compatible_version":"1","#),
+                Error::Version("min_compatible_version", version::Error::Malformed),
+            ),
+            ("document endless", with(&" ".repeat(MAX)), Error::TooLong),
+        ];
+        for (name, text, want) in rows {
+            assert_eq!(error(text), Some(*want), "{name}");
+        }
+        assert_eq!(Manifest::parse(b"{\"version\":\"\xff\"}"), Err(Error::NotText));
+    }
+
+    #[test]
+    fn what_is_not_known_or_not_used_is_passed_over() {
+        for text in [
+            r#""x":{"version":"9.9.9"},"#,
+            r#""x":1,"x":2,"#,
+            r#""Version":"9.9.9","#,
+            r#""channel":"","architecture":"","min_compatible_version":"","release_notes":null,"vmlinuz_size":null,"#,
+        ] {
+            let text = with(text);
+            let manifest = Manifest::parse(text.as_bytes()).unwrap();
+            assert_eq!(manifest.version.to_string(), "1.2.3", "{text}");
+            assert_eq!((manifest.channel, manifest.architecture), (None, None), "{text}");
+            assert_eq!((manifest.min_compatible_version, manifest.vmlinuz.size), (None, None), "{text}");
+        }
+    }
+
+    #[test]
+    fn cutting_a_manifest_anywhere_makes_it_malformed() {
+        let text = with(r#""vmlinuz_size":12,"x":[{"y":"z\n"}],"#);
+        for end in 0..text.len() {
+            assert!(error(&text[..end]).is_some(), "cut at {end}");
+        }
+    }
+
+    const fn version(major: u32, minor: u32, patch: u32) -> Version {
+        Version { major, minor, patch }
+    }
+
+    #[test]
+    fn gates_open_and_shut() {
+        let text = |channel, architecture, min| {
+            with(&format!(r#""channel":"{channel}","architecture":"{architecture}","min_compatible_version":"{min}","#))
+        };
+        let gate = Gate {
+            channel: Some("stable"),
+            architecture: "amd64",
+            running: Some(version(1, 2, 2)),
+            allow_downgrade: false,
+            known_bad: "",
+        };
+        let running = |running| Gate { running, ..gate };
+        let forced = |running| Gate { running, allow_downgrade: true, ..gate };
+        let arm = Gate { architecture: "aarch64", ..gate };
+        let any_channel = Gate { channel: None, ..gate };
+        let rows: &[(&str, Gate<'_>, String, Result<(), Refusal<'_>>)] = &[
+            ("all fits", gate, text("stable", "amd64", "1.2.2"), Ok(())),
+            ("manifest says nothing", gate, text("", "", ""), Ok(())),
+            (
+                "other channel",
+                gate,
+                text("edge", "amd64", ""),
+                Err(Refusal::Channel { want: "stable", got: Text::plain("edge") }),
+            ),
+            (
+                "channel is case sensitive",
+                gate,
+                text("Stable", "", ""),
+                Err(Refusal::Channel { want: "stable", got: Text::plain("Stable") }),
+            ),
+            (
+                "channel is not a prefix",
+                gate,
+                text("stable2", "", ""),
+                Err(Refusal::Channel { want: "stable", got: Text::plain("stable2") }),
+            ),
+            ("box of any channel", any_channel, text("edge", "amd64", ""), Ok(())),
+            ("synonym", gate, text("", "x86_64", ""), Ok(())),
+            ("synonym, other way round", arm, text("", "arm64", ""), Ok(())),
+            ("same name", arm, text("", "aarch64", ""), Ok(())),
+            (
+                "other machine",
+                gate,
+                text("", "arm64", ""),
+                Err(Refusal::Architecture { want: "amd64", got: Text::plain("arm64") }),
+            ),
+            (
+                "other machine, other way round",
+                arm,
+                text("", "x86_64", ""),
+                Err(Refusal::Architecture { want: "aarch64", got: Text::plain("x86_64") }),
+            ),
+            (
+                "unknown machine",
+                gate,
+                text("", "riscv64", ""),
+                Err(Refusal::Architecture { want: "amd64", got: Text::plain("riscv64") }),
+            ),
+            (
+                "too old for one step",
+                gate,
+                text("", "", "1.2.3"),
+                Err(Refusal::TooOld { min: version(1, 2, 3), running: version(1, 2, 2) }),
+            ),
+            (
+                "too old even if forced",
+                forced(gate.running),
+                text("", "", "1.2.3"),
+                Err(Refusal::TooOld { min: version(1, 2, 3), running: version(1, 2, 2) }),
+            ),
+            (
+                "runs already",
+                running(Some(version(1, 2, 3))),
+                text("", "", ""),
+                Err(Refusal::UpToDate(version(1, 2, 3))),
+            ),
+            (
+                "newer runs",
+                running(Some(version(1, 10, 0))),
+                text("", "", ""),
+                Err(Refusal::Older { offered: version(1, 2, 3), running: version(1, 10, 0) }),
+            ),
+            ("newer runs, allowed", forced(Some(version(1, 10, 0))), text("", "", ""), Ok(())),
+            ("runs already, allowed", forced(Some(version(1, 2, 3))), text("", "", ""), Ok(())),
+            ("unknown runs", running(None), text("", "", "1.0.0"), Err(Refusal::RunningUnknown)),
+            ("unknown runs, allowed", forced(None), text("", "", "1.0.0"), Ok(())),
+            (
+                "allowed is not any channel",
+                forced(None),
+                text("edge", "", ""),
+                Err(Refusal::Channel { want: "stable", got: Text::plain("edge") }),
+            ),
+        ];
+        for (name, gate, text, want) in rows {
+            assert_eq!(gate.check(&Manifest::parse(text.as_bytes()).unwrap()), *want, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_what_to_do() {
+        let shown = Refusal::TooOld { min: version(1, 3, 0), running: version(1, 2, 2) }.to_string();
+        assert_eq!(shown, "needs at least 1.3.0, and 1.2.2 is running; update to 1.3.0 first");
+        let shown = Refusal::Channel { want: "stable", got: Text::plain(r"ed\u001bge") }.to_string();
+        assert_eq!(shown, "published on channel ed?ge, and this box takes stable; to change it: --channel or channel=");
+    }
+}

@@ -1,0 +1,9 @@
+//! An update: what it is, and whether it may be.
+
+pub mod config;
+pub mod digest;
+pub mod manifest;
+pub mod signature;
+pub mod sums;
+pub mod version;
+pub mod window;

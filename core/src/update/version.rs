@@ -1,0 +1,133 @@
+//! Three-part versions: text ↔ numbers, and their order.
+
+use core::fmt;
+
+use crate::text::decimal::decimal;
+
+/// Longest text that is looked at, in bytes.
+const MAX: usize = 64;
+
+/// A version such as `1.2.3`. The order is that of the three numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    /// The first number.
+    pub major: u32,
+    /// The second.
+    pub minor: u32,
+    /// The third.
+    pub patch: u32,
+}
+
+/// Why a text is no version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// Not three decimal numbers below 2³² with dots between them.
+    Malformed,
+    /// A pre-release such as `1.2.3-rc1`.
+    PreRelease,
+}
+
+impl Version {
+    /// Reads `1.2.3` or `v1.2.3`, with white space around it.
+    ///
+    /// A build suffix (`1.2.3+debian2`) has no rank in Semantic Versioning, and is passed over. A pre-release
+    /// (`1.2.3-rc1`) has a rank that three numbers cannot hold: taken for `1.2.3` it would keep the real `1.2.3` from
+    /// being newer, so it is refused.
+    ///
+    /// # Errors
+    /// If the text is something else.
+    pub fn parse(text: &str) -> Result<Version, Error> {
+        let text = text.trim_ascii();
+        if text.len() > MAX {
+            return Err(Error::Malformed);
+        }
+        let text = text.strip_prefix('v').unwrap_or(text);
+        let text = text.split_once('+').map_or(text, |(version, _build)| version);
+        let (text, pre_release) = match text.split_once('-') {
+            Some((version, _)) => (version, true),
+            None => (text, false),
+        };
+        let mut numbers = text.split('.');
+        let mut next = || numbers.next().and_then(decimal).ok_or(Error::Malformed);
+        let version = Version { major: next()?, minor: next()?, patch: next()? };
+        match (numbers.next(), pre_release) {
+            (Some(_), _) => Err(Error::Malformed),
+            (None, true) => Err(Error::PreRelease),
+            (None, false) => Ok(version),
+        }
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Error::Malformed => "not a version of three numbers such as 1.2.3",
+            Error::PreRelease => "a pre-release has no place in the order of versions; give it a number of its own",
+        })
+    }
+}
+
+impl core::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+
+    const fn version(major: u32, minor: u32, patch: u32) -> Version {
+        Version { major, minor, patch }
+    }
+
+    #[test]
+    fn texts_and_what_they_mean() {
+        let rows: &[(&str, &str, Result<Version, Error>)] = &[
+            ("plain", "1.2.3", Ok(version(1, 2, 3))),
+            ("with v", "v1.2.3", Ok(version(1, 2, 3))),
+            ("newline of a file", "1.2.3\n", Ok(version(1, 2, 3))),
+            ("spaces and CRLF", "  v0.0.0 \r\n", Ok(version(0, 0, 0))),
+            ("calendar", "2026.01.05", Ok(version(2026, 1, 5))),
+            ("largest", "4294967295.0.0", Ok(version(u32::MAX, 0, 0))),
+            ("too large", "4294967296.0.0", Err(Error::Malformed)),
+            ("far too large", "99999999999999999999.0.0", Err(Error::Malformed)),
+            ("build suffix", "1.2.3+debian-2", Ok(version(1, 2, 3))),
+            ("pre-release", "1.2.3-rc.1", Err(Error::PreRelease)),
+            ("pre-release and build", "1.2.3-rc.1+7", Err(Error::PreRelease)),
+            ("empty", "", Err(Error::Malformed)),
+            ("only v", "v", Err(Error::Malformed)),
+            ("two v", "vv1.2.3", Err(Error::Malformed)),
+            ("two parts", "1.2", Err(Error::Malformed)),
+            ("four parts", "1.2.3.4", Err(Error::Malformed)),
+            ("empty part", "1..3", Err(Error::Malformed)),
+            ("dot at the end", "1.2.3.", Err(Error::Malformed)),
+            ("sign", "1.+2.3", Err(Error::Malformed)),
+            ("minus", "-1.2.3", Err(Error::Malformed)),
+            ("letters", "1.2.x", Err(Error::Malformed)),
+            ("space inside", "1. 2.3", Err(Error::Malformed)),
+            ("other digits", "1.2.٣", Err(Error::Malformed)),
+        ];
+        for (name, text, want) in rows {
+            assert_eq!(Version::parse(text), *want, "{name}");
+        }
+        assert_eq!(Version::parse(&("1.2.3+".to_string() + &"x".repeat(60))), Err(Error::Malformed));
+    }
+
+    #[test]
+    fn numbers_are_compared_as_numbers() {
+        let ordered = ["0.0.9", "0.0.10", "0.9.0", "0.10.0", "1.0.0", "1.0.1", "1.1.0", "2.0.0", "10.0.0"];
+        for pair in ordered.windows(2) {
+            assert!(Version::parse(pair[0]).unwrap() < Version::parse(pair[1]).unwrap(), "{pair:?}");
+        }
+    }
+
+    #[test]
+    fn a_version_is_shown_as_it_is_read() {
+        assert_eq!(version(1, 20, 300).to_string(), "1.20.300");
+        assert_eq!(Version::parse(&version(u32::MAX, u32::MAX, u32::MAX).to_string()).unwrap().patch, u32::MAX);
+    }
+}

@@ -1,0 +1,3 @@
+//! The env block as files on the ESP.
+
+pub mod env_files;

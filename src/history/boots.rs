@@ -1,0 +1,174 @@
+//! The file of the [`bootlog`](kubesolo_core::history::boot_log), `update/boots` on the data partition, under a lock while it is changed.
+
+use core::fmt::Write as _;
+
+use embedded_io::{Seek, SeekFrom, Write as _};
+use rustix::fd::AsFd;
+use rustix::fs::{CWD, OFlags, ftruncate};
+use rustix::io::Errno;
+
+use crate::disk::search::open_folder;
+use crate::failure::{Exit, Failure, Reason};
+use crate::history::pstore;
+use crate::host::Host;
+use crate::linux::device::{Device, IoError};
+use crate::linux::lock::{self, Share};
+use crate::linux::odd;
+use crate::linux::replace::replace;
+use crate::update::state::now;
+use kubesolo_core::boot::env_mismatch::Split;
+use kubesolo_core::boot::slot::{Slot, SlotState};
+use kubesolo_core::disk::storage::{Storage, read_at};
+use kubesolo_core::history::boot_log::{Begun, LEN, Line, Mark, Record, Traces, newest, offset, sector};
+
+const FOLDER: &str = "update";
+const FILE: &str = "boots";
+/// The kernel's log up to the last panic.
+const PANIC: &str = "panic.txt";
+
+/// The record of the boot that runs.
+pub struct Boot {
+    file: Device,
+    line: Line,
+}
+
+impl Boot {
+    /// Records that this boot got there. Durable on return.
+    ///
+    /// # Errors
+    /// [`Exit::Io`].
+    pub fn mark(&mut self, mark: Mark) -> Result<(), Failure> {
+        self.change(|record| record.marked(mark))
+    }
+
+    /// Records why it goes on degraded. Durable on return.
+    ///
+    /// # Errors
+    /// [`Exit::Io`].
+    pub fn degraded(&mut self, why: &str) -> Result<(), Failure> {
+        self.change(|record| record.marked_degraded(why))
+    }
+
+    fn change(&mut self, change: impl FnOnce(&Record<'_>) -> Option<Line>) -> Result<(), Failure> {
+        let Some(record) = Record::parse(self.line.as_bytes()) else { return Ok(()) };
+        let number = record.number;
+        let Some(line) = change(&record) else { return Ok(()) };
+        self.line = line;
+        write(&mut self.file, number, &self.line).map_err(failed)
+    }
+}
+
+/// Records that this boot has reached the data partition, and how the one before ended. The kernel's own record of a panic
+/// is taken over and then cleared; a power cut between the two has it told twice. Durable on return. For `init`, beside
+/// which nothing else runs yet.
+///
+/// # Errors
+/// [`Exit::Io`].
+pub fn begin(
+    host: &Host<'_>,
+    slot: Slot,
+    state: SlotState,
+    split: Option<Split>,
+    watchdog: bool,
+    log: &mut [u8; LEN],
+) -> Result<Boot, Failure> {
+    let (mut file, log) = open(host, OFlags::RDWR | OFlags::CREATE, log).map_err(failed)?;
+    let mut id = [0; 36];
+    let boot_id = boot_id(host, &mut id);
+    let before = newest(log);
+    let mut line = Line::new();
+    if let Some(before) = before.filter(|before| before.boot_id() == boot_id) {
+        line.push_str(before.line).unwrap_or_default();
+        return Ok(Boot { file, line });
+    }
+    // Flags that stand for a machine of files mean another machine's kernel as well.
+    let left = if host.flags().data.is_none() { pstore::read() } else { None };
+    let traces = Traces { panic: left.as_ref().and_then(|left| left.panic()), watchdog };
+    let begun = Begun { boot_id, slot, state, at: now(), split, before, traces };
+    write!(line, "{begun}").unwrap_or_default();
+    if begun.is_first() {
+        // Whatever stands there with a higher number would be taken for the newest.
+        ftruncate(file.fd(), 0).map_err(failed)?;
+    }
+    write(&mut file, begun.number(), &line).map_err(failed)?;
+    if let Some(left) = left {
+        if left.panic().is_some() {
+            let folder = open_folder(CWD, host.data_folder()).and_then(|data| open_folder(data, FOLDER));
+            // On a disk that is full its last words have to do: they are in the record.
+            folder.and_then(|folder| replace(folder.as_fd(), PANIC, left.log())).unwrap_or_default();
+        }
+        left.clear();
+    }
+    Ok(Boot { file, line })
+}
+
+/// Records that this boot got there. Durable on return. One that is not in the log stays out of it.
+///
+/// # Errors
+/// [`Exit::Io`].
+pub fn mark(host: &Host<'_>, mark: Mark) -> Result<(), Failure> {
+    let mut log = [0; LEN];
+    let (file, log) = match open(host, OFlags::RDWR, &mut log) {
+        Err(Errno::NOENT) => return Ok(()),
+        opened => opened.map_err(failed)?,
+    };
+    let Some(record) = this(host, log) else { return Ok(()) };
+    let mut line = Line::new();
+    line.push_str(record.line).unwrap_or_default();
+    Boot { file, line }.mark(mark)
+}
+
+/// The log as it is, for [`kubesolo_core::history::boot_log::record`]; empty where it cannot be read.
+pub fn peek<'a>(host: &Host<'_>, log: &'a mut [u8; LEN]) -> &'a [u8] {
+    open(host, OFlags::RDONLY, log).map_or(&[], |(_, log)| log)
+}
+
+/// The record of the boot that runs.
+pub fn this<'a>(host: &Host<'_>, log: &'a [u8]) -> Option<Record<'a>> {
+    let mut id = [0; 36];
+    let id = boot_id(host, &mut id);
+    newest(log).filter(|record| record.boot_id() == id)
+}
+
+/// Opens the log and reads it into `log`. One that is opened for writing is locked until it is closed. Where it may be made,
+/// whatever else has its name makes way.
+fn open<'a>(host: &Host<'_>, flags: OFlags, log: &'a mut [u8; LEN]) -> Result<(Device, &'a [u8]), Errno> {
+    let data = open_folder(CWD, host.data_folder())?;
+    let make = flags.contains(OFlags::CREATE);
+    let folder = if make { odd::folder(&data, FOLDER) } else { open_folder(&data, FOLDER) }?;
+    let mut open = || {
+        let mut file = Device::open(&folder, FILE, flags | OFlags::NOFOLLOW)?;
+        if !flags.is_empty() {
+            lock::take(file.fd(), Share::Nobody)?;
+        }
+        let len = read_at(&mut file, 0, log).map_err(|error| error.0)?;
+        Ok((file, len))
+    };
+    let (file, len) = match open() {
+        Err(errno) if make && odd::is_no_file(errno) => odd::set_aside(folder.as_fd(), FILE).and_then(|()| open()),
+        opened => opened,
+    }?;
+    Ok((file, log.get(..len).unwrap_or_default()))
+}
+
+/// Writes one record's sector, and syncs it.
+fn write(file: &mut Device, number: u32, line: &str) -> Result<(), Errno> {
+    let mut write = || -> Result<(), IoError> {
+        file.seek(SeekFrom::Start(offset(number) as u64))?;
+        file.write_all(&sector(line))?;
+        file.sync()
+    };
+    write().map_err(|error| error.0)
+}
+
+fn failed(errno: Errno) -> Failure {
+    Failure::new(Exit::Io, format_args!("write {FOLDER}/{FILE} on the data partition: {}", Reason(errno)))
+}
+
+/// The kernel's name of this boot; `-` where it cannot be read.
+fn boot_id<'a>(host: &Host<'_>, bytes: &'a mut [u8; 36]) -> &'a str {
+    let path = host.flags().boot_id.unwrap_or("/proc/sys/kernel/random/boot_id");
+    let read = Device::open(CWD, path, OFlags::RDONLY).ok().and_then(|mut file| read_at(&mut file, 0, bytes).ok());
+    let text = bytes.get(..read.unwrap_or_default()).and_then(|bytes| core::str::from_utf8(bytes).ok());
+    text.map(str::trim_ascii).filter(|text| !text.is_empty()).unwrap_or("-")
+}

@@ -1,0 +1,4 @@
+//! Past boots, as the data partition and the kernel keep them.
+
+pub mod boots;
+pub mod pstore;

@@ -1,0 +1,11 @@
+//! One kernel interface a file. Knows nothing of slots.
+
+pub mod ask;
+pub mod device;
+pub mod efivars;
+pub mod lock;
+pub mod mount;
+pub mod odd;
+pub mod replace;
+pub mod sysblock;
+pub mod watchdog;

@@ -1,0 +1,112 @@
+//! Where the body of a response ends (RFC 9112 section 6): after its length, or after its last chunk, and nowhere else.
+
+use crate::net::connection::{Connection, Error};
+use kubesolo_core::net::http::Framing;
+
+/// Longest line between chunks, and most lines behind the last.
+const LINE_MAX: usize = 256;
+const TRAILERS_MAX: u32 = 32;
+
+/// How much of a body is still to come.
+#[derive(Clone, Copy)]
+enum Left {
+    /// So many bytes.
+    Bytes(u64),
+    /// A line with a chunk's length, behind a line break unless it is the first.
+    ChunkLine {
+        /// Whether it is.
+        first: bool,
+    },
+    /// So many bytes of a chunk.
+    Chunk(u64),
+    /// Nobody can tell: no byte of it is read.
+    Unknown,
+}
+
+/// A body on its way.
+pub struct Body {
+    connection: Connection,
+    left: Left,
+}
+
+impl Body {
+    /// The body that comes next on `connection`.
+    pub fn new(connection: Connection, framing: Framing) -> Body {
+        let left = match framing {
+            Framing::Length(length) => Left::Bytes(length),
+            Framing::Chunked => Left::ChunkLine { first: true },
+            Framing::Unknown => Left::Unknown,
+        };
+        Body { connection, left }
+    }
+
+    /// Reads the next bytes; 0 only at the body's own end.
+    ///
+    /// # Errors
+    /// If the body ends before its end, stalls, or is malformed, or nobody could tell where it ends.
+    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+        self.read_next(buffer).map_err(|error| if let Error::Timeout = error { Error::Stalled } else { error })
+    }
+
+    fn read_next(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+        if let Left::ChunkLine { first } = self.left {
+            self.left = self.next_chunk(first)?;
+        }
+        let (Left::Bytes(left) | Left::Chunk(left)) = self.left else { return Err(Error::NoLength) };
+        let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        if most == 0 {
+            return Ok(0);
+        }
+        let count = self.connection.read(buffer.get_mut(..most).unwrap_or_default())?;
+        if count == 0 {
+            return Err(Error::Truncated);
+        }
+        let left = left.saturating_sub(count as u64);
+        self.left = match self.left {
+            // What is behind a chunk is read with the next one: these bytes are given out even if it never comes.
+            Left::Chunk(_) if left == 0 => Left::ChunkLine { first: false },
+            Left::Chunk(_) => Left::Chunk(left),
+            _ => Left::Bytes(left),
+        };
+        Ok(count)
+    }
+
+    /// Reads to the beginning of the next chunk, or over the trailers to the end.
+    fn next_chunk(&mut self, first: bool) -> Result<Left, Error> {
+        if !first && !self.line()?.is_empty() {
+            return Err(Error::Chunk);
+        }
+        let line = self.line()?;
+        let digits = line.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        if digits.is_empty() || digits.len() > 15 {
+            return Err(Error::Chunk);
+        }
+        let length = digits.iter().try_fold(0_u64, |length, digit| {
+            char::from(*digit).to_digit(16).map(|digit| length << 4 | u64::from(digit)).ok_or(Error::Chunk)
+        })?;
+        if length > 0 {
+            return Ok(Left::Chunk(length));
+        }
+        for _ in 0..TRAILERS_MAX {
+            if self.line()?.is_empty() {
+                return Ok(Left::Bytes(0));
+            }
+        }
+        Err(Error::Chunk)
+    }
+
+    /// A short line without its break.
+    fn line(&mut self) -> Result<heapless::Vec<u8, LINE_MAX>, Error> {
+        let mut line = heapless::Vec::new();
+        loop {
+            match self.connection.byte()? {
+                b'\n' => break,
+                byte => line.push(byte).map_err(|_| Error::Chunk)?,
+            }
+        }
+        if line.ends_with(b"\r") {
+            line.pop();
+        }
+        Ok(line)
+    }
+}

@@ -1,0 +1,114 @@
+//! A TCP connection on which every wait has an end.
+
+use core::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, connect, recv, send, socket_with};
+
+use crate::net::resolve::{self, Resolver};
+
+/// A TCP connection on which no wait goes beyond `deadline`, or where there is none takes longer than `stall`.
+pub struct Tcp {
+    socket: OwnedFd,
+    stall: Duration,
+    deadline: Option<Instant>,
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub enum Error {
+    /// The host has no address, or nobody could be asked.
+    Resolve(resolve::Error),
+    /// No address takes the connection.
+    Connect(Errno),
+}
+
+impl Tcp {
+    /// Connects to the first of the host's addresses that takes it.
+    ///
+    /// # Errors
+    /// If there is no connection by `deadline`, which stays in force: see [`Tcp::set_deadline`].
+    pub fn open(host: &str, port: u16, stall: Duration, deadline: Instant) -> Result<Tcp, Error> {
+        let addresses = Resolver::SYSTEM.resolve(host, deadline).map_err(Error::Resolve)?;
+        let mut failed = Error::Connect(Errno::TIMEDOUT);
+        for (address, before) in addresses.iter().zip(0_usize..) {
+            // A host with two addresses, one of them dead, must not use up the time of the other.
+            let more = u32::try_from(addresses.len().saturating_sub(before)).unwrap_or(u32::MAX);
+            let share = deadline.saturating_duration_since(Instant::now()).checked_div(more).unwrap_or_default();
+            if share.is_zero() {
+                break;
+            }
+            match connected(SocketType::STREAM, SocketAddr::new(*address, port), share) {
+                Ok(socket) => return Ok(Tcp { socket, stall, deadline: Some(deadline) }),
+                Err(errno) => failed = Error::Connect(errno),
+            }
+        }
+        Err(failed)
+    }
+
+    /// Sets when all waits end; `None`: each has its own time.
+    pub fn set_deadline(&mut self, deadline: Option<Instant>) {
+        self.deadline = deadline;
+    }
+
+    /// Reads what comes; 0 at the end.
+    ///
+    /// # Errors
+    /// [`Errno::TIMEDOUT`] if nothing comes in time, and the kernel's.
+    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Errno> {
+        self.in_time(Timeout::Recv, |socket| recv(socket, &mut *buffer, RecvFlags::empty()).map(|(count, _)| count))
+    }
+
+    /// Writes some of the bytes.
+    ///
+    /// # Errors
+    /// As for [`Tcp::read`].
+    pub fn write(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
+        self.in_time(Timeout::Send, |socket| send(socket, bytes, SendFlags::NOSIGNAL))
+    }
+
+    fn in_time(&self, which: Timeout, mut call: impl FnMut(&OwnedFd) -> Result<usize, Errno>) -> Result<usize, Errno> {
+        loop {
+            let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            match wait(&self.socket, which, left.unwrap_or(self.stall)).and_then(|()| call(&self.socket)) {
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Err(Errno::TIMEDOUT),
+                result => return result,
+            }
+        }
+    }
+}
+
+/// Sets how long the next calls may wait. Nothing would mean for ever.
+fn wait(socket: &OwnedFd, which: Timeout, time: Duration) -> Result<(), Errno> {
+    if time.is_zero() { Err(Errno::TIMEDOUT) } else { set_socket_timeout(socket, which, Some(time)) }
+}
+
+/// A socket that is connected to `address` within `time`, which its further waits may take as well.
+///
+/// # Errors
+/// [`Errno::TIMEDOUT`], and the kernel's.
+pub fn connected(kind: SocketType, address: SocketAddr, time: Duration) -> Result<OwnedFd, Errno> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = socket(family, kind, time)?;
+    match connect(&socket, &address) {
+        Ok(()) => Ok(socket),
+        // What Linux says when SO_SNDTIMEO ends the wait (socket(7)).
+        Err(Errno::INPROGRESS) => Err(Errno::TIMEDOUT),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// A socket none of whose calls waits longer than `time`.
+///
+/// # Errors
+/// The kernel's.
+pub fn socket(family: AddressFamily, kind: SocketType, time: Duration) -> Result<OwnedFd, Errno> {
+    let socket = socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
+    wait(&socket, Timeout::Send, time)?;
+    wait(&socket, Timeout::Recv, time)?;
+    Ok(socket)
+}

@@ -1,0 +1,43 @@
+//! Why this boot goes on degraded: a file in the run folder, which is there also where no disk can be written, and is gone with
+//! the boot.
+
+use std::string::String;
+
+use rustix::fd::AsFd;
+use rustix::fs::{AtFlags, CWD, OFlags, unlinkat};
+use rustix::io::Errno;
+
+use crate::disk::search::open_folder;
+use crate::host::Host;
+use crate::linux::device::Device;
+use crate::linux::odd;
+use crate::linux::replace::replace;
+use kubesolo_core::disk::storage::read_at;
+
+const FILE: &str = "degraded";
+/// Longest reason that is read, in bytes.
+const LEN_MAX: usize = 512;
+
+/// Notes why, or that nothing is wrong. Lost with the power, as is meant.
+///
+/// # Errors
+/// The kernel's.
+pub fn note(host: &Host<'_>, why: Option<&str>) -> Result<(), Errno> {
+    let folder = odd::folder(CWD, host.run_folder())?;
+    match why {
+        Some(why) => replace(folder.as_fd(), FILE, why.as_bytes()),
+        None => match unlinkat(&folder, FILE, AtFlags::empty()) {
+            Err(Errno::NOENT) => Ok(()),
+            removed => removed,
+        },
+    }
+}
+
+/// Why this boot is degraded; `None` if it is not.
+pub fn peek(host: &Host<'_>) -> Option<String> {
+    let folder = open_folder(CWD, host.run_folder()).ok()?;
+    let mut file = Device::open(folder, FILE, OFlags::RDONLY | OFlags::NOFOLLOW).ok()?;
+    let mut bytes = [0; LEN_MAX];
+    let len = read_at(&mut file, 0, &mut bytes).ok()?;
+    Some(String::from_utf8_lossy(bytes.get(..len)?).into_owned())
+}

@@ -1,0 +1,4 @@
+//! What a person or a script is told.
+
+pub mod degraded;
+pub mod progress;

@@ -1,0 +1,189 @@
+//! How far a long piece of work is: a bar on a terminal, a line every tenth in a log, events for a script.
+
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+
+use rustix::termios::isatty;
+
+use crate::cli::console::{NAME, Output};
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// One line, drawn anew several times a second.
+    Bar,
+    /// A line every tenth.
+    Lines,
+    /// A JSON object every tenth, on standard output.
+    Events,
+}
+
+impl Style {
+    /// For standard error as it is now, or for a script.
+    pub fn pick(json: bool) -> Style {
+        if json {
+            Style::Events
+        } else if isatty(rustix::stdio::stderr()) {
+            Style::Bar
+        } else {
+            Style::Lines
+        }
+    }
+}
+
+const REDRAW: Duration = Duration::from_millis(200);
+const BAR_WIDTH: u64 = 30;
+
+/// One piece of work of a known size in bytes.
+pub struct Progress<'a> {
+    style: Style,
+    what: &'a str,
+    total: u64,
+    done: u64,
+    /// What was there before this run: it says nothing about the rate.
+    resumed: u64,
+    began: Instant,
+    drawn: Option<Instant>,
+    tenths: u64,
+}
+
+impl<'a> Progress<'a> {
+    /// Begins at `done` of `total` bytes.
+    pub fn begin(style: Style, what: &'a str, done: u64, total: u64) -> Progress<'a> {
+        let tenths = tenths(done, total);
+        let mut progress =
+            Progress { style, what, total, done, resumed: done, began: Instant::now(), drawn: None, tenths };
+        if done > 0 {
+            progress.line(format_args!("{what}: resuming at {}", Size(done)));
+        }
+        progress
+    }
+
+    /// The work stands at `done` bytes now.
+    pub fn at(&mut self, done: u64) {
+        self.resumed = self.resumed.min(done);
+        self.done = done;
+        let tenths = tenths(done, self.total);
+        match self.style {
+            Style::Bar => {
+                if self.drawn.is_none_or(|drawn| drawn.elapsed() >= REDRAW) {
+                    self.draw();
+                    self.drawn = Some(Instant::now());
+                }
+            }
+            Style::Lines if tenths > self.tenths => {
+                let (what, rate) = (self.what, Size(self.rate()));
+                self.line(format_args!("{what}: {}0 %, {rate}/s", tenths));
+            }
+            Style::Events if tenths > self.tenths => self.event(),
+            _ => {}
+        }
+        self.tenths = tenths;
+    }
+
+    /// Something a person should know meanwhile.
+    pub fn note(&mut self, text: std::fmt::Arguments<'_>) {
+        if self.style == Style::Bar {
+            to_stderr(format_args!("\n"));
+        }
+        to_stderr(format_args!("{NAME}: {text}\n"));
+    }
+
+    /// The work is done: the bar is drawn once more and left standing.
+    pub fn end(mut self) {
+        if self.style == Style::Bar {
+            self.draw();
+            to_stderr(format_args!("\n"));
+        }
+    }
+
+    /// Since when it is under way.
+    pub fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Bytes a second in this run.
+    fn rate(&self) -> u64 {
+        let milliseconds = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
+        self.done.saturating_sub(self.resumed).saturating_mul(1000).checked_div(milliseconds).unwrap_or_default()
+    }
+
+    fn draw(&mut self) {
+        let filled = self.done.saturating_mul(BAR_WIDTH).checked_div(self.total).unwrap_or(BAR_WIDTH).min(BAR_WIDTH);
+        let percent = self.done.saturating_mul(100).checked_div(self.total).unwrap_or(100);
+        let rate = self.rate();
+        let left = self.total.saturating_sub(self.done).checked_div(rate).unwrap_or_default();
+        let mut bar = heapless::String::<{ BAR_WIDTH as usize }>::new();
+        for place in 0..BAR_WIDTH {
+            bar.push(if place < filled { '#' } else { '.' }).unwrap_or_default();
+        }
+        to_stderr(format_args!(
+            "\r  {:<21} [{bar}] {percent:>3} %  {}/s  {}:{:02} left \x1b[K",
+            self.what,
+            Size(rate),
+            left / 60,
+            left % 60
+        ));
+    }
+
+    fn line(&mut self, text: std::fmt::Arguments<'_>) {
+        if self.style == Style::Lines {
+            to_stderr(format_args!("{NAME}: {text}\n"));
+        }
+    }
+
+    fn event(&mut self) {
+        let mut out = Output::to(rustix::stdio::stdout());
+        let written = writeln!(
+            out,
+            "{{\"event\":\"progress\",\"file\":\"{}\",\"bytes\":{},\"total\":{}}}",
+            self.what, self.done, self.total
+        );
+        written.unwrap_or_default();
+        out.finish().unwrap_or_default();
+    }
+}
+
+fn to_stderr(text: std::fmt::Arguments<'_>) {
+    let mut out = Output::to(rustix::stdio::stderr());
+    // Progress that cannot be shown is no reason to stop the work.
+    out.write_fmt(text).unwrap_or_default();
+    out.finish().unwrap_or_default();
+}
+
+fn tenths(done: u64, total: u64) -> u64 {
+    done.saturating_mul(10).checked_div(total).unwrap_or_default().min(10)
+}
+
+/// A number of bytes as a person reads it: `812 B`, `14.2 MB`.
+pub struct Size(pub u64);
+
+impl std::fmt::Display for Size {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (tenths, name) = match self.0 {
+            0..1_000 => return write!(f, "{} B", self.0),
+            1_000..1_000_000 => (self.0 / 100, "kB"),
+            1_000_000..1_000_000_000 => (self.0 / 100_000, "MB"),
+            _ => (self.0 / 100_000_000, "GB"),
+        };
+        write!(f, "{}.{} {name}", tenths / 10, tenths % 10)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+
+    #[test]
+    fn sizes_are_short() {
+        for (bytes, want) in [(0, "0 B"), (999, "999 B"), (14_250_000, "14.2 MB"), (3_000_000_000, "3.0 GB")] {
+            assert_eq!(Size(bytes).to_string(), want);
+        }
+    }
+
+    #[test]
+    fn tenths_never_pass_ten() {
+        assert_eq!((tenths(0, 0), tenths(5, 10), tenths(99, 100), tenths(200, 100)), (0, 5, 9, 10));
+    }
+}

@@ -1,0 +1,6 @@
+//! An update on its way into a slot.
+
+pub mod offer;
+pub mod settings;
+pub mod state;
+pub mod target;

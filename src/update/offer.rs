@@ -1,0 +1,96 @@
+//! What an update server offers: `latest.json`, fetched whole, its signature checked before a byte of it is believed.
+
+use core::fmt;
+use std::format;
+use std::vec::Vec;
+
+use rustix::fs::{CWD, OFlags};
+
+use crate::failure::{Exit, Failure, Reason};
+use crate::linux::device::Device;
+use crate::net::fetch::Client;
+use kubesolo_core::disk::storage::read_at;
+use kubesolo_core::net::url::Location;
+use kubesolo_core::update::manifest::Manifest;
+use kubesolo_core::update::signature::Keys;
+
+/// A manifest that may be believed, as far as keys were given to check it by.
+pub struct Offer {
+    /// Where it came from; its files are found from there.
+    pub at: Location,
+    document: Vec<u8>,
+    /// Whether a signature vouches for it.
+    pub signed: bool,
+}
+
+/// Longest `latest.json` and longest signature, in bytes.
+const DOCUMENT_MAX: usize = 64 * 1024;
+const SIGNATURE_MAX: usize = 1024;
+const KEYS_MAX: usize = 8192;
+
+impl Offer {
+    /// Fetches the manifest at `at` and checks its signature with the keys in that file, if one is configured.
+    ///
+    /// # Errors
+    /// [`Exit::Io`] if it cannot be had, [`Exit::Untrusted`] if the signature is missing or not of these keys.
+    pub fn fetch(client: &Client<'_>, at: Location, pubkey: Option<&str>) -> Result<Offer, Failure> {
+        let keys = pubkey.map(read_keys).transpose()?;
+        let document = fetch(client, &at, DOCUMENT_MAX)?;
+        let offer = Offer { at, document, signed: keys.is_some() };
+        if let Some(keys) = keys {
+            offer.verify(client, &keys)?;
+        }
+        Ok(offer)
+    }
+
+    /// The manifest. Reading the name of the signature's file is all that is done with it before that is checked.
+    ///
+    /// # Errors
+    /// [`Exit::Io`] if the document is no manifest.
+    pub fn manifest(&self) -> Result<Manifest<'_>, Failure> {
+        Manifest::parse(&self.document).map_err(|error| {
+            Failure::new(Exit::Io, format_args!("read {}: {error}; tell who runs the server", self.at))
+        })
+    }
+
+    /// The document as the server has it.
+    pub fn document(&self) -> &[u8] {
+        &self.document
+    }
+
+    fn verify(&self, client: &Client<'_>, keys: &Keys) -> Result<(), Failure> {
+        let manifest = self.manifest()?;
+        let untrusted = |at: &dyn fmt::Display, reason: &dyn fmt::Display| {
+            Failure::new(
+                Exit::Untrusted,
+                format_args!(
+                    "check signature {at}: {reason}; nothing of this update is used, and --force changes nothing"
+                ),
+            )
+        };
+        let at = match manifest.metadata_sig_url {
+            Some(url) => self.at.join(&url.chars().collect::<std::string::String>()),
+            None => Location::parse(&format!("{}.sig", self.at)),
+        }
+        .map_err(|error| untrusted(&self.at, &error))?;
+        let signature = fetch(client, &at, SIGNATURE_MAX).map_err(|failure| untrusted(&at, &failure))?;
+        keys.verify(&self.document, &signature).map(|_| ()).map_err(|error| untrusted(&at, &error))
+    }
+}
+
+fn fetch(client: &Client<'_>, at: &Location, most: usize) -> Result<Vec<u8>, Failure> {
+    let mut document = std::vec![0; most];
+    let len = client.fetch_small(at, &mut document)?;
+    document.truncate(len);
+    Ok(document)
+}
+
+fn read_keys(path: &str) -> Result<Keys, Failure> {
+    let failed = |reason: &dyn fmt::Display| {
+        Failure::new(Exit::Usage, format_args!("read public keys {path}: {reason}; give one key a line, 64 hex digits"))
+    };
+    let mut text = std::vec![0; KEYS_MAX];
+    let mut file = Device::open(CWD, path, OFlags::RDONLY).map_err(|errno| failed(&Reason(errno)))?;
+    let len = read_at(&mut file, 0, &mut text).map_err(|error| failed(&error))?;
+    Keys::parse(text.get(..len).unwrap_or_default()).map_err(|error| failed(&error))
+}

@@ -1,0 +1,110 @@
+//! The settings of this run: flags beat the keys of `update.conf`, these the keys that the image comes with, and these the
+//! defaults.
+
+use core::fmt;
+
+use rustix::fs::{CWD, OFlags};
+use rustix::io::Errno;
+
+use crate::failure::{Exit, Failure, Reason};
+use crate::host::Flags;
+use crate::linux::device::Device;
+use kubesolo_core::disk::storage::read_at;
+use kubesolo_core::update::config::{Config, Problem};
+
+/// What the image comes with, unless `--image-conf` says otherwise. It stands apart from the box's own settings, so that a
+/// box that says nothing about a key keeps the image's word: the system that feeds the watchdog says here that it does.
+const IMAGE_PATH: &str = "/etc/kubesolo/image.conf";
+/// Where `update.conf` is, unless `--conf` says otherwise.
+const PATH: &str = "/etc/kubesolo/update.conf";
+/// Longest file that is read, in bytes.
+pub const LEN_MAX: usize = 4096;
+/// Room for the text of both.
+pub type Buffer = [[u8; LEN_MAX]; 2];
+
+/// The text of both files, for a [`Config`] to borrow from.
+pub struct Settings<'a> {
+    files: [(&'a str, &'a str); 2],
+    /// Why one of them could not be read, which then counts as empty.
+    pub unread: Option<Failure>,
+}
+
+impl<'a> Settings<'a> {
+    /// Reads the files into `buffer`. One that is not there is empty, unless it was asked for by name.
+    pub fn read(flags: &Flags<'a>, buffer: &'a mut Buffer) -> Settings<'a> {
+        let mut unread = None;
+        let mut file = |given: Option<&'a str>, path, buffer| {
+            let text = read_text(given, path, buffer).unwrap_or_else(|failure| {
+                unread.get_or_insert(failure);
+                ""
+            });
+            (given.unwrap_or(path), text)
+        };
+        let [image, own] = buffer;
+        let files = [file(flags.image_conf, IMAGE_PATH, image), file(flags.conf, PATH, own)];
+        Settings { files, unread }
+    }
+
+    /// The settings, for who has to go on whatever stands there; `problem` is told of a file that could not be read, and of
+    /// each line that was not taken, by file and number.
+    pub fn lenient(&self, flags: &Flags<'a>, problem: &dyn Fn(fmt::Arguments<'_>)) -> Config<'a> {
+        if let Some(failure) = &self.unread {
+            problem(format_args!("{failure}; going on without it"));
+        }
+        let mut config = Config::default();
+        for (path, text) in self.files {
+            config.take(text, &mut |line, found| problem(format_args!("{path}:{line}: {found}")));
+        }
+        for (key, value) in &flags.settings {
+            config.set(key, value).unwrap_or_else(|found| problem(format_args!("flag: {found}")));
+        }
+        config
+    }
+
+    /// The settings with the flags over them; `warn` is told of each unknown key.
+    ///
+    /// # Errors
+    /// [`Exit::Io`] if a file cannot be read, is too long or no text; [`Exit::Usage`] for a value that its key cannot
+    /// have, naming the line or the flag.
+    pub fn strict(self, flags: &Flags<'a>, warn: &dyn Fn(fmt::Arguments<'_>)) -> Result<Config<'a>, Failure> {
+        if let Some(failure) = self.unread {
+            return Err(failure);
+        }
+        let mut wrong = None;
+        let mut config = Config::default();
+        for (path, text) in self.files {
+            config.take(text, &mut |line, found| {
+                if found.is_warning() {
+                    warn(format_args!("warning: {path}:{line}: {found}"));
+                } else {
+                    wrong.get_or_insert((path, line, found));
+                }
+            });
+        }
+        if let Some((path, line, found)) = wrong {
+            return Err(Failure::new(Exit::Usage, format_args!("read {path}:{line}: {found}; correct the line")));
+        }
+        for (key, value) in &flags.settings {
+            config
+                .set(key, value)
+                .map_err(|found: Problem<'_>| Failure::new(Exit::Usage, format_args!("flag: {found}")))?;
+        }
+        Ok(config)
+    }
+}
+
+/// The text of one file.
+fn read_text<'a>(given: Option<&str>, path: &str, buffer: &'a mut [u8; LEN_MAX]) -> Result<&'a str, Failure> {
+    let path = given.unwrap_or(path);
+    let failed = |reason: fmt::Arguments<'_>| Failure::new(Exit::Io, format_args!("read {path}: {reason}"));
+    let len = match Device::open(CWD, path, OFlags::RDONLY) {
+        Err(Errno::NOENT) if given.is_none() => 0,
+        Err(errno) => return Err(failed(format_args!("{}", Reason(errno)))),
+        Ok(mut file) => read_at(&mut file, 0, buffer).map_err(|error| failed(format_args!("{error}")))?,
+    };
+    if len == LEN_MAX {
+        return Err(failed(format_args!("{LEN_MAX} bytes or longer")));
+    }
+    let text = buffer.get(..len).and_then(|text| core::str::from_utf8(text).ok());
+    text.ok_or_else(|| failed(format_args!("not text (UTF-8)")))
+}

@@ -1,0 +1,343 @@
+//! `state.json`: what the update is doing and what became of the last one. For people and scripts; what boots next
+//! stands in the env block alone, and a lost `state.json` loses no box.
+//!
+//! Written by temporary file, fsync, rename, fsync of the folder: a power cut leaves the old file or the new one.
+
+use core::fmt;
+use std::format;
+use std::string::String;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{CWD, FlockOperation, OFlags, flock};
+use rustix::io::Errno;
+
+use crate::disk::search::{folder_and_name, open_folder};
+use crate::failure::{Exit, Failure, Reason};
+use crate::linux::device::Device;
+use crate::linux::odd;
+use crate::linux::replace::{rename, replace};
+use kubesolo_core::disk::storage::read_at;
+use kubesolo_core::text::decimal::decimal;
+use kubesolo_core::text::json::{self, Quoted, Value};
+use kubesolo_core::text::timestamp::Moment;
+
+/// Longest file that is read, in bytes.
+const LEN_MAX: usize = 4096;
+/// Longest `last_error`, in bytes: with it the file stays below that length.
+const ERROR_MAX: usize = 1000;
+/// Most images that are remembered.
+const KNOWN_BAD_MAX: usize = 8;
+
+/// How far an update has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// No update is under way, and none has been.
+    #[default]
+    Idle,
+    /// Looking for one.
+    Checking,
+    /// Writing the target slot.
+    Downloading,
+    /// The target slot is whole and verified.
+    Staged,
+    /// The target slot boots next, or runs on trial.
+    Activated,
+    /// Its health is being checked.
+    Verifying,
+    /// It was committed.
+    Success,
+    /// It was given up.
+    RolledBack,
+    /// The update was broken off; the running system is as it was.
+    Failed,
+}
+
+impl Phase {
+    /// All of them.
+    pub const ALL: [Phase; 9] = [
+        Phase::Idle,
+        Phase::Checking,
+        Phase::Downloading,
+        Phase::Staged,
+        Phase::Activated,
+        Phase::Verifying,
+        Phase::Success,
+        Phase::RolledBack,
+        Phase::Failed,
+    ];
+
+    /// The word in the file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Phase::Idle => "idle",
+            Phase::Checking => "checking",
+            Phase::Downloading => "downloading",
+            Phase::Staged => "staged",
+            Phase::Activated => "activated",
+            Phase::Verifying => "verifying",
+            Phase::Success => "success",
+            Phase::RolledBack => "rolled_back",
+            Phase::Failed => "failed",
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The whole file. A text that is not known is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// How far the update has come.
+    pub phase: Phase,
+    /// Version that ran when it began.
+    pub from_version: String,
+    /// Version it leads to.
+    pub to_version: String,
+    /// When it began, RFC 3339.
+    pub started_at: String,
+    /// When the file was last written.
+    pub updated_at: String,
+    /// How often an update was begun since the last one that went well.
+    pub attempt_count: u32,
+    /// Health checks that failed in a row.
+    pub health_check_failures: u32,
+    /// Why it failed or was rolled back.
+    pub last_error: String,
+    /// The image it installs, as [`kubesolo_core::update::manifest::Manifest::image`] names it.
+    pub to_image: String,
+    /// The health checks that failed before it began, a space between two: they cannot undo it.
+    pub failed_before: String,
+    /// The images that were rolled back from, the newest last, a space between two.
+    pub known_bad: String,
+}
+
+impl State {
+    /// Whether an update waits for its health checks.
+    pub fn is_on_trial(&self) -> bool {
+        matches!(self.phase, Phase::Activated | Phase::Verifying)
+    }
+
+    /// The image that was on trial is one that was rolled back from. The oldest is forgotten when there are too many.
+    pub fn remember_bad(&mut self) {
+        self.forget_bad();
+        while self.known_bad.split(' ').count() >= KNOWN_BAD_MAX {
+            let others = self.known_bad.split_once(' ').map(|(_, others)| others.into());
+            self.known_bad = others.unwrap_or_default();
+        }
+        push_word(&mut self.known_bad, &self.to_image);
+    }
+
+    /// The image that was on trial is good after all.
+    pub fn forget_bad(&mut self) {
+        let mut others = String::new();
+        for image in self.known_bad.split(' ').filter(|image| *image != self.to_image) {
+            push_word(&mut others, image);
+        }
+        self.known_bad = others;
+    }
+
+    /// Reads the text of the file; fields that it does not know are passed over.
+    ///
+    /// # Errors
+    /// Text that is no JSON object, or has a field of the wrong kind.
+    pub fn parse(text: &str) -> Result<State, json::Error> {
+        let mut state = State::default();
+        json::members(text, |name, value| {
+            let place = match (name.raw(), value) {
+                ("phase", Value::Text(word)) => {
+                    let known = Phase::ALL.into_iter().find(|phase| word.is(phase.name()));
+                    state.phase = known.ok_or(json::Error { at: 0 })?;
+                    return Ok(());
+                }
+                ("attempt_count", Value::Number(number)) => {
+                    state.attempt_count = decimal(number).ok_or(json::Error { at: 0 })?;
+                    return Ok(());
+                }
+                ("health_check_failures", Value::Number(number)) => {
+                    state.health_check_failures = decimal(number).ok_or(json::Error { at: 0 })?;
+                    return Ok(());
+                }
+                ("from_version", Value::Text(_)) => &mut state.from_version,
+                ("to_version", Value::Text(_)) => &mut state.to_version,
+                ("started_at", Value::Text(_)) => &mut state.started_at,
+                ("updated_at", Value::Text(_)) => &mut state.updated_at,
+                ("last_error", Value::Text(_)) => &mut state.last_error,
+                ("to_image", Value::Text(_)) => &mut state.to_image,
+                ("failed_before", Value::Text(_)) => &mut state.failed_before,
+                ("known_bad", Value::Text(_)) => &mut state.known_bad,
+                _ => return Ok(()),
+            };
+            if let Value::Text(text) = value {
+                *place = text.chars().collect();
+            }
+            Ok(())
+        })?;
+        Ok(state)
+    }
+}
+
+/// The file's text.
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |text| Quoted::text(text);
+        write!(
+            f,
+            "{{\"phase\":\"{}\",\"from_version\":{},\"to_version\":{},\"started_at\":{},\"updated_at\":{},\
+             \"attempt_count\":{},\"health_check_failures\":{},\"last_error\":{},\
+             \"to_image\":{},\"failed_before\":{},\"known_bad\":{}}}",
+            self.phase,
+            text(&self.from_version),
+            text(&self.to_version),
+            text(&self.started_at),
+            text(&self.updated_at),
+            self.attempt_count,
+            self.health_check_failures,
+            text(&self.last_error),
+            text(&self.to_image),
+            text(&self.failed_before),
+            text(&self.known_bad),
+        )
+    }
+}
+
+/// Adds a word to a list of words with a space between two; no word is none.
+pub fn push_word(list: &mut String, word: &str) {
+    if !list.is_empty() && !word.is_empty() {
+        list.push(' ');
+    }
+    list.push_str(word);
+}
+
+/// What the clock says now.
+pub fn now() -> Moment {
+    Moment(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+}
+
+/// The file in its folder, locked: no second run changes it or the target slot meanwhile.
+pub struct Journal<'a> {
+    folder: OwnedFd,
+    path: &'a str,
+    /// What the file holds, or will at the next [`Journal::store`].
+    pub state: State,
+}
+
+impl<'a> Journal<'a> {
+    /// Makes the folder if need be, takes its lock, and reads the file. One that does not parse is set aside as
+    /// `NAME.broken`, which `note` is told.
+    ///
+    /// # Errors
+    /// [`Exit::Busy`] if another run holds the lock; [`Exit::Io`] if the folder cannot be made or read.
+    pub fn open(path: &'a str, note: &dyn Fn(fmt::Arguments<'_>)) -> Result<Journal<'a>, Failure> {
+        let (parent, name) = folder_and_name(path);
+        let failed = |step: &str, errno| {
+            Failure::new(Exit::Io, format_args!("{step} {parent}: {}; is the data partition mounted?", Reason(errno)))
+        };
+        let folder = odd::folder(CWD, parent).map_err(|errno| failed("make folder", errno))?;
+        flock(&folder, FlockOperation::NonBlockingLockExclusive).map_err(|errno| match errno {
+            Errno::WOULDBLOCK => Failure::new(
+                Exit::Busy,
+                format_args!("lock {parent}: another kubesolo-boot is at work; wait until it is done"),
+            ),
+            errno => failed("lock", errno),
+        })?;
+        let state = match read(&folder, name) {
+            Ok(None) => State::default(),
+            Ok(Some(text)) => State::parse(&text).unwrap_or_else(|error| {
+                let aside = rename(folder.as_fd(), name, &format!("{name}.broken"));
+                note(format_args!("{path}: {error}; {}", if aside.is_ok() { "set aside" } else { "not used" }));
+                State::default()
+            }),
+            Err(errno) => {
+                note(format_args!("read {path}: {}; going on without", Reason(errno)));
+                State::default()
+            }
+        };
+        Ok(Journal { folder, path, state })
+    }
+
+    /// Writes the state with this phase. Durable on return; a power cut leaves the old file or the new one.
+    ///
+    /// # Errors
+    /// [`Exit::Io`].
+    pub fn store(&mut self, phase: Phase) -> Result<(), Failure> {
+        self.state.phase = phase;
+        self.state.updated_at = format!("{}", now());
+        // An escape is six bytes long.
+        self.state.last_error.retain(|character| !character.is_control());
+        let end = self.state.last_error.floor_char_boundary(ERROR_MAX);
+        self.state.last_error.truncate(end);
+        replace(self.folder.as_fd(), folder_and_name(self.path).1, format!("{}\n", self.state).as_bytes())
+            .map_err(|errno| Failure::new(Exit::Io, format_args!("write {}: {}", self.path, Reason(errno))))
+    }
+}
+
+/// The state in that file, for a reader that takes no lock; `None` if there is none, or none that parses.
+pub fn peek(path: &str) -> Option<State> {
+    let (parent, name) = folder_and_name(path);
+    State::parse(&read(&open_folder(CWD, parent).ok()?, name).ok()??).ok()
+}
+
+fn read(folder: &OwnedFd, name: &str) -> Result<Option<String>, Errno> {
+    let mut bytes = std::vec![0; LEN_MAX];
+    let mut file = match Device::open(folder, name, OFlags::RDONLY | OFlags::NOFOLLOW) {
+        Err(Errno::NOENT) => return Ok(None),
+        file => file?,
+    };
+    let len = read_at(&mut file, 0, &mut bytes).map_err(|error| error.0)?;
+    bytes.truncate(len);
+    // What is not text does not parse either.
+    Ok(Some(String::from_utf8(bytes).unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+
+    #[test]
+    fn the_file_is_read_back_as_it_was_written() {
+        for phase in Phase::ALL {
+            let state = State {
+                phase,
+                from_version: "1.0.0".into(),
+                to_version: "1.1.0".into(),
+                started_at: "2026-11-23T15:30:00Z".into(),
+                updated_at: String::new(),
+                attempt_count: 2,
+                health_check_failures: u32::MAX,
+                last_error: "a \"quoted\" \\ path\nand \u{1}".into(),
+                to_image: "00".into(),
+                failed_before: "probe_url".into(),
+                known_bad: "00 11".into(),
+            };
+            assert_eq!(State::parse(&state.to_string()).unwrap(), state);
+        }
+    }
+
+    #[test]
+    fn bad_images_are_remembered_once_and_not_for_ever() {
+        let mut state = State::default();
+        for image in ["", "a", "b", "a", "c", "d", "e", "f", "g", "h", "i"] {
+            state.to_image = image.into();
+            state.remember_bad();
+        }
+        assert_eq!(state.known_bad, "a c d e f g h i");
+        state.to_image = "e".into();
+        state.forget_bad();
+        assert_eq!(state.known_bad, "a c d f g h i");
+    }
+
+    #[test]
+    fn fields_of_others_are_passed_over_and_nonsense_is_an_error() {
+        let state = State::parse("{\"phase\":\"staged\",\"new\":{\"a\":[1]},\"to_version\":\"2.0.0\"}").unwrap();
+        assert_eq!((state.phase, state.to_version.as_str()), (Phase::Staged, "2.0.0"));
+        for text in ["", "[]", "{\"phase\":\"on fire\"}", "{\"attempt_count\":-1}", "{\"phase\":\"idle\"} x"] {
+            assert!(State::parse(text).is_err(), "{text}");
+        }
+    }
+}

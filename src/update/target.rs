@@ -1,0 +1,299 @@
+//! The target slot's filesystem: files that grow under a temporary name, are made durable, and read back.
+//!
+//! A file is downloaded as `NAME.HASH.part`, HASH being the first 16 digits of the SHA-256 it will have: a part of
+//! another image is never taken for this one's. A mark says how much of a broken download is on the medium for sure; the
+//! next run goes on from there, and the whole is hashed in the end.
+
+use std::format;
+use std::string::String;
+use std::time::{Duration, Instant};
+use std::vec::Vec;
+
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{AtFlags, OFlags, XattrFlags, fgetxattr, fsetxattr, fstatvfs, fsync, ftruncate, statat, unlinkat};
+use rustix::io::Errno;
+
+use crate::failure::{Exit, Failure, Reason};
+use crate::linux::device::Device;
+use crate::linux::replace::{rename, replace};
+use kubesolo_core::disk::storage::{Storage, read_at};
+use kubesolo_core::flow::partial_file::{self, Growing, Unnamed};
+use kubesolo_core::text::decimal::decimal;
+use kubesolo_core::update::digest::{Hash, Sha256};
+use kubesolo_core::update::sums;
+
+/// A writable slot.
+pub struct Target {
+    root: OwnedFd,
+    name: &'static str,
+}
+
+/// Bytes hashed or copied at a time.
+pub const CHUNK: usize = 64 * 1024;
+/// Every name in a slot but those of parts.
+const OWN: [&str; 5] = ["vmlinuz", "kubesolo-os.gz", sums::FILE, "version", "slot.json"];
+/// A download is kept this often: no more of it is lost to a power cut.
+const KEEP_AFTER: Duration = Duration::from_secs(3);
+/// Longest small file, in bytes: a `latest.json`.
+const TEXT_MAX: usize = 64 * 1024;
+/// Where a part remembers how much of it is on the medium, in bytes, and which version of the server's file it is a piece
+/// of. The file's own length says less: ext4 may make a length durable before the bytes (`dioread_nolock`).
+const MARK: &str = "user.kubesolo.mark";
+
+impl Target {
+    /// Takes over the root of a slot's filesystem that is mounted for writing; `name` is the partition's.
+    pub fn new(root: OwnedFd, name: &'static str) -> Target {
+        Target { root, name }
+    }
+
+    /// Bytes that can still be written.
+    ///
+    /// # Errors
+    /// [`Exit::Io`].
+    pub fn free(&self) -> Result<u64, Failure> {
+        let stat = fstatvfs(&self.root).map_err(|errno| self.failed("ask for the free space of", "", errno))?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    /// How much of the file with this hash has been downloaded already, in bytes.
+    pub fn part_len(&self, name: &str, hash: &Hash) -> u64 {
+        self.len(&part_name(name, hash))
+    }
+
+    fn len(&self, name: &str) -> u64 {
+        let stat = statat(&self.root, name, AtFlags::SYMLINK_NOFOLLOW);
+        stat.map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or_default())
+    }
+
+    /// Opens the part of that file, or begins it.
+    ///
+    /// # Errors
+    /// [`Exit::Io`].
+    pub fn part(&self, name: &'static str, hash: &Hash) -> Result<Part<'_>, Failure> {
+        let temporary = part_name(name, hash);
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW;
+        let device = Device::open(&self.root, temporary.as_str(), flags)
+            .map_err(|errno| self.failed("create", &temporary, errno))?;
+        Ok(Part { target: self, name, temporary, device, len: 0, validator: String::new(), kept: Instant::now() })
+    }
+
+    /// What lies in the slot and will not be needed: the system it holds, and parts but those in `keep`. Gives its size in
+    /// bytes; with `remove` it is gone.
+    ///
+    /// # Errors
+    /// [`Exit::Io`].
+    pub fn leftovers(&self, keep: &[String], remove: bool) -> Result<u64, Failure> {
+        let mut size: u64 = 0;
+        let mut buffer = Vec::with_capacity(4096);
+        let folder =
+            crate::disk::search::open_folder(&self.root, ".").map_err(|errno| self.failed("list", "", errno))?;
+        let mut entries = rustix::fs::RawDir::new(folder, buffer.spare_capacity_mut());
+        while let Some(entry) = entries.next() {
+            let entry = entry.map_err(|errno| self.failed("list", "", errno))?;
+            let Ok(name) = entry.file_name().to_str() else { continue };
+            if !(name.ends_with(".part") || OWN.contains(&name)) || keep.iter().any(|kept| kept == name) {
+                continue;
+            }
+            size = size.saturating_add(self.len(name));
+            if remove {
+                unlinkat(&self.root, name, AtFlags::empty()).map_err(|errno| self.failed("remove", name, errno))?;
+            }
+        }
+        Ok(size)
+    }
+
+    /// Makes a small file hold `text`. As [`replace`].
+    ///
+    /// # Errors
+    /// [`Exit::Io`].
+    pub fn write_text(&self, name: &'static str, text: &[u8]) -> Result<(), Failure> {
+        replace(self.root.as_fd(), name, text).map_err(|errno| self.failed("write", name, errno))
+    }
+
+    /// What a small file holds; `None` if there is none, or it cannot be read.
+    pub fn read_text(&self, name: &str) -> Option<Vec<u8>> {
+        let mut text = std::vec![0; TEXT_MAX];
+        let mut device = Device::open(&self.root, name, OFlags::RDONLY | OFlags::NOFOLLOW).ok()?;
+        let len = read_at(&mut device, 0, &mut text).ok()?;
+        text.truncate(len);
+        Some(text)
+    }
+
+    /// Makes the names of the files durable.
+    ///
+    /// # Errors
+    /// [`Exit::Io`].
+    pub fn sync_names(&self) -> Result<(), Failure> {
+        // What fsmount gives stands for a path (O_PATH) and cannot be synced; a folder opened through it can.
+        let folder = crate::disk::search::open_folder(&self.root, ".").and_then(fsync);
+        folder.map_err(|errno| self.failed("sync", "", errno))
+    }
+
+    /// Hashes a file as the medium has it, past the page cache; gives its hash and length.
+    ///
+    /// # Errors
+    /// [`Exit::Io`], also for a file that is not there.
+    pub fn hash(&self, name: &str, tell: &mut dyn FnMut(u64)) -> Result<(Hash, u64), Failure> {
+        let failed = |errno| self.failed("read back", name, errno);
+        let mut device = Device::open(&self.root, name, OFlags::RDONLY | OFlags::NOFOLLOW).map_err(failed)?;
+        device.drop_cache().map_err(|error| failed(error.0))?;
+        let mut hash = Sha256::new();
+        let len = hash_all(&mut device, &mut hash, tell).map_err(failed)?;
+        Ok((hash.finish(), len))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<(), Failure> {
+        rename(self.root.as_fd(), from, to).map_err(|errno| self.failed("rename to", to, errno))
+    }
+
+    fn failed(&self, step: &str, file: &str, errno: Errno) -> Failure {
+        let advice = match errno {
+            Errno::NOSPC => "; the slot is too small for this image",
+            Errno::ROFS | Errno::BADMSG | Errno::UCLEAN => "; its filesystem is damaged: check it with e2fsck -f",
+            Errno::IO => "; the disk is failing",
+            _ => "",
+        };
+        Failure::new(Exit::Io, format_args!("{step} {}/{file}: {}{advice}", self.name, Reason(errno)))
+    }
+}
+
+/// The temporary name of a file that will have this hash.
+pub fn part_name(name: &str, hash: &Hash) -> String {
+    let mut text = format!("{name}.{hash}");
+    text.truncate(name.len().saturating_add(17));
+    text.push_str(".part");
+    text
+}
+
+/// A file that is being downloaded.
+pub struct Part<'a> {
+    target: &'a Target,
+    name: &'static str,
+    temporary: String,
+    device: Device,
+    len: u64,
+    validator: String,
+    kept: Instant,
+}
+
+impl Part<'_> {
+    /// Drops what may not be on the medium, hashes the rest, and goes to its end; gives its length.
+    ///
+    /// # Errors
+    /// [`Exit::Io`].
+    pub fn resume(&mut self, hash: &mut Sha256) -> Result<u64, Failure> {
+        partial_file::resume(self)?;
+        self.len = hash_all(&mut self.device, hash, &mut |_| ()).map_err(|errno| self.failed("read", errno))?;
+        Ok(self.len)
+    }
+
+    /// Drops what is there, to begin anew.
+    ///
+    /// # Errors
+    /// [`Exit::Io`].
+    pub fn restart(&mut self) -> Result<(), Failure> {
+        use embedded_io::Seek;
+
+        self.len = 0;
+        self.validator.clear();
+        partial_file::restart(self)?;
+        self.device.rewind().map_err(|error| self.failed("empty", error.0))
+    }
+
+    /// Which version of the server's file this is a piece of; empty if that is not known.
+    pub fn validator(&self) -> &str {
+        &self.validator
+    }
+
+    /// Remembers the version.
+    pub fn set_validator(&mut self, validator: &str) {
+        self.validator = validator.into();
+    }
+
+    /// Appends bytes. Kept, as [`Part::keep`] does, from time to time.
+    ///
+    /// # Errors
+    /// [`Exit::Io`].
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        use embedded_io::Write;
+
+        self.device.write_all(bytes).map_err(|error| self.failed("write", error.0))?;
+        self.len = self.len.saturating_add(bytes.len() as u64);
+        if self.kept.elapsed() >= KEEP_AFTER { self.keep() } else { Ok(()) }
+    }
+
+    /// Makes what is there durable, and marks it as such: the next run goes on from here.
+    ///
+    /// # Errors
+    /// [`Exit::Io`].
+    pub fn keep(&mut self) -> Result<(), Failure> {
+        partial_file::keep(self, self.len)?;
+        self.kept = Instant::now();
+        Ok(())
+    }
+
+    /// Makes the whole part durable and gives it its final name, which [`Target::sync_names`] makes durable.
+    ///
+    /// # Errors
+    /// [`Exit::Io`].
+    pub fn finish(mut self) -> Result<(), Failure> {
+        partial_file::finish(&mut self)
+    }
+
+    fn failed(&self, step: &str, errno: Errno) -> Failure {
+        self.target.failed(step, &self.temporary, errno)
+    }
+}
+
+impl Unnamed for Part<'_> {
+    type Error = Failure;
+
+    fn sync(&mut self) -> Result<(), Failure> {
+        fsync(self.device.fd()).map_err(|errno| self.failed("sync", errno))
+    }
+
+    fn name(&mut self) -> Result<(), Failure> {
+        self.target.rename(&self.temporary, self.name)
+    }
+}
+
+impl Growing for Part<'_> {
+    fn length(&self) -> u64 {
+        self.target.len(&self.temporary)
+    }
+
+    /// Takes over what the mark says of the server's file too.
+    fn marked(&mut self) -> u64 {
+        let mut bytes = [0; 256];
+        let len = fgetxattr(self.device.fd(), MARK, &mut bytes[..]).unwrap_or_default();
+        let mark = bytes.get(..len).and_then(|mark| core::str::from_utf8(mark).ok()).unwrap_or_default();
+        let (kept, validator) = mark.split_once(' ').unwrap_or_default();
+        self.validator = validator.into();
+        decimal(kept).unwrap_or_default()
+    }
+
+    fn mark(&mut self, len: u64) {
+        let mark = format!("{len} {}", self.validator);
+        fsetxattr(self.device.fd(), MARK, mark.as_bytes(), XattrFlags::empty()).unwrap_or_default();
+    }
+
+    fn cut(&mut self, len: u64) -> Result<(), Failure> {
+        ftruncate(self.device.fd(), len).map_err(|errno| self.failed("cut", errno))
+    }
+}
+
+/// Feeds the file's bytes into `hash`; gives their number.
+fn hash_all(device: &mut Device, hash: &mut Sha256, tell: &mut dyn FnMut(u64)) -> Result<u64, Errno> {
+    let mut chunk = std::vec![0; CHUNK];
+    let mut at: u64 = 0;
+    loop {
+        let len = read_at(device, at, &mut chunk).map_err(|error| error.0)?;
+        if len == 0 {
+            break;
+        }
+        hash.update(chunk.get(..len).unwrap_or_default());
+        at = at.saturating_add(len as u64);
+        tell(at);
+    }
+    Ok(at)
+}
