@@ -8,18 +8,20 @@ use std::string::String;
 use std::time::Instant;
 use std::vec::Vec;
 
-use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, CWD, OFlags, statat};
-use rustix::io::Errno;
-use rustix::process::Pid;
 
 use crate::boot::env_files::{EnvFiles, Loaded};
 use crate::disk::chosen::{self, Chosen};
-use crate::disk::search::{self, Disk, Search, open_folder};
+use crate::disk::partitions;
+use crate::disk::partitions::Disk;
+use crate::disk::search::Search;
 use crate::failure::{Exit, Failure, Reason};
 use crate::linux::ask::Hanging;
 use crate::linux::device::Device;
+use crate::linux::folder::{folder_and_name, open_folder};
 use crate::linux::mount::{self, Access, Kind};
+use crate::linux::process::Process;
 use kubesolo_core::boot::cmdline::Cmdline;
 use kubesolo_core::boot::env_mismatch;
 use kubesolo_core::boot::slot::Slot;
@@ -84,53 +86,6 @@ pub struct Flags<'a> {
     pub settings: Vec<(&'a str, &'a str)>,
 }
 
-/// What only `main` can do, where unsafe code is.
-#[derive(Clone, Copy)]
-pub struct Process {
-    /// An environment variable; `None` if it is not set, or no text.
-    pub variable: fn(&str) -> Option<String>,
-    /// Sets a watchdog's time-out, in seconds; gives the one it took, and whether it reset the box last.
-    pub watchdog: fn(BorrowedFd<'_>, u32) -> Result<(u32, bool), Errno>,
-    /// Tells the kernel that a partition of that disk is longer: its number, first byte and length in bytes.
-    pub resize_partition: fn(BorrowedFd<'_>, u32, u64, u64) -> Result<(), Errno>,
-    /// Makes the mounted ext4 filesystem that the file is on so many blocks long.
-    pub resize_filesystem: fn(BorrowedFd<'_>, u64) -> Result<(), Errno>,
-    /// Runs a program (its name and its arguments), what it prints and complains going into the buffer.
-    pub output: fn(&[&str], Duration, &mut [u8]) -> Ran,
-    /// Starts work in a child process that ends with it, and does not wait. `None`: there is none, or it is done already.
-    pub apart: fn(&mut dyn FnMut()) -> Option<Pid>,
-}
-
-/// How a program ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ran {
-    /// With exit code 0; so many bytes are in the buffer.
-    Well(usize),
-    /// With another, or killed; so many bytes are in the buffer.
-    Badly(usize),
-    /// It printed more than the buffer holds, and was killed.
-    TooLong,
-    /// Not by the deadline, and was killed.
-    TooLate,
-    /// There was no process for it.
-    NotAtAll,
-}
-
-impl Process {
-    /// No variables, no programs, no watchdog, nothing to be resized, no children: what is to be done apart is done at once.
-    pub const BARE: Process = Process {
-        variable: |_| None,
-        watchdog: |_, _| Err(Errno::NOTTY),
-        resize_partition: |_, _, _, _| Err(Errno::NOTTY),
-        resize_filesystem: |_, _| Err(Errno::NOTTY),
-        output: |_, _, _| Ran::NotAtAll,
-        apart: |work| {
-            work();
-            None
-        },
-    };
-}
-
 /// The machine; looks at its command line and for its disk when asked.
 pub struct Host<'a> {
     flags: &'a Flags<'a>,
@@ -163,6 +118,11 @@ impl<'a> Host<'a> {
     /// The flags the program was called with.
     pub fn flags(&self) -> &'a Flags<'a> {
         self.flags
+    }
+
+    /// Where the kernel makes its device nodes.
+    pub fn dev_folder(&self) -> &'a str {
+        self.flags.dev.unwrap_or("/dev")
     }
 
     /// Where `state.json` is.
@@ -247,7 +207,7 @@ impl<'a> Host<'a> {
         let counted = |disk: &Disk| self.was_counted(disk).unwrap_or_default();
         let search = Search {
             sys: self.flags.sys.unwrap_or("/sys/class/block"),
-            dev: self.flags.dev.unwrap_or("/dev"),
+            dev: self.dev_folder(),
             process: self.process,
             deadline,
             partuuid: cmdline.partuuid,
@@ -263,7 +223,7 @@ impl<'a> Host<'a> {
 
     /// Whether the disk's env block says what GRUB told of it when it had counted this boot. Writes nothing.
     fn was_counted(&self, disk: &Disk) -> Result<bool, Failure> {
-        let esp = mount::detached(&disk.partition(search::ESP)?, Kind::Fat, Access::Read)?;
+        let esp = mount::detached(&disk.partition(partitions::ESP)?, Kind::Fat, Access::Read)?;
         let mut loaded = Loaded::nothing();
         EnvFiles::lock(open_env_folder(esp, ENV_FOLDER)?, ENV_FILE, Access::Read)?.load(&mut loaded);
         // The slot that GRUB booted is populated; the other one is not asked about.
@@ -279,11 +239,11 @@ impl<'a> Host<'a> {
     pub fn env_files(&self, access: Access) -> Result<EnvFiles, Failure> {
         match self.flags.grubenv {
             Some(path) => {
-                let (folder, name) = search::folder_and_name(path);
+                let (folder, name) = folder_and_name(path);
                 EnvFiles::lock(open_env_folder(CWD, folder)?, name, access)
             }
             None => {
-                let esp = mount::detached(&self.disk()?.partition(search::ESP)?, Kind::Fat, access)?;
+                let esp = mount::detached(&self.disk()?.partition(partitions::ESP)?, Kind::Fat, access)?;
                 EnvFiles::lock(open_env_folder(esp, ENV_FOLDER)?, ENV_FILE, access)
             }
         }

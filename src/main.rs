@@ -12,9 +12,9 @@ use rustix::termios::isatty;
 
 use kubesolo_boot::cli::args::{Call, Verb, help};
 use kubesolo_boot::cli::console::{Notes, Output};
-use kubesolo_boot::disk::search::folder_and_name;
 use kubesolo_boot::failure::{Exit, Failure, Reason};
 use kubesolo_boot::host::Host;
+use kubesolo_boot::linux::folder::folder_and_name;
 use kubesolo_boot::report::progress::Style;
 use kubesolo_boot::verb;
 use kubesolo_boot::verb::status::Status;

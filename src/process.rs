@@ -8,8 +8,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
 use kubesolo_boot::failure::Exit;
-use kubesolo_boot::host::{Process, Ran};
 use kubesolo_boot::linux::ask::{is_any_ready, is_ready};
+use kubesolo_boot::linux::process::{Process, Ran};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};

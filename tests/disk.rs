@@ -16,11 +16,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use kubesolo_boot::disk::chosen::{self, Chosen};
-use kubesolo_boot::disk::search::{Disk, Search, Why};
+use kubesolo_boot::disk::partitions::{Disk, Why};
+use kubesolo_boot::disk::search::Search;
 use kubesolo_boot::failure::{Exit, Failure};
-use kubesolo_boot::host::Process;
 use kubesolo_boot::linux::ask::Hanging;
 use kubesolo_boot::linux::device::Device;
+use kubesolo_boot::linux::process::Process;
 use kubesolo_boot::linux::sysblock::Uevent;
 use kubesolo_core::disk::ext4::{self, Unsound};
 use rustix::fs::OFlags;

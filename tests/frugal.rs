@@ -15,7 +15,8 @@ use std::fs;
 
 use kubesolo_boot::cli::console::Notes;
 use kubesolo_boot::failure::Exit;
-use kubesolo_boot::host::{Flags, Host, Process};
+use kubesolo_boot::host::{Flags, Host};
+use kubesolo_boot::linux::process::Process;
 use kubesolo_boot::verb;
 use kubesolo_core::boot::slot::Slot::{A, B};
 use kubesolo_core::boot::slot::SlotState::{Bad, Good, Trial};
@@ -164,7 +165,7 @@ fn disk(machine: &Machine, name: &str) -> Option<String> {
     machine.folder.write(&format!("sys/{name}/uevent"), format!("DEVNAME={name}\nDEVTYPE=disk\n"));
     fs::File::create(&image).unwrap().set_len(2 << 20).unwrap();
     let mut words = vec!["-a1".to_owned()];
-    for (number, name) in (1..).zip(kubesolo_boot::disk::search::NAMES) {
+    for (number, name) in (1..).zip(kubesolo_boot::disk::partitions::NAMES) {
         words.extend([format!("-n{number}:0:+100"), format!("-c{number}:{name}")]);
     }
     words.push(image.clone());

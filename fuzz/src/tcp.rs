@@ -2,15 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use std::vec::Vec;
 
-use rustix::fd::OwnedFd;
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketType};
 
-use crate::resolve;
+use crate::net::resolve;
 
 /// What the peer says on one connection.
 #[derive(Clone, Debug, Default)]
@@ -106,20 +103,4 @@ impl Tcp {
         ASKED.with_borrow_mut(|asked| asked.requests.last_mut().map(|request| request.extend_from_slice(bytes)));
         Ok(bytes.len())
     }
-}
-
-/// As in `src/net/tcp.rs`: there is nobody.
-///
-/// # Errors
-/// Always.
-pub fn connected(_: SocketType, _: SocketAddr, _: Duration) -> Result<OwnedFd, Errno> {
-    Err(Errno::CONNREFUSED)
-}
-
-/// As in `src/net/tcp.rs`: there is nobody.
-///
-/// # Errors
-/// Always.
-pub fn socket(_: AddressFamily, _: SocketType, _: Duration) -> Result<OwnedFd, Errno> {
-    Err(Errno::CONNREFUSED)
 }

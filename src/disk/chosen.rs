@@ -7,8 +7,9 @@ use embedded_io::Write as _;
 use rustix::fs::{CWD, OFlags};
 use rustix::io::Errno;
 
-use crate::disk::search::{Disk, Path, Why, open_folder};
+use crate::disk::partitions::{Disk, Path, Why};
 use crate::linux::device::Device;
+use crate::linux::folder::open_folder;
 use crate::linux::odd;
 use kubesolo_core::disk::storage::read_at;
 use kubesolo_core::text::decimal::decimal;

@@ -2,5 +2,6 @@
 
 pub mod chosen;
 pub mod ours;
+pub mod partitions;
 pub mod probe;
 pub mod search;

@@ -1,10 +1,11 @@
-//! Whether a partition may be mounted for writing, or repaired: it holds our ext4 and nothing else.
+//! A partition that may be mounted for writing, or repaired: it holds our ext4 and nothing else.
 
 use embedded_io::{Seek, SeekFrom};
 use rustix::fs::{CWD, OFlags};
 
 use crate::failure::{Exit, Failure, Reason};
 use crate::linux::device::Device;
+use crate::linux::mount;
 use kubesolo_core::disk::contents::{Contents, identify};
 use kubesolo_core::text::decimal::decimal;
 
@@ -33,4 +34,16 @@ pub fn check(place: &str) -> Result<(), Failure> {
             Err(Failure::new(Exit::Refused, format_args!("{place} holds {contents}, not our ext4: left as it is")))
         }
     }
+}
+
+/// Mounts it at `folder`, as [`mount::at`], unless it is mounted there already.
+///
+/// # Errors
+/// Those of [`check`] and [`mount::at`].
+pub fn mount(place: &str, folder: &str) -> Result<(), Failure> {
+    if mount::is_at(place, folder) {
+        return Ok(());
+    }
+    check(place)?;
+    mount::at(place, folder)
 }

@@ -5,9 +5,9 @@ use rustix::fs::{AtFlags, CWD, OFlags, unlinkat};
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
-use crate::disk::search::open_folder;
 use crate::failure::{Exit, Failure, Reason};
 use crate::linux::device::Device;
+use crate::linux::folder::open_folder;
 use kubesolo_core::disk::storage::{Storage, read_at};
 
 const LEN: usize = 1024;

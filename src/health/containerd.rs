@@ -8,7 +8,7 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketTyp
 
 use super::Subject;
 use crate::failure::{Exit, Failure, Reason};
-use crate::net::tcp::socket;
+use crate::linux::socket::socket;
 
 /// The client's preface and its empty SETTINGS frame.
 const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";

@@ -6,7 +6,7 @@ use core::time::Duration;
 use rustix::fs::{Access, access};
 
 use crate::failure::{Exit, Failure, Reason};
-use crate::host::{Process, Ran};
+use crate::linux::process::{Process, Ran};
 use kubesolo_core::update::config::Config;
 
 /// Longest an answer may take.

@@ -7,11 +7,11 @@ use rustix::fd::AsFd;
 use rustix::fs::{CWD, OFlags, ftruncate};
 use rustix::io::Errno;
 
-use crate::disk::search::open_folder;
 use crate::failure::{Exit, Failure, Reason};
 use crate::history::pstore;
 use crate::host::Host;
 use crate::linux::device::{Device, IoError};
+use crate::linux::folder::open_folder;
 use crate::linux::lock::{self, Share};
 use crate::linux::odd;
 use crate::linux::replace::replace;

@@ -12,8 +12,8 @@ use embedded_io::{Seek, SeekFrom};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, OFlags, RawDir, fstat, unlinkat};
 
-use crate::disk::search::open_folder;
 use crate::linux::device::{Device, IoError};
+use crate::linux::folder::open_folder;
 use crate::linux::mount::{self, Access, Kind};
 use kubesolo_core::disk::storage::read_at;
 use kubesolo_core::text::decimal::decimal;

@@ -11,7 +11,7 @@ use rustix::io::{Errno, read, write};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, waitpid};
 
-use crate::host::Process;
+use crate::linux::process::Process;
 
 /// Bytes of an answer on its way: whole in the pipe or not at all (POSIX: up to 512).
 const RECORD: usize = 256;

@@ -9,8 +9,8 @@ use core::mem::MaybeUninit;
 use rustix::fd::OwnedFd;
 use rustix::fs::{OFlags, RawDir, access};
 
-use crate::disk::search::open_folder;
 use crate::linux::device::Device;
+use crate::linux::folder::open_folder;
 use crate::linux::mount::{self, Access, Kind};
 use kubesolo_core::disk::guid::Guid;
 use kubesolo_core::disk::storage::read_at;

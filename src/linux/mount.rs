@@ -13,7 +13,6 @@ use rustix::mount::{
     fsmount, fsopen, move_mount,
 };
 
-use crate::disk::ours;
 use crate::failure::{Exit, Failure, Reason};
 
 /// Which filesystem a partition carries.
@@ -116,21 +115,19 @@ fn last_words(context: &OwnedFd) -> Said {
     said
 }
 
-/// Mounts an ext4 partition at `folder` for everybody, with no restriction: containers live on it. Does nothing if it
-/// is mounted there already. From the first error on that the kernel meets in it nothing more is written to it.
+/// Whether that partition is mounted at `folder`.
+pub fn is_at(device: &str, folder: &str) -> bool {
+    matches!((stat(folder), stat(device)), (Ok(there), Ok(partition)) if there.st_dev == partition.st_rdev)
+}
+
+/// Mounts an ext4 partition at `folder` for everybody, with no restriction: containers live on it. From the first error on
+/// that the kernel meets in it nothing more is written to it.
 ///
 /// # Errors
-/// [`Exit::Refused`] if it holds something else; [`Exit::Io`].
+/// [`Exit::Io`].
 pub fn at(device: &str, folder: &str) -> Result<(), Failure> {
-    let failed =
-        |step: &str, errno| Failure::new(Exit::Io, format_args!("{step} {device} {folder}: {}", Reason(errno)));
-    if let (Ok(there), Ok(partition)) = (stat(folder), stat(device))
-        && there.st_dev == partition.st_rdev
-    {
-        return Ok(());
-    }
-    ours::check(device)?;
-    let context = fsopen(Kind::Ext4.name(), FsOpenFlags::FSOPEN_CLOEXEC).map_err(|errno| failed("mount", errno))?;
+    let context = fsopen(Kind::Ext4.name(), FsOpenFlags::FSOPEN_CLOEXEC)
+        .map_err(|errno| Failure::new(Exit::Io, format_args!("mount {device} {folder}: {}", Reason(errno))))?;
     fsconfig_set_string(&context, "source", device)
         .and_then(|()| fsconfig_set_string(&context, "errors", "remount-ro"))
         .and_then(|()| fsconfig_create(&context))

@@ -5,7 +5,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, mkdirat, renameat, unlinkat};
 use rustix::io::Errno;
 
-use crate::disk::search::open_folder;
+use crate::linux::folder::open_folder;
 
 /// What it is called then, behind its own name. A second one does not push the first away.
 const ENDINGS: [&str; 4] = [".odd", ".odd2", ".odd3", ".odd4"];

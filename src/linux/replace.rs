@@ -7,8 +7,8 @@ use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::{OFlags, fsync, renameat};
 use rustix::io::Errno;
 
-use crate::disk::search::open_folder;
 use crate::linux::device::Device;
+use crate::linux::folder::open_folder;
 use crate::linux::odd;
 use kubesolo_core::disk::storage::Storage;
 use kubesolo_core::flow::partial_file::{Unnamed, finish};

@@ -1,4 +1,4 @@
-//! What the kernel lists in `/sys/class/block`: the disks, and which of them have partitions of our names. No disk is read
+//! What the kernel lists in `/sys/class/block`: the disks, and which of them have partitions of certain names. No disk is read
 //! for it.
 //!
 //! | file | says |
@@ -17,15 +17,15 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{OFlags, RawDir, readlinkat_raw};
 use rustix::io::Errno;
 
-use crate::disk::search::{NAMES, open_folder};
 use crate::linux::device::Device;
+use crate::linux::folder::open_folder;
 use kubesolo_core::disk::storage::read_at;
 use kubesolo_core::text::decimal::decimal;
 
 /// A node's path under `/dev`.
 pub type Node = heapless::String<48>;
 
-/// Disks with our names that are told apart; one more is passed over.
+/// Disks with those names that are told apart; one more is passed over.
 pub const DISKS_MAX: usize = 32;
 
 /// What a disk is to a firmware that looks for something to boot: the last is the likeliest.
@@ -50,7 +50,7 @@ pub struct Listed {
     pub seq: u64,
     /// What it is.
     pub kind: Kind,
-    /// The nodes of its partitions with our names, in the order of [`NAMES`].
+    /// The nodes of its partitions with those names, in their order.
     pub partitions: [Option<Node>; 4],
 }
 
@@ -84,14 +84,14 @@ impl<'a> Uevent<'a> {
     }
 }
 
-/// The disks on which the kernel found partitions of our names.
+/// The disks on which the kernel found partitions of these names.
 ///
 /// # Errors
 /// The kernel's, if `sys_block` cannot be listed.
-pub fn with_our_names(sys_block: &str) -> Result<heapless::Vec<Listed, DISKS_MAX>, Errno> {
+pub fn with_names(sys_block: &str, names: &[&str; 4]) -> Result<heapless::Vec<Listed, DISKS_MAX>, Errno> {
     let mut disks: heapless::Vec<Listed, DISKS_MAX> = heapless::Vec::new();
     each(sys_block, &mut |list, name, uevent| {
-        let ours = uevent.name.and_then(|name| NAMES.iter().position(|ours| *ours == name));
+        let ours = uevent.name.and_then(|name| names.iter().position(|ours| *ours == name));
         let (true, Some(place), Some(node)) = (uevent.is_partition, ours, uevent.node) else { return };
         // A link is followed before `..`, so that this is the disk's folder, wherever it stands.
         let Some(folder) = path(format_args!("{name}/..")) else { return };

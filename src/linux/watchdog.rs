@@ -8,8 +8,8 @@ use rustix::fs::{CWD, OFlags};
 use rustix::io::{Errno, write};
 
 use crate::failure::{Exit, Failure, Reason};
-use crate::host::Host;
 use crate::linux::device::Device;
+use crate::linux::process::Process;
 
 /// A watchdog that runs, also when this value is gone.
 pub struct Watchdog {
@@ -21,13 +21,13 @@ pub struct Watchdog {
 }
 
 impl Watchdog {
-    /// Starts it; `None` if somebody else feeds it already.
+    /// Starts the one in that folder (`/dev`); `None` if somebody else feeds it already.
     ///
     /// # Errors
     /// [`Exit::Io`].
-    pub fn start(host: &Host<'_>, seconds: u32) -> Result<Option<Watchdog>, Failure> {
+    pub fn start(dev: &str, process: Process, seconds: u32) -> Result<Option<Watchdog>, Failure> {
         let mut path = heapless::String::<128>::new();
-        path.push_str(host.flags().dev.unwrap_or("/dev")).and_then(|()| path.push_str("/watchdog")).unwrap_or_default();
+        path.push_str(dev).and_then(|()| path.push_str("/watchdog")).unwrap_or_default();
         let failed = |step: &str, errno| {
             let advice = match errno {
                 Errno::NOENT | Errno::NODEV => "; load its driver, or take watchdog= out of update.conf",
@@ -40,8 +40,8 @@ impl Watchdog {
             opened => opened.map_err(|errno| failed("open", errno))?,
         };
         // One without a choice of time-outs runs with its own.
-        let (seconds, was_it) = (host.process.watchdog)(device.fd().as_fd(), seconds)
-            .map_err(|errno| failed("set the time-out of", errno))?;
+        let (seconds, was_it) =
+            (process.watchdog)(device.fd().as_fd(), seconds).map_err(|errno| failed("set the time-out of", errno))?;
         Ok(Some(Watchdog { device, seconds, was_it }))
     }
 

@@ -15,7 +15,7 @@ use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{RecvFlags, SendFlags, SocketType, recv, send};
 use rustix::rand::{GetRandomFlags, getrandom};
 
-use crate::net::tcp::connected;
+use crate::linux::socket::connected;
 use kubesolo_core::net::dns::{self, Addresses, Kind};
 use kubesolo_core::text::decimal::decimal;
 

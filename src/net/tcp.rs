@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
-use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, connect, recv, send, socket_with};
+use rustix::net::sockopt::Timeout;
+use rustix::net::{RecvFlags, SendFlags, SocketType, recv, send};
 
+use crate::linux::socket::{connected, wait};
 use crate::net::resolve::{self, Resolver};
 
 /// A TCP connection on which no wait goes beyond `deadline`, or where there is none takes longer than `stall`.
@@ -80,35 +81,4 @@ impl Tcp {
             }
         }
     }
-}
-
-/// Sets how long the next calls may wait. Nothing would mean for ever.
-fn wait(socket: &OwnedFd, which: Timeout, time: Duration) -> Result<(), Errno> {
-    if time.is_zero() { Err(Errno::TIMEDOUT) } else { set_socket_timeout(socket, which, Some(time)) }
-}
-
-/// A socket that is connected to `address` within `time`, which its further waits may take as well.
-///
-/// # Errors
-/// [`Errno::TIMEDOUT`], and the kernel's.
-pub fn connected(kind: SocketType, address: SocketAddr, time: Duration) -> Result<OwnedFd, Errno> {
-    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let socket = socket(family, kind, time)?;
-    match connect(&socket, &address) {
-        Ok(()) => Ok(socket),
-        // What Linux says when SO_SNDTIMEO ends the wait (socket(7)).
-        Err(Errno::INPROGRESS) => Err(Errno::TIMEDOUT),
-        Err(errno) => Err(errno),
-    }
-}
-
-/// A socket none of whose calls waits longer than `time`.
-///
-/// # Errors
-/// The kernel's.
-pub fn socket(family: AddressFamily, kind: SocketType, time: Duration) -> Result<OwnedFd, Errno> {
-    let socket = socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
-    wait(&socket, Timeout::Send, time)?;
-    wait(&socket, Timeout::Recv, time)?;
-    Ok(socket)
 }

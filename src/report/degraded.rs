@@ -7,9 +7,9 @@ use rustix::fd::AsFd;
 use rustix::fs::{AtFlags, CWD, OFlags, unlinkat};
 use rustix::io::Errno;
 
-use crate::disk::search::open_folder;
 use crate::host::Host;
 use crate::linux::device::Device;
+use crate::linux::folder::open_folder;
 use crate::linux::odd;
 use crate::linux::replace::replace;
 use kubesolo_core::disk::storage::read_at;

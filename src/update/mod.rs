@@ -2,5 +2,6 @@
 
 pub mod offer;
 pub mod settings;
+pub mod slot_version;
 pub mod state;
 pub mod target;

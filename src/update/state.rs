@@ -12,9 +12,9 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
-use crate::disk::search::{folder_and_name, open_folder};
 use crate::failure::{Exit, Failure, Reason};
 use crate::linux::device::Device;
+use crate::linux::folder::{folder_and_name, open_folder};
 use crate::linux::odd;
 use crate::linux::replace::{rename, replace};
 use kubesolo_core::disk::storage::read_at;

@@ -15,6 +15,7 @@ use rustix::io::Errno;
 
 use crate::failure::{Exit, Failure, Reason};
 use crate::linux::device::Device;
+use crate::linux::folder::open_folder;
 use crate::linux::replace::{rename, replace};
 use kubesolo_core::disk::storage::{Storage, read_at};
 use kubesolo_core::flow::partial_file::{self, Growing, Unnamed};
@@ -85,8 +86,7 @@ impl Target {
     pub fn leftovers(&self, keep: &[String], remove: bool) -> Result<u64, Failure> {
         let mut size: u64 = 0;
         let mut buffer = Vec::with_capacity(4096);
-        let folder =
-            crate::disk::search::open_folder(&self.root, ".").map_err(|errno| self.failed("list", "", errno))?;
+        let folder = open_folder(&self.root, ".").map_err(|errno| self.failed("list", "", errno))?;
         let mut entries = rustix::fs::RawDir::new(folder, buffer.spare_capacity_mut());
         while let Some(entry) = entries.next() {
             let entry = entry.map_err(|errno| self.failed("list", "", errno))?;
@@ -125,7 +125,7 @@ impl Target {
     /// [`Exit::Io`].
     pub fn sync_names(&self) -> Result<(), Failure> {
         // What fsmount gives stands for a path (O_PATH) and cannot be synced; a folder opened through it can.
-        let folder = crate::disk::search::open_folder(&self.root, ".").and_then(fsync);
+        let folder = open_folder(&self.root, ".").and_then(fsync);
         folder.map_err(|errno| self.failed("sync", "", errno))
     }
 

@@ -21,6 +21,7 @@ use crate::health::kubectl;
 use crate::history::boots;
 use crate::host::Host;
 use crate::linux::device::Device;
+use crate::linux::folder::open_folder;
 use crate::linux::mount::{self, Access, Kind};
 use crate::net::fetch::{Client, Resume};
 use crate::report::progress::{Progress, Size, Style};
@@ -384,7 +385,7 @@ fn failed_before(host: &Host<'_>, config: &Config<'_>) -> String {
 /// [`Exit::Refused`] if its filesystem is damaged; those of finding and mounting it.
 pub fn open_target(host: &Host<'_>, slot: Slot) -> Result<Target, Failure> {
     let root = match host.flags().target {
-        Some(folder) => crate::disk::search::open_folder(CWD, folder)
+        Some(folder) => open_folder(CWD, folder)
             .map_err(|errno| Failure::new(Exit::Io, format_args!("open {folder}: {}", Reason(errno))))?,
         None => {
             let partition = host.disk()?.partition(slot.partition())?;

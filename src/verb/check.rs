@@ -8,14 +8,13 @@ use crate::failure::{Exit, Failure};
 use crate::host::{Flags, Host};
 use crate::net::fetch::Client;
 use crate::update::offer::Offer;
+use crate::update::slot_version::read_version;
 use crate::update::state::peek;
 use kubesolo_core::net::url::Location;
 use kubesolo_core::text::json::Quoted;
 use kubesolo_core::update::config::Config;
 use kubesolo_core::update::manifest::{ARCHITECTURE, Gate, Manifest, Refusal};
 use kubesolo_core::update::version::Version;
-
-use super::status::read_version;
 
 /// Asks the server, or the place given, and prints the answer.
 ///

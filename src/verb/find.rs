@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use crate::cli::console::Notes;
 use crate::disk::ours;
-use crate::disk::search::{NAMES, NAMES_TEXT, Place};
+use crate::disk::partitions::{NAMES, NAMES_TEXT, Place};
 use crate::failure::{Exit, Failure};
 use crate::host::Host;
 use kubesolo_core::text::decimal::decimal;

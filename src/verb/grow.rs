@@ -14,11 +14,12 @@ use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::cli::console::{Notes, Output};
-use crate::disk::search::{DATA, Disk, ESP, NAMES, Place, open_folder};
+use crate::disk::partitions::{DATA, Disk, ESP, NAMES, Place};
 use crate::failure::{Exit, Failure, Reason};
 use crate::host::{DATA_FOLDER, Host};
 use crate::linux::device::{Device, IoError};
 use crate::linux::efivars;
+use crate::linux::folder::open_folder;
 use kubesolo_core::disk::ext4;
 use kubesolo_core::disk::gpt::{self, Table};
 use kubesolo_core::disk::grow::{self, DISK, Plan, Wish};

@@ -15,9 +15,9 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
 
 use crate::cli::console::Output;
-use crate::disk::search::folder_and_name;
 use crate::failure::Reason;
 use crate::linux::device::{Device, IoError};
+use crate::linux::folder::folder_and_name;
 use crate::linux::lock::{self, Share};
 use kubesolo_core::boot::env_block::{EnvBlock, Error};
 use kubesolo_core::disk::storage::Storage;

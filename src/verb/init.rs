@@ -8,12 +8,13 @@ use core::time::Duration;
 
 use crate::boot::env_files::{EnvFiles, Loaded};
 use crate::cli::console::Notes;
+use crate::disk::ours;
+use crate::disk::partitions;
 use crate::disk::probe;
-use crate::disk::search;
 use crate::failure::{Exit, Failure};
 use crate::history::boots::{self, Boot};
 use crate::host::{DATA_FOLDER, Host};
-use crate::linux::mount::{self, Access};
+use crate::linux::mount::Access;
 use crate::linux::watchdog::Watchdog;
 use crate::report::degraded;
 use crate::update::settings::{self, Settings};
@@ -80,7 +81,8 @@ pub fn run(host: &Host<'_>, notes: &Notes) -> Exit {
     }
     let exit = conclude(host, notes, decision, &record, data, &mut boot);
     // What was wrong with it was said.
-    if let Some(Ok(Some(watchdog))) = watchdog.map(|seconds| Watchdog::start(host, seconds)) {
+    if let Some(Ok(Some(watchdog))) = watchdog.map(|seconds| Watchdog::start(host.dev_folder(), host.process, seconds))
+    {
         watchdog.feed();
     }
     exit
@@ -222,7 +224,7 @@ fn read_state(host: &Host<'_>, notes: &Notes, loaded: &Loaded, told: Option<Slot
 fn mount_data(host: &Host<'_>) -> Result<(), Failure> {
     match host.flags().data {
         Some(_) => Ok(()),
-        None => mount::at(&host.disk()?.partition(search::DATA)?, DATA_FOLDER),
+        None => ours::mount(&host.disk()?.partition(partitions::DATA)?, DATA_FOLDER),
     }
 }
 
@@ -266,7 +268,7 @@ fn mark(
 /// again, which does not stop it: were this run left hanging with it open, nobody could feed it. Gives whether it was the
 /// watchdog that reset the box before.
 fn start_watchdog(host: &Host<'_>, notes: &Notes, seconds: Option<u32>) -> bool {
-    match seconds.map(|seconds| Watchdog::start(host, seconds)) {
+    match seconds.map(|seconds| Watchdog::start(host.dev_folder(), host.process, seconds)) {
         Some(Ok(Some(Watchdog { seconds, was_it, .. }))) => {
             notes.say(format_args!("init: watchdog: resets the box if nobody feeds it for {seconds} s"));
             was_it

@@ -8,9 +8,9 @@ use rustix::fd::AsFd;
 use rustix::fs::CWD;
 
 use crate::cli::console::Output;
-use crate::disk::search::{folder_and_name, open_folder};
 use crate::failure::{Exit, Failure, Reason};
 use crate::host::Host;
+use crate::linux::folder::{folder_and_name, open_folder};
 use crate::linux::replace::replace;
 use crate::report::degraded;
 use crate::update::state::{Phase, State, peek};

@@ -2,8 +2,8 @@
 
 use rustix::fs::stat;
 
+use crate::disk::partitions;
 use crate::disk::probe;
-use crate::disk::search;
 use crate::failure::{Exit, Failure};
 use crate::host::{DATA_FOLDER, Host};
 
@@ -15,7 +15,7 @@ pub fn run<'a>(host: &Host<'a>) -> Result<&'a str, Failure> {
     let folder = match host.flags().data {
         Some(folder) => folder,
         None => {
-            let device = host.disk()?.partition(search::DATA)?;
+            let device = host.disk()?.partition(partitions::DATA)?;
             if stat(DATA_FOLDER).map(|there| there.st_dev) != stat(device.as_str()).map(|partition| partition.st_rdev) {
                 return Err(Failure::new(
                     Exit::No,

@@ -1,14 +1,12 @@
-//! What became of an update, written into `state.json` and shown by `status`.
+//! What became of an update, written into `state.json`.
 
-use core::fmt::{self, Write};
 use std::format;
-use std::string::String;
 
-use super::status::read_version;
 use crate::cli::console::Notes;
 use crate::history::boots;
 use crate::host::Host;
-use crate::update::state::{Journal, Phase, State, peek};
+use crate::update::slot_version::read_version;
+use crate::update::state::{Journal, Phase};
 use kubesolo_core::boot::slot::{Slot, SlotState};
 use kubesolo_core::history::boot_log::Mark;
 
@@ -81,34 +79,4 @@ pub fn given_up(host: &Host<'_>, notes: &Notes, slot: Slot, standing: SlotState)
         notes.say(format_args!("init: the rollback is not recorded: {failure}"));
     }
     recorded.is_ok()
-}
-
-/// The lines of `status` about the last update.
-pub fn print(host: &Host<'_>, out: &mut impl Write) -> fmt::Result {
-    let Some(State { phase, from_version, to_version, updated_at, attempt_count, last_error, failed_before, .. }) =
-        peek(&host.state_path())
-    else {
-        return Ok(());
-    };
-    let known = |text: String| if text.is_empty() { "?".into() } else { text };
-    write!(out, "Update      {phase}: {} to {}, {}", known(from_version), known(to_version), known(updated_at))?;
-    if attempt_count > 1 {
-        write!(out, ", attempt {attempt_count}")?;
-    }
-    writeln!(out)?;
-    if !last_error.is_empty() {
-        writeln!(out, "Last error  {last_error}")?;
-    }
-    if !failed_before.is_empty() {
-        writeln!(out, "Excused     {failed_before}: failed before the update, so they cannot undo it")?;
-    }
-    Ok(())
-}
-
-/// The member `update` of `status --json`: `state.json` as it is, or `null`.
-pub fn print_json(host: &Host<'_>, out: &mut impl Write) -> fmt::Result {
-    match peek(&host.state_path()) {
-        Some(state) => write!(out, ",\"update\":{state}"),
-        None => write!(out, ",\"update\":null"),
-    }
 }

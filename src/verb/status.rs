@@ -2,34 +2,27 @@
 
 use core::fmt::{self, Write};
 
-use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, OFlags, statat};
+use rustix::fs::{AtFlags, statat};
 
 use crate::boot::env_files::Loaded;
 use crate::cli::console::Output;
-use crate::disk::search::Disk;
+use crate::disk::partitions::Disk;
 use crate::failure::Failure;
 use crate::history::boots;
 use crate::host::{Host, SLOT_FILES};
-use crate::linux::device::Device;
 use crate::linux::mount::Access;
-use crate::report::degraded;
 use crate::report::progress::Size;
+use crate::report::{degraded, last_update};
+use crate::update::slot_version::{Version, version_in};
 use kubesolo_core::boot::env_copies::{Found, Source};
 use kubesolo_core::boot::slot::{Slot, SlotState};
 use kubesolo_core::boot::state::{BootState, Doubt, Files};
-use kubesolo_core::disk::storage::read_at;
 use kubesolo_core::history::boot_log::{self, Record};
 use kubesolo_core::text::json::Quoted;
 use kubesolo_core::text::timestamp::Moment;
 
-use super::record;
-
 /// Boots before this one that a person is told of.
 const BOOTS_SHOWN: usize = 4;
-
-/// First line of a slot's `version` file.
-pub type Version = heapless::String<32>;
 
 /// What lies in a slot.
 #[derive(Default)]
@@ -140,7 +133,7 @@ impl Status {
         if let Some(why) = degraded::peek(host) {
             writeln!(out, "Degraded    {why}")?;
         }
-        record::print(host, out)?;
+        last_update::print(host, out)?;
         print_boots(host, out)?;
         for (name, copy) in ["grubenv", "grubenv.bak"].iter().zip(&self.copies) {
             match copy.flaw() {
@@ -228,7 +221,7 @@ impl Status {
         }
         write!(out, ",\"degraded\":")?;
         json_text(out, degraded::peek(host).as_deref())?;
-        record::print_json(host, out)?;
+        last_update::print_json(host, out)?;
         print_boots_json(host, out)?;
         write!(out, ",\"doubts\":[")?;
         for (number, doubt) in self.doubts.iter().enumerate() {
@@ -328,18 +321,4 @@ fn json_text(out: &mut Output<'_>, text: Option<&str>) -> fmt::Result {
         }
         None => out.write_str("null"),
     }
-}
-
-/// What the slot's `version` file says. A slot that cannot be looked into, or says nothing, has no version.
-pub fn read_version(host: &Host<'_>, slot: Slot) -> Option<Version> {
-    version_in(&host.slot_files(slot).ok()?)
-}
-
-fn version_in(files: &OwnedFd) -> Option<Version> {
-    let mut file = Device::open(files, "version", OFlags::RDONLY | OFlags::NOFOLLOW).ok()?;
-    let mut bytes = [0; 32];
-    let len = read_at(&mut file, 0, &mut bytes).ok()?;
-    let text = core::str::from_utf8(bytes.get(..len)?).ok()?;
-    let line = text.lines().next()?.trim_ascii();
-    (!line.is_empty()).then(|| Version::try_from(line).ok())?
 }

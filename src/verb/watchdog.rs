@@ -40,7 +40,7 @@ pub fn run(host: &Host<'_>, notes: &Notes, config: &Config<'_>, out: &mut Output
         writeln!(out, "No watchdog= is configured: nothing to feed.").unwrap_or_default();
         return Ok(());
     };
-    let Some(watchdog) = Watchdog::start(host, seconds)? else {
+    let Some(watchdog) = Watchdog::start(host.dev_folder(), host.process, seconds)? else {
         writeln!(out, "Somebody else feeds the watchdog.").unwrap_or_default();
         return Ok(());
     };

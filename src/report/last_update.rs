@@ -1,0 +1,37 @@
+//! What `status` says of the last update, by `state.json`.
+
+use core::fmt::{self, Write};
+use std::string::String;
+
+use crate::host::Host;
+use crate::update::state::{State, peek};
+
+/// The lines of `status` about the last update.
+pub fn print(host: &Host<'_>, out: &mut impl Write) -> fmt::Result {
+    let Some(State { phase, from_version, to_version, updated_at, attempt_count, last_error, failed_before, .. }) =
+        peek(&host.state_path())
+    else {
+        return Ok(());
+    };
+    let known = |text: String| if text.is_empty() { "?".into() } else { text };
+    write!(out, "Update      {phase}: {} to {}, {}", known(from_version), known(to_version), known(updated_at))?;
+    if attempt_count > 1 {
+        write!(out, ", attempt {attempt_count}")?;
+    }
+    writeln!(out)?;
+    if !last_error.is_empty() {
+        writeln!(out, "Last error  {last_error}")?;
+    }
+    if !failed_before.is_empty() {
+        writeln!(out, "Excused     {failed_before}: failed before the update, so they cannot undo it")?;
+    }
+    Ok(())
+}
+
+/// The member `update` of `status --json`: `state.json` as it is, or `null`.
+pub fn print_json(host: &Host<'_>, out: &mut impl Write) -> fmt::Result {
+    match peek(&host.state_path()) {
+        Some(state) => write!(out, ",\"update\":{state}"),
+        None => write!(out, ",\"update\":null"),
+    }
+}
