@@ -270,6 +270,16 @@ impl<'a> Host<'a> {
         })
     }
 
+    /// The boot state, as both copies of the block have it.
+    ///
+    /// # Errors
+    /// [`Exit::NoBlock`]; those of finding the disk.
+    pub fn boot_state(&self) -> Result<BootState, Failure> {
+        let mut loaded = Loaded::nothing();
+        self.env_files(Access::Read)?.load(&mut loaded);
+        Ok(self.reading(&loaded)?.state)
+    }
+
     /// The boot state in the chosen block.
     ///
     /// # Errors

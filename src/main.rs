@@ -17,9 +17,12 @@ use kubesolo_boot::host::Host;
 use kubesolo_boot::linux::folder::folder_and_name;
 use kubesolo_boot::report::progress::Style;
 use kubesolo_boot::verb;
+use kubesolo_boot::verb::machine::Machine;
 use kubesolo_boot::verb::status::Status;
 use kubesolo_core::boot::slot::Slot;
 use kubesolo_core::boot::state::BootState;
+use kubesolo_core::flow::outcome;
+use kubesolo_core::flow::ports::Why;
 use kubesolo_core::text::json::Quoted;
 
 /// Longest the boot stage may take, whatever a disk does: less than the watchdog of the shipped image waits for.
@@ -175,14 +178,14 @@ fn run_verb(
                 if call.json { status.print_json(host, &mut out) } else { status.print(host, look.colour, &mut out) };
             printed.unwrap_or_default();
         }
-        Verb::SlotShow => show_slots(&verb::slot::show(host)?, call.json, &mut out),
+        Verb::SlotShow => show_slots(&host.boot_state()?, call.json, &mut out),
         Verb::SlotSet(slot, state) => show_slots(&verb::slot::set(host, notes, slot, state)?, call.json, &mut out),
         Verb::Commit => {
-            let state = verb::boot_state::commit(host, notes)?;
+            let state = outcome::commit(&mut Machine::new(host, notes, ()))?;
             say(&mut out, format_args!("Slot {} is good and stays.", state.active));
         }
         Verb::Rollback => {
-            let state = verb::boot_state::rollback(host, notes, "rolled back by hand")?;
+            let state = outcome::roll_back(&mut Machine::new(host, notes, ()), Why::Words("rolled back by hand"))?;
             say(&mut out, format_args!("Slot {} boots next.", state.active));
         }
         Verb::EnvList if call.json => verb::env::list_json(host, &mut out)?,

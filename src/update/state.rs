@@ -18,9 +18,11 @@ use crate::linux::folder::{folder_and_name, open_folder};
 use crate::linux::odd;
 use crate::linux::replace::{rename, replace};
 use kubesolo_core::disk::storage::read_at;
+use kubesolo_core::flow::ports::Progress;
 use kubesolo_core::text::decimal::decimal;
 use kubesolo_core::text::json::{self, Quoted, Value};
 use kubesolo_core::text::timestamp::Moment;
+use kubesolo_core::update::phase::Phase;
 
 /// Longest file that is read, in bytes.
 const LEN_MAX: usize = 4096;
@@ -28,66 +30,6 @@ const LEN_MAX: usize = 4096;
 const ERROR_MAX: usize = 1000;
 /// Most images that are remembered.
 const KNOWN_BAD_MAX: usize = 8;
-
-/// How far an update has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Phase {
-    /// No update is under way, and none has been.
-    #[default]
-    Idle,
-    /// Looking for one.
-    Checking,
-    /// Writing the target slot.
-    Downloading,
-    /// The target slot is whole and verified.
-    Staged,
-    /// The target slot boots next, or runs on trial.
-    Activated,
-    /// Its health is being checked.
-    Verifying,
-    /// It was committed.
-    Success,
-    /// It was given up.
-    RolledBack,
-    /// The update was broken off; the running system is as it was.
-    Failed,
-}
-
-impl Phase {
-    /// All of them.
-    pub const ALL: [Phase; 9] = [
-        Phase::Idle,
-        Phase::Checking,
-        Phase::Downloading,
-        Phase::Staged,
-        Phase::Activated,
-        Phase::Verifying,
-        Phase::Success,
-        Phase::RolledBack,
-        Phase::Failed,
-    ];
-
-    /// The word in the file.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Phase::Idle => "idle",
-            Phase::Checking => "checking",
-            Phase::Downloading => "downloading",
-            Phase::Staged => "staged",
-            Phase::Activated => "activated",
-            Phase::Verifying => "verifying",
-            Phase::Success => "success",
-            Phase::RolledBack => "rolled_back",
-            Phase::Failed => "failed",
-        }
-    }
-}
-
-impl fmt::Display for Phase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// The whole file. A text that is not known is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -117,30 +59,6 @@ pub struct State {
 }
 
 impl State {
-    /// Whether an update waits for its health checks.
-    pub fn is_on_trial(&self) -> bool {
-        matches!(self.phase, Phase::Activated | Phase::Verifying)
-    }
-
-    /// The image that was on trial is one that was rolled back from. The oldest is forgotten when there are too many.
-    pub fn remember_bad(&mut self) {
-        self.forget_bad();
-        while self.known_bad.split(' ').count() >= KNOWN_BAD_MAX {
-            let others = self.known_bad.split_once(' ').map(|(_, others)| others.into());
-            self.known_bad = others.unwrap_or_default();
-        }
-        push_word(&mut self.known_bad, &self.to_image);
-    }
-
-    /// The image that was on trial is good after all.
-    pub fn forget_bad(&mut self) {
-        let mut others = String::new();
-        for image in self.known_bad.split(' ').filter(|image| *image != self.to_image) {
-            push_word(&mut others, image);
-        }
-        self.known_bad = others;
-    }
-
     /// Reads the text of the file; fields that it does not know are passed over.
     ///
     /// # Errors
@@ -178,6 +96,40 @@ impl State {
             Ok(())
         })?;
         Ok(state)
+    }
+}
+
+impl Progress for State {
+    fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// The oldest is forgotten when there are too many.
+    fn remember_bad(&mut self) {
+        self.forget_bad();
+        while self.known_bad.split(' ').count() >= KNOWN_BAD_MAX {
+            let others = self.known_bad.split_once(' ').map(|(_, others)| others.into());
+            self.known_bad = others.unwrap_or_default();
+        }
+        push_word(&mut self.known_bad, &self.to_image);
+    }
+
+    fn forget_bad(&mut self) {
+        let mut others = String::new();
+        for image in self.known_bad.split(' ').filter(|image| *image != self.to_image) {
+            push_word(&mut others, image);
+        }
+        self.known_bad = others;
+    }
+
+    fn count_failure(&mut self) -> u32 {
+        self.health_check_failures = self.health_check_failures.saturating_add(1);
+        self.health_check_failures
+    }
+
+    fn clear_counts(&mut self) {
+        self.attempt_count = 0;
+        self.health_check_failures = 0;
     }
 }
 
@@ -219,20 +171,18 @@ pub fn now() -> Moment {
 }
 
 /// The file in its folder, locked: no second run changes it or the target slot meanwhile.
-pub struct Journal<'a> {
+pub struct StateFile {
     folder: OwnedFd,
-    path: &'a str,
-    /// What the file holds, or will at the next [`Journal::store`].
-    pub state: State,
+    path: String,
 }
 
-impl<'a> Journal<'a> {
+impl StateFile {
     /// Makes the folder if need be, takes its lock, and reads the file. One that does not parse is set aside as
     /// `NAME.broken`, which `note` is told.
     ///
     /// # Errors
     /// [`Exit::Busy`] if another run holds the lock; [`Exit::Io`] if the folder cannot be made or read.
-    pub fn open(path: &'a str, note: &dyn Fn(fmt::Arguments<'_>)) -> Result<Journal<'a>, Failure> {
+    pub fn open(path: &str, note: &dyn Fn(fmt::Arguments<'_>)) -> Result<(StateFile, State), Failure> {
         let (parent, name) = folder_and_name(path);
         let failed = |step: &str, errno| {
             Failure::new(Exit::Io, format_args!("{step} {parent}: {}; is the data partition mounted?", Reason(errno)))
@@ -257,21 +207,19 @@ impl<'a> Journal<'a> {
                 State::default()
             }
         };
-        Ok(Journal { folder, path, state })
+        Ok((StateFile { folder, path: path.into() }, state))
     }
 
-    /// Writes the state with this phase. Durable on return; a power cut leaves the old file or the new one.
+    /// Writes the state. Durable on return; a power cut leaves the old file or the new one.
     ///
     /// # Errors
     /// [`Exit::Io`].
-    pub fn store(&mut self, phase: Phase) -> Result<(), Failure> {
-        self.state.phase = phase;
-        self.state.updated_at = format!("{}", now());
+    pub fn store(&self, state: &mut State) -> Result<(), Failure> {
         // An escape is six bytes long.
-        self.state.last_error.retain(|character| !character.is_control());
-        let end = self.state.last_error.floor_char_boundary(ERROR_MAX);
-        self.state.last_error.truncate(end);
-        replace(self.folder.as_fd(), folder_and_name(self.path).1, format!("{}\n", self.state).as_bytes())
+        state.last_error.retain(|character| !character.is_control());
+        let end = state.last_error.floor_char_boundary(ERROR_MAX);
+        state.last_error.truncate(end);
+        replace(self.folder.as_fd(), folder_and_name(&self.path).1, format!("{state}\n").as_bytes())
             .map_err(|errno| Failure::new(Exit::Io, format_args!("write {}: {}", self.path, Reason(errno))))
     }
 }

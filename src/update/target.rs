@@ -47,6 +47,11 @@ impl Target {
         Target { root, name }
     }
 
+    /// The partition's name.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// Bytes that can still be written.
     ///
     /// # Errors

@@ -26,13 +26,14 @@ use crate::linux::mount::{self, Access, Kind};
 use crate::net::fetch::{Client, Resume};
 use crate::report::progress::{Progress, Size, Style};
 use crate::update::offer::Offer;
-use crate::update::state::{self, Journal, Phase, push_word};
+use crate::update::state::{self, State, push_word};
 use crate::update::target::{CHUNK, Part, Target, part_name};
 use kubesolo_core::boot::slot::{Slot, SlotState};
-use kubesolo_core::boot::state::{BootState, Refused};
+use kubesolo_core::boot::state::BootState;
 use kubesolo_core::disk::contents::Contents;
 use kubesolo_core::disk::ext4;
-use kubesolo_core::flow::install::{self, Change};
+use kubesolo_core::flow::apply::{Applied, Update, apply};
+use kubesolo_core::flow::install::{TargetSlot, WritableSlot};
 use kubesolo_core::history::boot_log;
 use kubesolo_core::net::backoff::Retry;
 use kubesolo_core::net::url::Location;
@@ -40,9 +41,10 @@ use kubesolo_core::update::config::{Config, Mark};
 use kubesolo_core::update::digest::{Hash, Sha256};
 use kubesolo_core::update::manifest::{Image, Manifest};
 use kubesolo_core::update::sums::{self, Sums};
+use kubesolo_core::update::version::Version;
 
-use super::boot_state::change;
 use super::check;
+use super::machine::Machine;
 
 /// All tries of one file begin within this time.
 const TRIES_WITHIN: Duration = Duration::from_secs(15 * 60);
@@ -55,7 +57,7 @@ const FILE_WITHIN: Duration = Duration::from_secs(6 * 60 * 60);
 pub type Files<'a> = [(&'static str, Image<'a>); 2];
 
 /// What `apply` came to: the slot holds this version, staged.
-pub struct Applied {
+pub struct Installed {
     /// The slot.
     pub slot: Slot,
     /// The version.
@@ -75,65 +77,13 @@ pub fn run(
     config: &Config<'_>,
     source: Option<&str>,
     style: Style,
-) -> Result<Applied, Failure> {
-    let path = host.state_path();
-    let mut journal = Journal::open(&path, &|line| notes.say(line))?;
-    in_window(config, host.flags().force)?;
-    let slot = target_slot(host)?;
-    // A power cut came between the rollback and its record.
-    if journal.state.is_on_trial() && super::slot::show(host)?.slot(slot) == SlotState::Bad {
-        journal.state.remember_bad();
-    }
-    not_held_back(host, config)?;
+) -> Result<Installed, Failure> {
     let client = Client::new(config.ca.unwrap_or_default(), host.process.variable);
-    let offer = check::ask(&client, config, source, notes)?;
-    let manifest = offer.manifest()?;
-    let running = check::running_version(host);
-    check::gate(host, config, running, &journal.state.known_bad)
-        .check(&manifest)
-        .map_err(|refusal| Failure::new(Exit::Refused, format_args!("apply: {refusal}")))?;
-    let target = open_target(host, slot)?;
-    let files = files_of(&manifest);
-    let version = format!("{}", manifest.version);
-    if is_staged_already(host, slot, &target, &manifest)? {
-        return Ok(Applied { slot, version, already: true });
-    }
-    let places = places(&offer, &manifest)?;
-    let sizes = sizes(&client, &files, &places)?;
-    has_room(&target, &files, &sizes)?;
-
-    journal.state.from_version = running.map(|running| format!("{running}")).unwrap_or_default();
-    journal.state.started_at = format!("{}", state::now());
-    journal.state.attempt_count = match journal.state.to_version == version {
-        true => journal.state.attempt_count.saturating_add(1),
-        false => 1,
-    };
-    journal.state.to_version = version.clone();
-    journal.state.to_image = manifest.image().as_str().into();
-    journal.state.failed_before = failed_before(host, config);
-    journal.state.health_check_failures = 0;
-    journal.state.last_error.clear();
-    journal.store(Phase::Downloading)?;
-    let document = offer.document();
-    let mut install = Install {
-        host,
-        notes,
-        slot,
-        target: &target,
-        files,
-        places,
-        sizes,
-        version: &version,
-        document,
-        client: &client,
-        style,
-    };
-    let installed = install::install(&mut install);
-    if let Err(failure) = &installed {
-        journal.state.last_error = format!("{failure}");
-    }
-    journal.store(if installed.is_ok() { Phase::Staged } else { Phase::Failed })?;
-    installed.map(|()| Applied { slot, version, already: false })
+    let job = Job { config, source, style, client: &client, slot: Slot::A, offer: None };
+    let mut machine = Machine::new(host, notes, job);
+    let already = apply(&mut machine)? == Applied::Before;
+    let Job { slot, offer, .. } = machine.job;
+    Ok(Installed { slot, version: offer.map(|offer| offer.version).unwrap_or_default(), already })
 }
 
 /// The kernel and the initramfs that a manifest describes.
@@ -141,25 +91,141 @@ pub fn files_of<'a>(manifest: &Manifest<'a>) -> Files<'a> {
     [("vmlinuz", manifest.vmlinuz), ("kubesolo-os.gz", manifest.initramfs)]
 }
 
-/// All that is settled before the first byte changes.
-struct Install<'a> {
-    host: &'a Host<'a>,
-    notes: &'a Notes,
-    slot: Slot,
-    target: &'a Target,
-    files: Files<'a>,
-    places: [Location; 2],
-    sizes: [u64; 2],
-    version: &'a str,
-    document: &'a [u8],
-    client: &'a Client<'a>,
+/// The update, as far as it is known.
+struct Job<'a> {
+    config: &'a Config<'a>,
+    source: Option<&'a str>,
     style: Style,
+    client: &'a Client<'a>,
+    slot: Slot,
+    offer: Option<Chosen>,
 }
 
-impl Install<'_> {
+/// All that is settled before the first byte changes.
+struct Chosen {
+    offer: Offer,
+    version: String,
+    running: Option<Version>,
+    target: Target,
+    places: [Location; 2],
+    sizes: [u64; 2],
+}
+
+impl Update for Machine<'_, Job<'_>> {
+    fn may_begin(&mut self) -> Result<(), Failure> {
+        in_window(self.job.config, self.host.flags().force)
+    }
+
+    fn target(&mut self, state: &BootState) -> Result<Slot, Failure> {
+        self.job.slot = target_slot(self.host, state)?;
+        Ok(self.job.slot)
+    }
+
+    fn ask(&mut self, state: &State) -> Result<(), Failure> {
+        let Job { config, source, client, slot, .. } = self.job;
+        not_held_back(self.host, config)?;
+        let offer = check::ask(client, config, source, self.notes)?;
+        let manifest = offer.manifest()?;
+        let running = check::running_version(self.host);
+        check::gate(self.host, config, running, &state.known_bad)
+            .check(&manifest)
+            .map_err(|refusal| Failure::new(Exit::Refused, format_args!("apply: {refusal}")))?;
+        let (version, target) = (format!("{}", manifest.version), open_target(self.host, slot)?);
+        let places = places(&offer, &manifest)?;
+        self.job.offer = Some(Chosen { offer, version, running, target, places, sizes: [0; 2] });
+        Ok(())
+    }
+
+    fn is_there(&mut self) -> Result<bool, Failure> {
+        let Chosen { offer, target, .. } = self.job.chosen()?;
+        let Some(document) = target.read_text("slot.json") else { return Ok(false) };
+        let manifest = offer.manifest()?;
+        Ok(Manifest::parse(&document).is_ok_and(|staged| {
+            staged.vmlinuz.sha256 == manifest.vmlinuz.sha256 && staged.initramfs.sha256 == manifest.initramfs.sha256
+        }))
+    }
+
+    fn has_room(&mut self) -> Result<(), Failure> {
+        let Chosen { offer, target, places, .. } = self.job.chosen()?;
+        let files = files_of(&offer.manifest()?);
+        let sizes = sizes(self.job.client, &files, places)?;
+        has_room(target, &files, &sizes)?;
+        if let Some(chosen) = &mut self.job.offer {
+            chosen.sizes = sizes;
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, state: &mut State) {
+        let Some(Chosen { offer, version, running, .. }) = &self.job.offer else { return };
+        state.from_version = running.map(|running| format!("{running}")).unwrap_or_default();
+        state.started_at = format!("{}", state::now());
+        state.attempt_count = if state.to_version == *version { state.attempt_count.saturating_add(1) } else { 1 };
+        state.to_version = version.clone();
+        state.to_image = offer.manifest().map(|manifest| manifest.image().as_str().into()).unwrap_or_default();
+        state.failed_before = failed_before(self.host, self.job.config);
+        state.health_check_failures = 0;
+        state.last_error.clear();
+    }
+}
+
+impl TargetSlot for Machine<'_, Job<'_>> {
+    fn verify(&mut self) -> Result<(), Failure> {
+        let Chosen { offer, target, .. } = self.job.chosen()?;
+        verify(target, &files_of(&offer.manifest()?), self.job.style)
+    }
+}
+
+impl WritableSlot for Machine<'_, Job<'_>> {
+    fn remove_leftovers(&mut self) -> Result<(), Failure> {
+        let Chosen { offer, target, .. } = self.job.chosen()?;
+        target.leftovers(&parts(&files_of(&offer.manifest()?)), true).map(drop)
+    }
+
+    fn write_images(&mut self) -> Result<(), Failure> {
+        let Chosen { offer, target, places, sizes, .. } = self.job.chosen()?;
+        for (((name, image), place), size) in files_of(&offer.manifest()?).iter().zip(places).zip(sizes) {
+            Download { target, client: self.job.client, style: self.job.style, name, image, place, size: *size }
+                .run()?;
+        }
+        Ok(())
+    }
+
+    fn write_texts(&mut self) -> Result<(), Failure> {
+        let Chosen { offer, target, version, .. } = self.job.chosen()?;
+        target.write_text(sums::FILE, sums_of(&files_of(&offer.manifest()?)).as_bytes())?;
+        target.write_text("version", format!("{version}\n").as_bytes())?;
+        target.write_text("slot.json", offer.document())
+    }
+
+    fn sync_names(&mut self) -> Result<(), Failure> {
+        self.job.chosen()?.target.sync_names()
+    }
+}
+
+impl Job<'_> {
+    /// What is settled. The flow asks the server first of all.
+    fn chosen(&self) -> Result<&Chosen, Failure> {
+        self.offer.as_ref().ok_or_else(|| Failure::new(Exit::Io, format_args!("apply: no server was asked")))
+    }
+}
+
+/// One file on its way.
+struct Download<'a> {
+    target: &'a Target,
+    client: &'a Client<'a>,
+    style: Style,
+    name: &'static str,
+    image: &'a Image<'a>,
+    place: &'a Location,
+    size: u64,
+}
+
+impl Download<'_> {
     /// Brings one file into the slot, whole and under its name. What a failure leaves is kept for the next try, unless
     /// it is known to be wrong.
-    fn download(&self, name: &'static str, image: &Image<'_>, place: &Location, size: u64) -> Result<(), Failure> {
+    fn run(&self) -> Result<(), Failure> {
+        let Download { name, image, place, size, .. } = *self;
         let mut part = self.target.part(name, &image.sha256)?;
         let mut hash = Sha256::new();
         let mut done = part.resume(&mut hash)?;
@@ -168,7 +234,7 @@ impl Install<'_> {
         let mut retry = Retry::new(TRIES_WITHIN, std::process::id());
         while done < size {
             let before = done;
-            let transferred = self.transfer(&mut part, &mut hash, &mut done, size, place, &mut progress);
+            let transferred = self.transfer(&mut part, &mut hash, &mut done, &mut progress);
             let Err(failure) = transferred else { break };
             // What cannot be kept is downloaded again.
             part.keep().unwrap_or_default();
@@ -201,10 +267,9 @@ impl Install<'_> {
         part: &mut Part<'_>,
         hash: &mut Sha256,
         done: &mut u64,
-        size: u64,
-        place: &Location,
         progress: &mut Progress<'_>,
     ) -> Result<(), Failure> {
+        let Download { place, size, .. } = *self;
         let mut body = self.client.open(place, Some(Resume { offset: *done, validator: part.validator() }))?;
         if body.offset() != *done {
             part.restart()?;
@@ -234,56 +299,6 @@ impl Install<'_> {
             progress.at(*done);
         }
     }
-}
-
-impl install::Target for Install<'_> {
-    type Error = Failure;
-
-    fn record(&mut self, step: Change) -> Result<BootState, Failure> {
-        record(self.host, self.notes, &|state| step.of(state, self.slot))
-    }
-
-    fn verify(&mut self) -> Result<(), Failure> {
-        verify(self.target, &self.files, self.style)
-    }
-}
-
-impl install::Writable for Install<'_> {
-    fn remove_leftovers(&mut self) -> Result<(), Failure> {
-        self.target.leftovers(&parts(&self.files), true)?;
-        Ok(())
-    }
-
-    fn write_images(&mut self) -> Result<(), Failure> {
-        for (((name, image), place), size) in self.files.iter().zip(&self.places).zip(self.sizes) {
-            self.download(name, image, place, size)?;
-        }
-        Ok(())
-    }
-
-    fn write_texts(&mut self) -> Result<(), Failure> {
-        self.target.write_text(sums::FILE, sums_of(&self.files).as_bytes())?;
-        self.target.write_text("version", format!("{}\n", self.version).as_bytes())?;
-        self.target.write_text("slot.json", self.document)
-    }
-
-    fn sync_names(&mut self) -> Result<(), Failure> {
-        self.target.sync_names()
-    }
-}
-
-/// Records what becomes of the target slot.
-///
-/// # Errors
-/// [`Exit::Refused`], of an activation; those of [`change`].
-pub fn record(
-    host: &Host<'_>,
-    notes: &Notes,
-    change_of: &dyn Fn(BootState) -> Result<BootState, Refused>,
-) -> Result<BootState, Failure> {
-    change(host, notes, &|state, _| {
-        change_of(state).map_err(|refused| Failure::new(Exit::Refused, format_args!("activate: {refused}")))
-    })
 }
 
 /// The list by which GRUB knows these files.
@@ -329,9 +344,8 @@ fn in_window(config: &Config<'_>, force: bool) -> Result<(), Failure> {
 }
 
 /// The slot to write: not the one that runs, which must be the active one, and good: something to go back to.
-fn target_slot(host: &Host<'_>) -> Result<Slot, Failure> {
+fn target_slot(host: &Host<'_>, state: &BootState) -> Result<Slot, Failure> {
     let refused = |reason: fmt::Arguments<'_>| Failure::new(Exit::Refused, format_args!("apply: {reason}"));
-    let state = super::slot::show(host)?;
     let Some(booted) = host.booted_if_known()? else {
         return Err(refused(format_args!(
             "the kernel command line does not say which slot runs (ksolo.slot=); boot through this box's GRUB"
@@ -431,17 +445,6 @@ fn places(offer: &Offer, manifest: &Manifest<'_>) -> Result<[Location; 2], Failu
         offer.at.join(&text.chars().collect::<String>()).map_err(|error| failed(&error))
     };
     Ok([join(vmlinuz)?, join(initramfs)?])
-}
-
-/// Whether the slot was staged with exactly these files before.
-fn is_staged_already(host: &Host<'_>, slot: Slot, target: &Target, manifest: &Manifest<'_>) -> Result<bool, Failure> {
-    if super::slot::show(host)?.slot(slot) != SlotState::Staged {
-        return Ok(false);
-    }
-    let Some(document) = target.read_text("slot.json") else { return Ok(false) };
-    Ok(Manifest::parse(&document).is_ok_and(|staged| {
-        staged.vmlinuz.sha256 == manifest.vmlinuz.sha256 && staged.initramfs.sha256 == manifest.initramfs.sha256
-    }))
 }
 
 /// The files' sizes in bytes, as the manifest has them, or else the server.

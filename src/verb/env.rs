@@ -11,7 +11,7 @@ use kubesolo_core::boot::env_block::EnvBlock;
 use kubesolo_core::boot::env_copies::Bytes;
 use kubesolo_core::text::json::Quoted;
 
-use super::boot_state::crowded;
+use super::machine::crowded;
 
 /// Prints every variable, as `name=value` lines.
 ///

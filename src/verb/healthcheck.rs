@@ -10,34 +10,19 @@ use crate::cli::console::{Notes, Output};
 use crate::failure::{Exit, Failure};
 use crate::health::Report;
 use crate::host::Host;
-use crate::update::state::{Journal, Phase};
-use kubesolo_core::boot::slot::SlotState;
-use kubesolo_core::history::boot_log::Mark;
+use kubesolo_core::flow::healthcheck::{self as flow, Outcome};
 use kubesolo_core::text::json::Quoted;
 use kubesolo_core::update::config::Config;
 
-use super::boot_state;
+use super::machine::Machine;
 
-/// What a check-up led to.
-enum Outcome {
-    /// Nothing: no trial runs.
-    Nothing,
-    /// The trial was committed.
-    Committed,
-    /// So many failures in a row, of so many that are too many.
-    Counted(u32, Option<u32>),
-    /// The old slot boots next.
-    RolledBack,
-}
-
-impl Outcome {
-    const fn word(&self) -> &'static str {
-        match self {
-            Outcome::Nothing => "none",
-            Outcome::Committed => "committed",
-            Outcome::Counted(..) => "counted",
-            Outcome::RolledBack => "rolled_back",
-        }
+/// The word for it in JSON.
+const fn word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Nothing => "none",
+        Outcome::Committed => "committed",
+        Outcome::Counted(..) => "counted",
+        Outcome::RolledBack => "rolled_back",
     }
 }
 
@@ -52,18 +37,8 @@ pub fn run(
     json: bool,
     out: &mut Output<'_>,
 ) -> Result<(Exit, bool), Failure> {
-    let excused = match journal(&host.state_path(), notes) {
-        Ok(mut journal) => {
-            if journal.state.phase == Phase::Activated && on_trial(host)? {
-                note(notes, journal.store(Phase::Verifying));
-            }
-            if journal.state.is_on_trial() { core::mem::take(&mut journal.state.failed_before) } else { String::new() }
-        }
-        Err(failure) => {
-            note(notes, Err(failure));
-            String::new()
-        }
-    };
+    let mut machine = Machine::new(host, notes, ());
+    let excused = flow::begin(&mut machine)?.map(|update| update.failed_before).unwrap_or_default();
     let is_excused = |name: &str| name != "disk_writable" && excused.split(' ').any(|excused| excused == name);
     let patience = Duration::from_secs(config.healthcheck_timeout.into());
     // Nobody waits for what did not work before.
@@ -82,9 +57,9 @@ pub fn run(
         reasons.push_str(&reason);
     }
     let healthy = reasons.is_empty();
-    let concluded = conclude(host, notes, config, &reasons);
+    let concluded = flow::conclude(&mut machine, &reasons, config.auto_rollback_after);
     // What was seen is told, also where nothing could be made of it.
-    let outcome = concluded.as_ref().unwrap_or(&Outcome::Nothing);
+    let outcome = *concluded.as_ref().unwrap_or(&Outcome::Nothing);
     let printed =
         if json { print_json(out, &report, healthy, outcome) } else { print(out, &report, outcome, &is_excused) };
     // An output keeps its own error until it is finished.
@@ -93,70 +68,7 @@ pub fn run(
     Ok((if healthy { Exit::Done } else { Exit::No }, rolled_back))
 }
 
-/// What the reasons, if there are any, mean for a trial.
-fn conclude(host: &Host<'_>, notes: &Notes, config: &Config<'_>, reasons: &str) -> Result<Outcome, Failure> {
-    if !on_trial(host)? {
-        return Ok(Outcome::Nothing);
-    }
-    if reasons.is_empty() {
-        boot_state::commit(host, notes)?;
-        return Ok(Outcome::Committed);
-    }
-    super::record::reached(host, notes, Mark::Failed);
-    match journal(&host.state_path(), notes) {
-        Ok(journal) => count(host, notes, journal, config.auto_rollback_after, reasons),
-        // What cannot be counted has its three boots.
-        Err(failure) => {
-            note(notes, Err(failure));
-            Ok(Outcome::Nothing)
-        }
-    }
-}
-
-fn journal<'a>(path: &'a str, notes: &Notes) -> Result<Journal<'a>, Failure> {
-    Journal::open(path, &|line| notes.say(line))
-}
-
-/// Whether the slot that runs is the active one, and not known to be good.
-fn on_trial(host: &Host<'_>) -> Result<bool, Failure> {
-    let state = super::slot::show(host)?;
-    Ok(host.booted_if_known()? == Some(state.active)
-        && (state.slot(state.active) == SlotState::Trial || !state.success))
-}
-
-/// One more failure of an update that was activated; any other trial has its three boots.
-fn count(
-    host: &Host<'_>,
-    notes: &Notes,
-    mut journal: Journal<'_>,
-    most: Option<u32>,
-    reasons: &str,
-) -> Result<Outcome, Failure> {
-    if !journal.state.is_on_trial() {
-        return Ok(Outcome::Nothing);
-    }
-    let failures = journal.state.health_check_failures.saturating_add(1);
-    journal.state.health_check_failures = failures;
-    journal.state.last_error = format!("health check failed {failures} times: {reasons}");
-    journal.store(Phase::Verifying)?;
-    let why = core::mem::take(&mut journal.state.last_error);
-    // `rollback` takes the lock for itself.
-    drop(journal);
-    if most.is_none_or(|most| failures < most) {
-        return Ok(Outcome::Counted(failures, most));
-    }
-    boot_state::rollback(host, notes, &why)?;
-    Ok(Outcome::RolledBack)
-}
-
-/// That something could not be recorded is no reason not to look at the box.
-fn note(notes: &Notes, recorded: Result<(), Failure>) {
-    if let Err(failure) = recorded {
-        notes.say(format_args!("warning: not recorded in state.json: {failure}"));
-    }
-}
-
-fn print(out: &mut Output<'_>, report: &Report, outcome: &Outcome, is_excused: &dyn Fn(&str) -> bool) -> fmt::Result {
+fn print(out: &mut Output<'_>, report: &Report, outcome: Outcome, is_excused: &dyn Fn(&str) -> bool) -> fmt::Result {
     for (name, failure) in &report.0 {
         match failure {
             None => writeln!(out, "{name:<18} ok")?,
@@ -173,8 +85,8 @@ fn print(out: &mut Output<'_>, report: &Report, outcome: &Outcome, is_excused: &
     }
 }
 
-fn print_json(out: &mut Output<'_>, report: &Report, healthy: bool, outcome: &Outcome) -> fmt::Result {
-    write!(out, "{{\"healthy\":{healthy},\"outcome\":\"{}\"", outcome.word())?;
+fn print_json(out: &mut Output<'_>, report: &Report, healthy: bool, outcome: Outcome) -> fmt::Result {
+    write!(out, "{{\"healthy\":{healthy},\"outcome\":\"{}\"", word(outcome))?;
     for (name, failure) in &report.0 {
         write!(out, ",\"{name}\":{}", failure.is_none())?;
     }

@@ -13,17 +13,18 @@ use crate::host::Host;
 use crate::linux::folder::{folder_and_name, open_folder};
 use crate::linux::replace::replace;
 use crate::report::degraded;
-use crate::update::state::{Phase, State, peek};
+use crate::update::state::{State, peek};
 use kubesolo_core::boot::slot::Slot;
 use kubesolo_core::boot::state::BootState;
 use kubesolo_core::text::timestamp::Moment;
+use kubesolo_core::update::phase::Phase;
 
 /// Prints the metrics, or makes `file` hold them; nobody who reads it meets half of them.
 ///
 /// # Errors
 /// [`Exit::Io`] if the file cannot be written; those of reading the boot state.
 pub fn run(host: &Host<'_>, file: Option<&str>, out: &mut Output<'_>) -> Result<(), Failure> {
-    let boot = super::slot::show(host)?;
+    let boot = host.boot_state()?;
     let update = peek(&host.state_path()).unwrap_or_default();
     let is_degraded = degraded::peek(host).is_some();
     let Some(path) = file else {

@@ -2,7 +2,6 @@
 
 pub mod activate;
 pub mod apply;
-pub mod boot_state;
 pub mod check;
 pub mod env;
 pub mod find;
@@ -10,9 +9,9 @@ pub mod grow;
 pub mod grub_editenv;
 pub mod healthcheck;
 pub mod init;
+pub mod machine;
 pub mod metrics;
 pub mod probe;
-pub mod record;
 pub mod slot;
 pub mod status;
 pub mod stopping;

@@ -72,7 +72,7 @@ pub fn run(host: &Host<'_>, notes: &Notes, config: &Config<'_>, out: &mut Output
 
 /// A block that cannot be read says nothing new.
 fn verdict(host: &Host<'_>, was_active: &mut bool) -> Verdict {
-    let Ok(state) = super::slot::show(host) else { return Verdict::Open };
+    let Ok(state) = host.boot_state() else { return Verdict::Open };
     let booted = host.booted(state.active).unwrap_or(state.active);
     if booted != state.active {
         return if *was_active { Verdict::GivenUp } else { Verdict::Settled };

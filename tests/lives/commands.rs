@@ -1,14 +1,24 @@
-//! The commands that change what boots next, in the words of `src/verb/`: around the core's own code, what its edge does.
+//! The ports of the program's own flows, over a box in memory.
 
-use kubesolo_boot::update::state::Phase;
 use kubesolo_core::boot::env_block::EnvBlock;
-use kubesolo_core::boot::env_copies::{Bytes, Found, choose, fits_one_sector};
-use kubesolo_core::boot::slot::SlotState;
-use kubesolo_core::boot::state::BootState;
+use kubesolo_core::boot::env_copies::{Bytes, Found, Source, choose, fits_one_sector, store_both};
+use kubesolo_core::boot::env_mismatch::Split;
+use kubesolo_core::boot::slot::{Slot, SlotState};
+use kubesolo_core::boot::state::{BootState, Refused};
+use kubesolo_core::flow::activate::{Staged, activate};
+use kubesolo_core::flow::apply::{Applied, Update, apply};
+use kubesolo_core::flow::change::Change;
+use kubesolo_core::flow::healthcheck;
+use kubesolo_core::flow::init::{BootStage, EnvCopies, Notice, Record, init};
+use kubesolo_core::flow::install::{TargetSlot, WritableSlot};
+use kubesolo_core::flow::outcome::roll_back;
+use kubesolo_core::flow::ports::{BootLog, Env, Port, Progress, StateFile, Why};
+use kubesolo_core::history::boot_log::Mark;
+use kubesolo_core::update::phase::Phase;
 
-use crate::filling::{Copy, Install, replace, text};
-use crate::folder::{Folder, Name, Sector};
-use crate::machine::{Machine, Server, Stop, Version};
+use crate::filling::{Copy, LIST, image, replace, text};
+use crate::folder::{Name, Sector};
+use crate::machine::{Machine, Server, Stop, Version, index};
 
 /// `state.json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,26 +31,6 @@ pub struct Journal {
 const STATE: usize = 3;
 
 impl Machine {
-    pub fn store(&mut self, found: &mut [Found; 2], block: &EnvBlock<Bytes>) -> Result<(), Stop> {
-        assert!(fits_one_sector(block));
-        let [first, second] = &mut self.env;
-        let copies = [(first, self.read_only[0]), (second, self.read_only[1])];
-        let copies = copies.map(|(medium, read_only)| Copy { medium, read_only });
-        (self.orders.store)(copies, found.each_mut(), block)
-    }
-
-    /// The program's `change`.
-    pub fn change(&mut self, transition: impl FnOnce(BootState) -> Option<BootState>) -> Result<BootState, Stop> {
-        let mut found = self.load();
-        let (block, _) = choose(&found[0], &found[1]).ok_or(Stop::Env)?;
-        let state = BootState::read_safely(&block, |slot| self.has_files(slot)).state;
-        let new = transition(state).ok_or(Stop::Refused)?;
-        let mut block = block.sound();
-        new.write_to(&mut block).unwrap();
-        self.store(&mut found, &block)?;
-        Ok(new)
-    }
-
     pub fn journal(&self) -> Option<Journal> {
         let sectors = &self.data.read(Name::Text(STATE))?.sectors;
         let value = |place: u16| Some(*sectors.get(usize::from(place) - 1)?).filter(|sector| sector >> 8 == place);
@@ -54,115 +44,281 @@ impl Machine {
         self.data.read(Name::Text(STATE)).is_some() && self.journal().is_none()
     }
 
-    pub fn journal_now(&self) -> Journal {
-        self.journal().unwrap_or(Journal { phase: Phase::Idle, image: 0, failures: 0, known_bad: 0 })
-    }
-
-    pub fn store_journal(&mut self, journal: Journal) -> Result<(), Stop> {
-        let phase = Phase::ALL.iter().position(|phase| *phase == journal.phase).unwrap() as Sector;
-        let sectors = [1 << 8 | phase, 2 << 8 | journal.image, 3 << 8 | journal.failures, 4 << 8 | journal.known_bad];
-        replace(self.orders, &mut self.data, STATE, &sectors, Folder::sync_names)
-    }
-
-    /// `record::given_up`.
-    pub fn record_given_up(&mut self, standing: SlotState) -> bool {
-        let mut journal = self.journal_now();
-        if standing == SlotState::Good {
-            return true;
-        }
-        if is_on_trial(&journal) || journal.phase == Phase::Staged {
-            journal.known_bad |= 1 << journal.image;
-        }
-        journal.phase = Phase::RolledBack;
-        self.store_journal(journal).is_ok()
-    }
-
-    /// `record::ended`.
-    pub fn ended(&mut self, phase: Phase) -> Result<(), Stop> {
-        let mut journal = self.journal_now();
-        if !is_on_trial(&journal) && (phase, journal.phase) != (Phase::RolledBack, Phase::Staged) {
-            return Ok(());
-        }
-        journal.phase = phase;
-        if phase == Phase::Success {
-            journal.failures = 0;
-            journal.known_bad &= !(1 << journal.image);
-        } else {
-            journal.known_bad |= 1 << journal.image;
-        }
-        self.store_journal(journal)
-    }
-
     pub fn apply(&mut self, version: Version, server: Server) -> Result<(), Stop> {
-        let (state, booted) = (self.state().ok_or(Stop::Env)?, self.booted.unwrap());
-        if state.active != booted || state.slot(booted) != SlotState::Good {
-            return Err(Stop::Refused);
-        }
-        let slot = !booted;
-        let mut journal = self.journal_now();
-        if is_on_trial(&journal) && state.slot(slot) == SlotState::Bad {
-            journal.known_bad |= 1 << journal.image;
-        }
-        if journal.known_bad >> version & 1 == 1 {
-            return Err(Stop::Refused);
-        }
-        let staged = self.slot(slot).read(Name::Text(1)).is_some_and(|file| file.sectors == text(version, 1));
-        if state.slot(slot) == SlotState::Staged && staged {
-            return Ok(());
-        }
-        journal = Journal { phase: Phase::Downloading, image: version.into(), failures: 0, ..journal };
-        self.store_journal(journal)?;
-        let install = self.orders.install;
-        let installed = install(&mut Install { machine: self, slot, version: Some(version), server });
-        journal.phase = if installed.is_ok() { Phase::Staged } else { Phase::Failed };
-        self.store_journal(journal)?;
-        if installed.is_ok() && self.rotten == Some(slot) {
+        (self.version, self.server) = (Some(version), server);
+        let applied = apply(self)?;
+        if let (Applied::Now, Some(booted)) = (applied, self.booted)
+            && self.rotten == Some(!booted)
+        {
             self.rotten = None;
         }
-        installed
+        Ok(())
     }
 
     pub fn activate(&mut self) -> Result<(), Stop> {
-        let (state, slot) = (self.state().ok_or(Stop::Env)?, !self.booted.unwrap());
-        if state.slot(slot) != SlotState::Staged {
-            return Err(Stop::Refused);
-        }
-        let journal = self.journal_now();
-        let activate = self.orders.activate;
-        activate(&mut Install { machine: self, slot, version: None, server: Server::Whole })?;
-        self.store_journal(Journal { phase: Phase::Activated, ..journal })
+        self.version = None;
+        activate(self).map(drop)
     }
 
     pub fn check(&mut self, passes: bool, most: u8) -> Result<(), Stop> {
-        let (state, booted) = (self.state().ok_or(Stop::Env)?, self.booted.unwrap());
-        if state.active != booted || state.slot(booted) != SlotState::Trial && state.success {
-            return Ok(());
-        }
-        let mut journal = self.journal_now();
-        if journal.phase == Phase::Activated {
-            journal.phase = Phase::Verifying;
-            self.store_journal(journal)?;
-        }
-        if passes {
+        healthcheck::begin(self)?;
+        let (state, booted) = (self.boot_state()?, self.booted.unwrap());
+        // What a commit now is worth.
+        if passes && state.active == booted {
             self.passed |= self.system(booted).map_or(0, |version| 1 << version);
-            self.change(|state| state.commit(booted).ok())?;
-            return self.ended(Phase::Success);
         }
-        if !is_on_trial(&journal) {
-            return Ok(());
-        }
-        journal.failures += 1;
-        self.store_journal(Journal { phase: Phase::Verifying, ..journal })?;
-        if journal.failures >= most.into() { self.rollback() } else { Ok(()) }
+        healthcheck::conclude(self, if passes { "" } else { "sick" }, Some(most.into())).map(drop)
     }
 
     pub fn rollback(&mut self) -> Result<(), Stop> {
-        let booted = self.booted.unwrap();
-        self.change(|state| state.rollback(booted).ok())?;
-        self.ended(Phase::RolledBack)
+        roll_back(self, Why::Words("by hand")).map(drop)
+    }
+
+    /// `init`, which no failure stops.
+    pub fn init(&mut self, booted: Slot, init_decides: bool) -> Result<(), Stop> {
+        self.booted = Some(booted);
+        if init_decides && let Some(version) = self.system(booted) {
+            self.passed |= 1 << version;
+        }
+        let ended = init(self, init_decides);
+        self.older &= ended.record.is_err() || ended.data.is_err();
+        Ok(())
     }
 }
 
-fn is_on_trial(journal: &Journal) -> bool {
-    matches!(journal.phase, Phase::Activated | Phase::Verifying)
+impl Port for Machine {
+    type Error = Stop;
+}
+
+impl Env for Machine {
+    fn boot_state(&mut self) -> Result<BootState, Stop> {
+        self.state().ok_or(Stop::Env)
+    }
+
+    fn booted(&mut self) -> Result<Option<Slot>, Stop> {
+        Ok(self.booted)
+    }
+
+    /// The program's `edit`.
+    fn change(&mut self, change: Change) -> Result<BootState, Stop> {
+        self.open_env()?;
+        let (block, _) = self.chosen().ok_or(Stop::Env)?;
+        let state = BootState::read_safely(&block, |slot| self.has_files(slot)).state;
+        let block = block.sound();
+        let new = change.of(state, self.booted.unwrap_or(state.active)).map_err(|_| Stop::Refused)?;
+        let block = self.fill(&block, new)?;
+        self.store(&block)?;
+        Ok(new)
+    }
+
+    fn refuse(&self, _: Change, _: Refused) -> Stop {
+        Stop::Refused
+    }
+}
+
+impl Progress for Journal {
+    fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    fn remember_bad(&mut self) {
+        self.known_bad |= 1 << self.image;
+    }
+
+    fn forget_bad(&mut self) {
+        self.known_bad &= !(1 << self.image);
+    }
+
+    fn count_failure(&mut self) -> u32 {
+        self.failures += 1;
+        self.failures.into()
+    }
+
+    fn clear_counts(&mut self) {
+        self.failures = 0;
+    }
+}
+
+impl StateFile for Machine {
+    type State = Journal;
+
+    fn open_state(&mut self) -> Result<Journal, Stop> {
+        Ok(self.journal().unwrap_or(Journal { phase: Phase::Idle, image: 0, failures: 0, known_bad: 0 }))
+    }
+
+    fn open_state_if_possible(&mut self) -> Result<Option<Journal>, Stop> {
+        self.open_state().map(Some)
+    }
+
+    fn explain(&mut self, _: &mut Journal, _: Why<'_, Stop>) {}
+
+    fn store_state(&mut self, journal: &mut Journal, phase: Phase) -> Result<(), Stop> {
+        journal.phase = phase;
+        let phase = Phase::ALL.iter().position(|phase| *phase == journal.phase).unwrap() as Sector;
+        let sectors = [1 << 8 | phase, 2 << 8 | journal.image, 3 << 8 | journal.failures, 4 << 8 | journal.known_bad];
+        replace(&mut self.data, STATE, &sectors)
+    }
+
+    fn close_state(&mut self) {}
+
+    fn not_recorded(&mut self, _: Stop) {}
+}
+
+impl BootLog for Machine {
+    fn reached(&mut self, _: Mark) {}
+}
+
+impl EnvCopies for Machine {
+    fn open_env(&mut self) -> Result<(), Stop> {
+        self.found = self.load();
+        Ok(())
+    }
+
+    fn chosen(&self) -> Option<(EnvBlock<&[u8]>, Source)> {
+        choose(&self.found[0], &self.found[1])
+    }
+
+    fn are_whole(&mut self) -> bool {
+        self.found.iter().all(|found| found.flaw().is_none())
+    }
+
+    fn fill(&self, block: &EnvBlock<Bytes>, state: BootState) -> Result<EnvBlock<Bytes>, Stop> {
+        state.into_block(block).map_err(|_| Stop::Refused)
+    }
+
+    fn store(&mut self, block: &EnvBlock<Bytes>) -> Result<(), Stop> {
+        assert!(fits_one_sector(block));
+        let [first, second] = &mut self.env;
+        let copies = [(first, self.read_only[0]), (second, self.read_only[1])];
+        let copies = copies.map(|(medium, read_only)| Copy { medium, read_only });
+        store_both(copies, self.found.each_mut(), block, true).map(drop)
+    }
+
+    fn has_files(&self, slot: Slot) -> bool {
+        self.is_populated(slot)
+    }
+}
+
+impl BootStage for Machine {
+    fn told(&self) -> Result<Option<Slot>, Stop> {
+        Ok(self.booted)
+    }
+
+    fn told_a_trial(&self) -> bool {
+        false
+    }
+
+    fn compare(&self, _: Option<&BootState>) -> Option<Split> {
+        None
+    }
+
+    fn notice(&mut self, _: Notice<'_>) {}
+
+    fn remember_disk(&mut self) {}
+
+    fn mount_data(&mut self) -> Result<(), Stop> {
+        Ok(())
+    }
+
+    fn begin_log(&mut self, _: Option<&Record>) {}
+
+    fn try_data(&mut self) -> Result<(), Stop> {
+        if self.fuse.is_blown() { Err(Stop::Cut) } else { Ok(()) }
+    }
+}
+
+impl Staged for Machine {
+    fn takes_data(&mut self) -> bool {
+        true
+    }
+}
+
+impl Update for Machine {
+    fn may_begin(&mut self) -> Result<(), Stop> {
+        Ok(())
+    }
+
+    fn target(&mut self, state: &BootState) -> Result<Slot, Stop> {
+        let booted = self.booted.unwrap();
+        if state.active != booted || state.slot(booted) != SlotState::Good {
+            return Err(Stop::Refused);
+        }
+        Ok(!booted)
+    }
+
+    fn ask(&mut self, journal: &Journal) -> Result<(), Stop> {
+        let version = self.version.unwrap();
+        if journal.known_bad >> version & 1 == 1 { Err(Stop::Refused) } else { Ok(()) }
+    }
+
+    fn is_there(&mut self) -> Result<bool, Stop> {
+        let version = self.version.unwrap();
+        let target = self.slot(!self.booted.unwrap());
+        Ok(target.read(Name::Text(1)).is_some_and(|file| file.sectors == text(version, 1)))
+    }
+
+    fn has_room(&mut self) -> Result<(), Stop> {
+        Ok(())
+    }
+
+    fn begin(&mut self, journal: &mut Journal) {
+        *journal = Journal { image: self.version.unwrap().into(), failures: 0, ..*journal };
+    }
+}
+
+impl TargetSlot for Machine {
+    fn verify(&mut self) -> Result<(), Stop> {
+        let folder = self.slot(!self.booted.unwrap());
+        let told =
+            folder.read(Name::Text(1)).and_then(|file| (1..=7).find(|version| file.sectors == text(*version, 1)));
+        let version = self.version.or(told).ok_or(Stop::Files)?;
+        let holds = |which| folder.read(Name::Image(which)).is_some_and(|file| file.sectors == image(version, which));
+        if holds(0) && holds(1) { Ok(()) } else { Err(Stop::Files) }
+    }
+}
+
+impl WritableSlot for Machine {
+    fn remove_leftovers(&mut self) -> Result<(), Stop> {
+        let version = self.version.unwrap();
+        let folder = self.target_folder();
+        for name in folder.names().into_iter().filter(|name| !matches!(name, Name::Part(_, kept) if *kept == version)) {
+            folder.unlink(name)?;
+        }
+        Ok(())
+    }
+
+    fn write_images(&mut self) -> Result<(), Stop> {
+        let mut left = if let Server::Breaks(after) = self.server { after } else { usize::MAX };
+        for which in 0..2 {
+            self.download(which, self.version.unwrap(), &mut left)?;
+        }
+        Ok(())
+    }
+
+    fn write_texts(&mut self) -> Result<(), Stop> {
+        let version = self.version.unwrap();
+        // The list of sums first, as the program does.
+        for which in [LIST, 0, 1] {
+            replace(self.target_folder(), which, &text(version, which))?;
+        }
+        Ok(())
+    }
+
+    fn sync_names(&mut self) -> Result<(), Stop> {
+        Ok(self.target_folder().sync_names()?)
+    }
+}
+
+impl Machine {
+    /// The slot that is not booted.
+    pub fn target_folder(&mut self) -> &mut crate::folder::Folder {
+        let target = !self.booted.unwrap();
+        &mut self.slots[index(target)]
+    }
+
+    /// What was read last.
+    pub const fn nothing_found() -> [Found; 2] {
+        use kubesolo_core::boot::env_copies::Flaw::Missing;
+        [Found::nothing(Missing), Found::nothing(Missing)]
+    }
 }

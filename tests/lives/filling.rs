@@ -1,14 +1,12 @@
-//! How a slot and the copies of the env block are written: the program's orders, over files in memory.
+//! What stands in a slot, and how its files and the copies of the env block are written: the program's own code, over files in
+//! memory.
 
 use kubesolo_core::boot::env_block::{EnvBlock, SIZE};
 use kubesolo_core::boot::env_copies::{self, Bytes, CopyFile, Found};
-use kubesolo_core::boot::slot::Slot;
-use kubesolo_core::boot::state::BootState;
-use kubesolo_core::flow::install::{self, Change};
 use kubesolo_core::flow::partial_file::{self, Growing, Unnamed};
 
 use crate::folder::{Folder, Name, Sector, WRONG};
-use crate::machine::{Machine, Orders, Server, Stop, Version, index};
+use crate::machine::{Machine, Server, Stop, Version};
 use crate::scene::medium::{Cut, Medium};
 
 /// Texts in a slot.
@@ -41,20 +39,14 @@ pub fn plant(folder: &mut Folder, version: Version) {
 }
 
 /// The program's `replace`: a small file beside the old one, and in its place.
-pub fn replace(
-    orders: &'static Orders,
-    folder: &mut Folder,
-    which: usize,
-    sectors: &[Sector],
-    sync_names: fn(&mut Folder) -> Result<(), Cut>,
-) -> Result<(), Stop> {
+pub fn replace(folder: &mut Folder, which: usize, sectors: &[Sector]) -> Result<(), Stop> {
     let file = folder.open(Name::New(which))?;
     folder.cut(file, 0)?;
     for sector in sectors {
         folder.append(file, *sector)?;
     }
-    (orders.finish)(&mut Part { folder, file, from: Name::New(which), to: Name::Text(which) })?;
-    Ok(sync_names(folder)?)
+    partial_file::finish(&mut Part { folder, file, from: Name::New(which), to: Name::Text(which) })?;
+    Ok(folder.sync_names()?)
 }
 
 /// A copy of the env block.
@@ -127,38 +119,17 @@ impl Growing for Part<'_> {
     }
 }
 
-/// The target slot: filled with a version, or with what it says itself that it holds.
-pub struct Install<'a> {
-    pub machine: &'a mut Machine,
-    pub slot: Slot,
-    pub version: Option<Version>,
-    pub server: Server,
-}
-
-impl Install<'_> {
-    fn folder(&mut self) -> &mut Folder {
-        &mut self.machine.slots[index(self.slot)]
-    }
-
-    /// Makes all of the slot durable.
-    pub fn sync_all(&mut self) -> Result<(), Stop> {
-        let folder = self.folder();
-        for name in folder.names() {
-            let file = folder.open(name)?;
-            folder.sync(file)?;
-        }
-        Ok(folder.sync_names()?)
-    }
-
-    fn download(&mut self, which: usize, version: Version, left: &mut usize) -> Result<(), Stop> {
-        let (orders, server, want) = (self.machine.orders, self.server, image(version, which));
+impl Machine {
+    /// One image into the target slot, as the program downloads it.
+    pub fn download(&mut self, which: usize, version: Version, left: &mut usize) -> Result<(), Stop> {
+        let (server, want) = (self.server, image(version, which));
         let (from, to) = (Name::Part(which, version), Name::Image(which));
-        let folder = self.folder();
+        let folder = self.target_folder();
         let file = folder.open(from)?;
         let mut part = Part { folder, file, from, to };
         partial_file::resume(&mut part)?;
         if server == Server::FromTheStart && part.length() > 0 {
-            (orders.restart)(&mut part)?;
+            partial_file::restart(&mut part)?;
         }
         while (part.length() as usize) < want.len() {
             let done = part.length() as usize;
@@ -174,61 +145,9 @@ impl Install<'_> {
             }
         }
         if part.folder.content(file).sectors != want {
-            (orders.restart)(&mut part)?;
+            partial_file::restart(&mut part)?;
             return Err(Stop::Server);
         }
-        (orders.finish)(&mut part)
-    }
-}
-
-impl install::Target for Install<'_> {
-    type Error = Stop;
-
-    fn record(&mut self, change: Change) -> Result<BootState, Stop> {
-        let slot = self.slot;
-        self.machine.change(|state| change.of(state, slot).ok())
-    }
-
-    fn verify(&mut self) -> Result<(), Stop> {
-        let folder = self.folder();
-        let told =
-            folder.read(Name::Text(1)).and_then(|file| (1..=7).find(|version| file.sectors == text(*version, 1)));
-        let version = self.version.or(told).ok_or(Stop::Files)?;
-        let folder = self.folder();
-        let holds = |which| folder.read(Name::Image(which)).is_some_and(|file| file.sectors == image(version, which));
-        if holds(0) && holds(1) { Ok(()) } else { Err(Stop::Files) }
-    }
-}
-
-impl install::Writable for Install<'_> {
-    fn remove_leftovers(&mut self) -> Result<(), Stop> {
-        let version = self.version.unwrap();
-        let folder = self.folder();
-        for name in folder.names().into_iter().filter(|name| !matches!(name, Name::Part(_, kept) if *kept == version)) {
-            folder.unlink(name)?;
-        }
-        Ok(())
-    }
-
-    fn write_images(&mut self) -> Result<(), Stop> {
-        let mut left = if let Server::Breaks(after) = self.server { after } else { usize::MAX };
-        for which in 0..2 {
-            self.download(which, self.version.unwrap(), &mut left)?;
-        }
-        Ok(())
-    }
-
-    fn write_texts(&mut self) -> Result<(), Stop> {
-        let (orders, version) = (self.machine.orders, self.version.unwrap());
-        // The list of sums first, as the program does.
-        for which in [LIST, 0, 1] {
-            replace(orders, self.folder(), which, &text(version, which), orders.sync_names)?;
-        }
-        Ok(())
-    }
-
-    fn sync_names(&mut self) -> Result<(), Stop> {
-        let sync_names = self.machine.orders.sync_names;
-        Ok(sync_names(self.folder())?)
+        partial_file::finish(&mut part)
     }
 }

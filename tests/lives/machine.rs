@@ -3,14 +3,11 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use kubesolo_core::boot::env_block::EnvBlock;
-use kubesolo_core::boot::env_copies::{self, Bytes, Found, Source, choose};
+use kubesolo_core::boot::env_copies::{Found, Source, choose};
 use kubesolo_core::boot::slot::{Slot, SlotState};
-use kubesolo_core::boot::stage;
 use kubesolo_core::boot::state::{BootState, Doubt, Files};
-use kubesolo_core::flow::install;
-use kubesolo_core::flow::partial_file;
 
-use crate::filling::{Copy, Install, LIST, Part, TEXTS, image, plant, text};
+use crate::filling::{LIST, TEXTS, image, plant, text};
 use crate::folder::{Folder, Name};
 use crate::scene::medium::{Cut, Fuse, Medium};
 
@@ -73,31 +70,6 @@ pub enum Command {
     Rollback,
 }
 
-/// What is written in which order. The program's way, or a wrong one.
-pub struct Orders {
-    pub store: fn([Copy<'_>; 2], [&mut Found; 2], &EnvBlock<Bytes>) -> Result<(), Stop>,
-    pub install: fn(&mut Install<'_>) -> Result<(), Stop>,
-    pub activate: fn(&mut Install<'_>) -> Result<BootState, Stop>,
-    pub mark: fn(&mut Machine, &mut BootState, Slot, bool) -> bool,
-    pub restart: fn(&mut Part<'_>) -> Result<(), Stop>,
-    pub finish: fn(&mut Part<'_>) -> Result<(), Stop>,
-    pub sync_names: fn(&mut Folder) -> Result<(), Cut>,
-}
-
-/// As the program does it.
-pub const PRODUCT: Orders = Orders {
-    store: |copies, found, new| env_copies::store_both(copies, found, new, true).map(drop),
-    install: |target| install::install(target),
-    activate: |target| install::activate(target),
-    mark: |machine, state, booted, init_decides| {
-        stage::mark(state, booted, |_, standing| machine.record_given_up(standing), init_decides);
-        false
-    },
-    restart: |file| partial_file::restart(file),
-    finish: |file| partial_file::finish(file),
-    sync_names: Folder::sync_names,
-};
-
 /// What GRUB wrote: durable with the next sync of anything, for its disk has one cache.
 #[derive(Clone, Copy)]
 pub struct Firmware {
@@ -114,7 +86,6 @@ pub struct Machine {
     pub data: Folder,
     pub fuse: Fuse,
     pub firmware: Option<Firmware>,
-    pub orders: &'static Orders,
     /// The slot that runs.
     pub booted: Option<Slot>,
     /// Which copies of the env block cannot be written.
@@ -127,6 +98,11 @@ pub struct Machine {
     pub passed: u8,
     /// The trial that GRUB last gave up, and what it held.
     pub given_up: Option<(Slot, Version)>,
+    /// What is on offer, and from whom.
+    pub version: Option<Version>,
+    pub server: Server,
+    /// What was read of the copies.
+    pub found: [Found; 2],
 }
 
 pub const fn index(slot: Slot) -> usize {
@@ -138,7 +114,7 @@ pub const fn index(slot: Slot) -> usize {
 
 impl Machine {
     /// A box with version 1 in slot A, good and active, and nothing in slot B.
-    pub fn new(orders: &'static Orders) -> Machine {
+    pub fn new() -> Machine {
         let mut block = EnvBlock::blank();
         BootState::fresh(SlotState::Empty).write_to(&mut block).unwrap();
         let mut a = Folder::empty();
@@ -149,23 +125,25 @@ impl Machine {
             data: Folder::empty(),
             fuse: Fuse::endless(),
             firmware: None,
-            orders,
             booted: None,
             read_only: [false; 2],
             older: false,
             rotten: None,
             passed: 1 << 1,
             given_up: None,
+            version: None,
+            server: Server::Whole,
+            found: Machine::nothing_found(),
         }
     }
 
     /// A box of an older KubeSolo OS: both slots populated, three variables in the block and no second copy.
-    pub fn older(orders: &'static Orders) -> Machine {
+    pub fn older() -> Machine {
         let mut block = EnvBlock::blank();
         for (name, value) in [("active_slot", "A"), ("boot_counter", "3"), ("boot_success", "1")] {
             block.set(name.as_bytes(), value.as_bytes()).unwrap();
         }
-        let mut machine = Machine::new(orders);
+        let mut machine = Machine::new();
         machine.env = [Medium::holding(block.bytes()), Medium::holding(&[])];
         plant(&mut machine.slots[1], 2);
         machine.passed |= 1 << 2;
@@ -254,7 +232,8 @@ impl Machine {
         };
         let slots = self.slots.each_ref().map(&mut folder);
         let data = folder(&self.data);
-        Machine { env, slots, data, fuse, firmware: None, booted: None, ..*self }
+        let found = Machine::nothing_found();
+        Machine { env, slots, data, fuse, firmware: None, booted: None, found, ..*self }
     }
 
     /// What is on the disk, as a number.
@@ -284,7 +263,7 @@ impl Machine {
         &self.slots[index(slot)]
     }
 
-    pub fn has_files(&self, slot: Slot) -> bool {
+    pub fn is_populated(&self, slot: Slot) -> bool {
         (0..2).all(|which| self.slot(slot).read(Name::Image(which)).is_some_and(|file| !file.sectors.is_empty()))
     }
 
@@ -305,7 +284,7 @@ impl Machine {
     /// What GRUB finds in the slot.
     pub fn files(&self, slot: Slot) -> Files {
         let [kernel, initramfs] = [0, 1].map(|which| self.version_of(slot, which));
-        if !self.has_files(slot) || kernel == Some(UNLOADABLE) {
+        if !self.is_populated(slot) || kernel == Some(UNLOADABLE) {
             return Files::Absent;
         }
         let list = self.slot(slot).read(Name::Text(LIST));
@@ -329,7 +308,7 @@ impl Machine {
     pub fn state(&mut self) -> Option<BootState> {
         let found = self.load();
         let (block, source) = choose(&found[0], &found[1])?;
-        (source != Source::Remains).then(|| BootState::read_safely(&block, |slot| self.has_files(slot)).state)
+        (source != Source::Remains).then(|| BootState::read_safely(&block, |slot| self.is_populated(slot)).state)
     }
 
     /// Why the disk is not as it should be after a cut, or what GRUB would boot, and the state that it goes by.
@@ -338,7 +317,7 @@ impl Machine {
         let Some((block, Source::First | Source::Second)) = choose(&found[0], &found[1]) else {
             return Err("the block does not parse".into());
         };
-        let reading = BootState::read_safely(&block, |slot| self.has_files(slot));
+        let reading = BootState::read_safely(&block, |slot| self.is_populated(slot));
         let known = |doubt: &Doubt| self.older && matches!(doubt, Doubt::Unrecorded(..));
         if !reading.doubts.iter().all(known) {
             return Err(format!("the block does not say all: {:?}", reading.doubts));

@@ -25,10 +25,7 @@ use std::time::Instant;
 
 use cuts::{Report, explore};
 use kubesolo_core::boot::slot::{Slot, SlotState};
-use kubesolo_core::boot::{env_copies, stage};
-use kubesolo_core::flow::install::{Change, Target, Writable};
-use kubesolo_core::flow::partial_file::{Growing, Unnamed};
-use machine::{Command, Command::*, Machine, Orders, PRODUCT, Server::*, Stop, UNLOADABLE};
+use machine::{Command, Command::*, Machine, Server::*, Stop, UNLOADABLE};
 use scene::medium::Fuse;
 use scene::{Random, cases, seed};
 
@@ -207,17 +204,15 @@ const LIVES: &[Life] = &[
 /// Lives a life; `run` says what a command on a box comes to, and how the box is then.
 fn live(
     (name, older, events, _): &Life,
-    orders: &'static Orders,
     run: &mut dyn FnMut(&Machine, Command, &str) -> (Machine, Result<(), Stop>),
 ) -> Machine {
-    let mut machine = if *older { Machine::older(orders) } else { Machine::new(orders) };
+    let mut machine = if *older { Machine::older() } else { Machine::new() };
     for (number, event) in events.iter().enumerate() {
         let place = format!("\"{name}\", event {number}");
         match *event {
             Event::Runs(command, want) => {
                 let (after, ended) = run(&machine, command, &place);
-                // A wrong order may well end otherwise.
-                assert!(ended == want || !std::ptr::eq(orders, &PRODUCT), "{place}: {command:?}: {ended:?}");
+                assert_eq!(ended, want, "{place}: {command:?}");
                 machine = after;
             }
             ReadOnly(copies) => machine.read_only = copies,
@@ -231,7 +226,7 @@ fn live(
 #[test]
 fn an_uncut_life_changes_what_it_should() {
     for life in LIVES {
-        let mut machine = live(life, &PRODUCT, &mut |before, command, place| {
+        let mut machine = live(life, &mut |before, command, place| {
             let fuse = Fuse::endless();
             let mut after = before.on(&fuse);
             let ended = after.run(command);
@@ -253,7 +248,7 @@ const LIVES_AT_RANDOM: usize = 24;
 /// Lives a life of so many commands that nobody has thought up.
 fn live_at_random(number: usize, seed: u64, commands: usize, report: &mut Report) {
     let mut random = Random::seeded(seed + number as u64);
-    let mut machine = if random.one_in(6) { Machine::older(&PRODUCT) } else { Machine::new(&PRODUCT) };
+    let mut machine = if random.one_in(6) { Machine::older() } else { Machine::new() };
     for event in 0..commands {
         let whole = machine.is_whole() && machine.waiting() == 0;
         if whole && random.one_in(8) {
@@ -309,132 +304,11 @@ fn no_cut_of_any_write_or_sync_keeps_a_box_from_coming_back() {
     let began = Instant::now();
     let mut report = Report::default();
     for life in LIVES {
-        live(life, &PRODUCT, &mut |before, command, place| explore(before, command, &mut report, place, true));
+        live(life, &mut |before, command, place| explore(before, command, &mut report, place, true));
     }
     let (seed, lives) = (seed(), cases(LIVES_AT_RANDOM));
     (0..lives).for_each(|number| live_at_random(number, seed, 12, &mut report));
     println!("{} lives and {lives} at random in {:.1} s\n{report}", LIVES.len(), began.elapsed().as_secs_f64());
     assert!(report.wrong.is_empty(), "{report}");
     assert!(lives < LIVES_AT_RANDOM || report.disks.len() >= 100_000, "{report}");
-}
-
-/// Each of these is wrong: the life that meets it, and what shows it.
-const WRONG_ORDERS: &[(&str, &str, Orders, &str)] = &[
-    (
-        "staged before it is synced",
-        "two good updates",
-        Orders {
-            finish: |part| part.name(),
-            sync_names: |_| Ok(()),
-            install: |target| {
-                target.record(Change::Invalidate)?;
-                target.remove_leftovers()?;
-                target.write_images()?;
-                target.write_texts()?;
-                target.verify()?;
-                target.record(Change::Stage)?;
-                target.sync_all()
-            },
-            ..PRODUCT
-        },
-        "a slot called staged has not all of its files",
-    ),
-    (
-        "the names are not synced",
-        "two good updates",
-        Orders { sync_names: |_| Ok(()), ..PRODUCT },
-        "a slot called staged has not all of its files",
-    ),
-    (
-        "written before it is invalidated",
-        "two good updates",
-        Orders {
-            install: |target| {
-                target.remove_leftovers()?;
-                target.write_images()?;
-                target.record(Change::Invalidate)?;
-                target.write_texts()?;
-                target.sync_names()?;
-                target.verify()?;
-                target.record(Change::Stage).map(|_| ())
-            },
-            ..PRODUCT
-        },
-        "a slot called good has not all of its files",
-    ),
-    (
-        "flipped before it is verified",
-        "another version over a staged one, and a staged one that rots",
-        Orders {
-            activate: |target| {
-                let state = target.record(Change::Activate)?;
-                match target.verify() {
-                    Ok(()) => Ok(state),
-                    Err(stop) => target.record(Change::Spoil).and(Err(stop)),
-                }
-            },
-            ..PRODUCT
-        },
-        "a slot called trial has not all of its files",
-    ),
-    (
-        "the second copy before the first",
-        "init decides",
-        Orders {
-            store: |[first, second], [found_first, found_second], new| {
-                env_copies::store(second, found_second, new)?;
-                env_copies::store(first, found_first, new)
-            },
-            ..PRODUCT
-        },
-        "the second copy is written before the first",
-    ),
-    (
-        "GRUB's word is cleared before it is recorded",
-        "a trial that dies before init",
-        Orders {
-            mark: |_, state, booted, init_decides| {
-                stage::mark(state, booted, |_, _| true, init_decides);
-                true
-            },
-            ..PRODUCT
-        },
-        "a version that GRUB gave up is forgotten",
-    ),
-    (
-        "init commits a trial that the health check decides about",
-        "a trial that nobody commits, and the next",
-        Orders {
-            mark: |machine, state, booted, _| {
-                stage::mark(state, booted, |_, standing| machine.record_given_up(standing), true);
-                false
-            },
-            ..PRODUCT
-        },
-        "a slot called good has never passed its checks",
-    ),
-    (
-        "the mark outlives its bytes",
-        "downloads that break",
-        Orders {
-            restart: |part| {
-                part.sync()?;
-                part.mark(0);
-                part.cut(0)
-            },
-            ..PRODUCT
-        },
-        "apply, run again, fails: Server",
-    ),
-];
-
-#[test]
-fn a_wrong_order_is_caught() {
-    for (name, life, orders, want) in WRONG_ORDERS {
-        let mut report = Report::default();
-        let life = LIVES.iter().find(|(name, ..)| name == life).unwrap();
-        live(life, orders, &mut |before, command, place| explore(before, command, &mut report, place, true));
-        let (count, place) = report.wrong.get(*want).unwrap_or_else(|| panic!("{name} is not caught:\n{report}"));
-        println!("{name}: {want}, {count} times, first {place}");
-    }
 }

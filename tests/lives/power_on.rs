@@ -1,10 +1,8 @@
-//! From power on to the end of `init`: GRUB by the model of its table and its `save_env`, then the program's own code.
+//! Power on: GRUB by the model of its table and its `save_env`.
 
-use kubesolo_boot::update::state::Phase;
 use kubesolo_core::boot::env_block::{EnvBlock, SIZE};
 use kubesolo_core::boot::env_copies::{Found, Source, choose};
 use kubesolo_core::boot::slot::{Slot, SlotState};
-use kubesolo_core::boot::stage;
 use kubesolo_core::boot::state::{BootState, GrubBoot, grub_boot_without_block};
 
 use crate::machine::{Firmware, Machine, Stop};
@@ -16,7 +14,7 @@ impl Machine {
         match choose(&found[0], &found[1]) {
             Some((block, source @ (Source::First | Source::Second))) => {
                 let copy = usize::from(source == Source::Second);
-                let state = BootState::read_safely(&block, |slot| self.has_files(slot)).state;
+                let state = BootState::read_safely(&block, |slot| self.is_populated(slot)).state;
                 (state.grub_boot(files, self.grub_saves(found, copy)), Some(copy))
             }
             _ => {
@@ -39,7 +37,7 @@ impl Machine {
             && self.grub_saves(&found, copy)
         {
             let block = found[copy].block().unwrap();
-            let state = BootState::read_safely(&block, |slot| self.has_files(slot)).state;
+            let state = BootState::read_safely(&block, |slot| self.is_populated(slot)).state;
             // It counts before it tries to load.
             for saved in
                 boot.first_save.into_iter().chain((boot.first_save != Some(boot.on_disk)).then_some(boot.on_disk))
@@ -69,52 +67,6 @@ impl Machine {
         }
         let writes = medium.pending.len();
         self.firmware = Some(Firmware { copy, its_syncs: medium.syncs, all_syncs: self.fuse.syncs(), writes });
-        Ok(())
-    }
-
-    /// `init`, which no failure stops.
-    pub fn init(&mut self, booted: Slot, init_decides: bool) -> Result<(), Stop> {
-        match self.take_over(booted, init_decides) {
-            Err(Stop::Env) => Ok(()),
-            result => result,
-        }
-    }
-
-    pub fn take_over(&mut self, booted: Slot, init_decides: bool) -> Result<(), Stop> {
-        let mut found = self.load();
-        let (mut block, mut state) = match choose(&found[0], &found[1]) {
-            Some((block, _)) => (block.sound(), BootState::read_safely(&block, |slot| self.has_files(slot)).state),
-            None => (EnvBlock::blank(), BootState::lost(booted, |slot| self.has_files(slot))),
-        };
-        if !stage::names_a_slot(choose(&found[0], &found[1])) {
-            stage::settle(&mut state, &block, booted);
-        }
-        state.write_to(&mut block).unwrap();
-        if found.iter().any(|found| found.flaw().is_some()) {
-            self.store(&mut found, &block)?;
-        }
-        // `mark_good`, before anything is asked of the data partition.
-        if state.slot(booted) == SlotState::Good
-            && let Some(marked) = state.after_init(booted, false)
-        {
-            state = marked;
-            state.write_to(&mut block).unwrap();
-            self.store(&mut found, &block)?;
-        }
-        let before = state;
-        if init_decides && let Some(version) = self.system(booted) {
-            self.passed |= 1 << version;
-        }
-        let record_late = (self.orders.mark)(self, &mut state, booted, init_decides);
-        state.write_to(&mut block).unwrap();
-        self.store(&mut found, &block)?;
-        if record_late && let Some(slot) = before.rollback_from {
-            self.record_given_up(before.slot(slot));
-        }
-        if (before.slot(booted), state.slot(booted)) == (SlotState::Trial, SlotState::Good) {
-            self.ended(Phase::Success)?;
-        }
-        self.older = false;
         Ok(())
     }
 }

@@ -58,17 +58,6 @@ pub fn settle(state: &mut BootState, block: &EnvBlock<Bytes>, booted: Slot) {
     }
 }
 
-/// Marks the boot, if it is `init` that marks it, and takes GRUB's word about a slot it gave up out of the state once that
-/// is `recorded` elsewhere, with what the slot is now: a power cut between the two records it twice.
-pub fn mark(state: &mut BootState, booted: Slot, recorded: impl FnOnce(Slot, SlotState) -> bool, init_decides: bool) {
-    if let Some(slot) = state.rollback_from
-        && recorded(slot, state.slot(slot))
-    {
-        state.rollback_from = None;
-    }
-    *state = state.after_init(booted, init_decides).unwrap_or(*state);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,6 @@
-//! The order of an install and of an activation: a power cut between any two steps leaves a box that comes back.
+//! The order of an install: a power cut between any two steps leaves a box that comes back.
 //!
-//! | step of an install | a cut right after it leaves |
+//! | step | a cut right after it leaves |
 //! |---|---|
 //! | target slot → `empty` | a slot that nobody boots, and the old system in it |
 //! | old files removed | the same, with some of them |
@@ -11,48 +11,11 @@
 //!
 //! `tests/lives` cuts whole lives at every write and sync of it.
 
-use crate::boot::slot::{Slot, SlotState};
-use crate::boot::state::{BootState, Refused};
-
-/// What is recorded about the target slot on the way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// It is about to be overwritten.
-    Invalidate,
-    /// It holds a whole, verified system.
-    Stage,
-    /// It boots next, on trial.
-    Activate,
-    /// It does not hold what was staged.
-    Spoil,
-}
-
-impl Change {
-    /// The boot state with that change of the slot `target`. Changes memory only.
-    ///
-    /// # Errors
-    /// [`Refused::NotStaged`], of an activation.
-    pub fn of(self, state: BootState, target: Slot) -> Result<BootState, Refused> {
-        match self {
-            Change::Invalidate => Ok(state.invalidate(target)),
-            Change::Stage => Ok(state.stage(target)),
-            Change::Activate => state.activate(target),
-            Change::Spoil => Ok(state.with_slot(target, SlotState::Bad)),
-        }
-    }
-}
+use crate::flow::change::Change;
+use crate::flow::ports::Env;
 
 /// The target slot, as far as both an install and an activation need it.
-pub trait Target {
-    /// Why a step failed.
-    type Error;
-
-    /// Records the change in the env block. Durable on return.
-    ///
-    /// # Errors
-    /// Those of writing the block; that the change is refused.
-    fn record(&mut self, change: Change) -> Result<BootState, Self::Error>;
-
+pub trait TargetSlot: Env {
     /// Reads the images as the medium has them, and compares them with what they should be.
     ///
     /// # Errors
@@ -61,7 +24,7 @@ pub trait Target {
 }
 
 /// The target slot as an install fills it.
-pub trait Writable: Target {
+pub trait WritableSlot: TargetSlot {
     /// Removes what will not be needed: the old system, and the parts of others. Not synced.
     ///
     /// # Errors
@@ -91,25 +54,13 @@ pub trait Writable: Target {
 ///
 /// # Errors
 /// Those of the steps. The slot is `empty` then, unless it is the first that failed.
-pub fn install<T: Writable>(target: &mut T) -> Result<(), T::Error> {
-    target.record(Change::Invalidate)?;
-    target.remove_leftovers()?;
-    target.write_images()?;
-    target.write_texts()?;
-    target.sync_names()?;
-    target.verify()?;
-    target.record(Change::Stage)?;
+pub fn install<M: WritableSlot>(machine: &mut M) -> Result<(), M::Error> {
+    machine.change(Change::Invalidate)?;
+    machine.remove_leftovers()?;
+    machine.write_images()?;
+    machine.write_texts()?;
+    machine.sync_names()?;
+    machine.verify()?;
+    machine.change(Change::Stage)?;
     Ok(())
-}
-
-/// Makes a staged slot the one that boots next. One that is not as it was staged is `bad` from now on.
-///
-/// # Errors
-/// Those of the steps.
-pub fn activate<T: Target>(target: &mut T) -> Result<BootState, T::Error> {
-    if let Err(error) = target.verify() {
-        target.record(Change::Spoil)?;
-        return Err(error);
-    }
-    target.record(Change::Activate)
 }

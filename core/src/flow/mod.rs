@@ -1,4 +1,12 @@
-//! The order in which a command does things.
+//! The order in which a command does things: what is written, synced and recorded, and what a failure there leaves. The program and
+//! the crash proof (`tests/lives`) run the same functions, over the ports of [`ports`].
 
+pub mod activate;
+pub mod apply;
+pub mod change;
+pub mod healthcheck;
+pub mod init;
 pub mod install;
+pub mod outcome;
 pub mod partial_file;
+pub mod ports;

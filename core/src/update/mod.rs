@@ -3,6 +3,7 @@
 pub mod config;
 pub mod digest;
 pub mod manifest;
+pub mod phase;
 pub mod signature;
 pub mod sums;
 pub mod version;

@@ -1,0 +1,43 @@
+//! The changes of the boot state that a running system makes, each one write of the block.
+
+use crate::boot::slot::{Slot, SlotState};
+use crate::boot::state::{BootState, Refused};
+
+/// A change. The target is the slot that is not booted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The target is about to be overwritten.
+    Invalidate,
+    /// The target holds a whole, verified system.
+    Stage,
+    /// The target boots next, on trial.
+    Activate {
+        /// The data partition is of no use already: that does not speak against the trial.
+        data_excused: bool,
+    },
+    /// The target does not hold what was staged.
+    MarkBad,
+    /// The booted slot is good.
+    Commit,
+    /// The target boots next, for it is good.
+    RollBack,
+}
+
+impl Change {
+    /// The boot state with that change. Changes memory only.
+    ///
+    /// # Errors
+    /// That it is not allowed.
+    pub fn of(self, state: BootState, booted: Slot) -> Result<BootState, Refused> {
+        match self {
+            Change::Invalidate => Ok(state.invalidate(!booted)),
+            Change::Stage => Ok(state.stage(!booted)),
+            Change::Activate { data_excused } => {
+                state.activate(!booted).map(|state| BootState { data_excused, ..state })
+            }
+            Change::MarkBad => Ok(state.with_slot(!booted, SlotState::Bad)),
+            Change::Commit => state.commit(booted),
+            Change::RollBack => state.rollback(booted),
+        }
+    }
+}

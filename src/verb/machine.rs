@@ -1,0 +1,194 @@
+//! The ports of the flows, on the machine that the program runs on.
+
+use std::format;
+use std::string::String;
+
+use crate::cli::console::Notes;
+use crate::failure::{Exit, Failure};
+use crate::history::boots;
+use crate::host::Host;
+use crate::linux::mount::Access;
+use crate::update::slot_version::read_version;
+use crate::update::state::{State, StateFile, now};
+use kubesolo_core::boot::env_block::{EnvBlock, ONE_SECTOR};
+use kubesolo_core::boot::env_copies::{Bytes, fits_one_sector};
+use kubesolo_core::boot::slot::{Slot, SlotState};
+use kubesolo_core::boot::state::{BootState, Refused};
+use kubesolo_core::flow::change::Change;
+use kubesolo_core::flow::ports::{self, BootLog, Env, Port, Why};
+use kubesolo_core::history::boot_log::Mark;
+use kubesolo_core::update::phase::Phase;
+
+/// The machine, and the job that a verb does on it.
+pub struct Machine<'a, J = ()> {
+    /// Where its disks and files are.
+    pub host: &'a Host<'a>,
+    /// What a person is told.
+    pub notes: &'a Notes,
+    /// What this verb needs besides.
+    pub job: J,
+    state_file: Option<StateFile>,
+}
+
+impl<'a, J> Machine<'a, J> {
+    /// Opens nothing yet.
+    pub const fn new(host: &'a Host<'a>, notes: &'a Notes, job: J) -> Machine<'a, J> {
+        Machine { host, notes, job, state_file: None }
+    }
+}
+
+impl<J> Port for Machine<'_, J> {
+    type Error = Failure;
+}
+
+impl<J> Env for Machine<'_, J> {
+    fn boot_state(&mut self) -> Result<BootState, Failure> {
+        self.host.boot_state()
+    }
+
+    fn booted(&mut self) -> Result<Option<Slot>, Failure> {
+        self.host.booted_if_known()
+    }
+
+    fn change(&mut self, change: Change) -> Result<BootState, Failure> {
+        edit(self.host, self.notes, &|state, booted| {
+            change.of(state, booted).map_err(|refused| self.refuse(change, refused))
+        })
+    }
+
+    fn refuse(&self, change: Change, refused: Refused) -> Failure {
+        match (change, refused) {
+            (Change::Commit, refused) => Failure::new(
+                Exit::Refused,
+                format_args!(
+                    "commit: {refused}; to keep the slot that runs: kubesolo-boot rollback, then boot it again"
+                ),
+            ),
+            (Change::RollBack, Refused::NotGood { slot, .. }) => Failure::new(
+                Exit::Refused,
+                format_args!("rollback: {refused}; if you know better: kubesolo-boot slot set {slot} good"),
+            ),
+            (_, Refused::NotStaged { .. }) => {
+                Failure::new(Exit::Refused, format_args!("activate: {refused}; kubesolo-boot apply first"))
+            }
+            (_, refused) => Failure::new(Exit::Refused, format_args!("write env block: {refused}")),
+        }
+    }
+}
+
+impl<J> ports::StateFile for Machine<'_, J> {
+    type State = State;
+
+    fn open_state(&mut self) -> Result<State, Failure> {
+        let notes = self.notes;
+        let (file, state) = StateFile::open(&self.host.state_path(), &|line| notes.say(line))?;
+        self.state_file = Some(file);
+        Ok(state)
+    }
+
+    fn open_state_if_possible(&mut self) -> Result<Option<State>, Failure> {
+        match self.open_state() {
+            Err(failure) if failure.exit() == Exit::Io => {
+                self.notes.say(format_args!("warning: {failure}"));
+                Ok(None)
+            }
+            opened => opened.map(Some),
+        }
+    }
+
+    fn explain(&mut self, state: &mut State, why: Why<'_, Failure>) {
+        state.last_error = match why {
+            Why::Well => String::new(),
+            Why::Words(words) => words.into(),
+            Why::Failed(failure) => format!("{failure}"),
+            Why::Checks(failures, reasons) => format!("health check failed {failures} times: {reasons}"),
+            Why::GivenUp(slot, slot_state) => {
+                let version = read_version(self.host, slot).unwrap_or_default();
+                let version = if version.is_empty() { "unknown" } else { &version };
+                let why = match slot_state {
+                    SlotState::Good => "for one boot: three boots did not reach init",
+                    _ => "no boot of it was committed, it did not load, or its files are not what was installed",
+                };
+                let colon = if slot_state == SlotState::Good { "" } else { ":" };
+                format!("slot {slot} (version {version}) was given up by GRUB{colon} {why}")
+            }
+        };
+    }
+
+    fn store_state(&mut self, state: &mut State, phase: Phase) -> Result<(), Failure> {
+        state.phase = phase;
+        state.updated_at = format!("{}", now());
+        self.state_file.as_ref().map_or(Ok(()), |file| file.store(state))
+    }
+
+    fn close_state(&mut self) {
+        self.state_file = None;
+    }
+
+    fn not_recorded(&mut self, failure: Failure) {
+        self.notes.say(format_args!("warning: not recorded in state.json: {failure}"));
+    }
+}
+
+impl BootLog for Machine<'_> {
+    fn reached(&mut self, mark: Mark) {
+        if let Err(failure) = boots::mark(self.host, mark) {
+            self.notes.say(format_args!("warning: {failure}"));
+        }
+    }
+}
+
+/// A new state for the old one and the booted slot.
+pub type Transition<'a> = dyn Fn(BootState, Slot) -> Result<BootState, Failure> + 'a;
+
+/// Reads the block, applies `transition` (state, booted slot) and writes both copies. Durable on return: a power cut
+/// leaves the old state or the new one. That only one copy took it is a warning.
+///
+/// # Errors
+/// That of `transition`; [`Exit::NoBlock`], [`Exit::Io`], [`Exit::Busy`], and those of finding the disk.
+pub fn edit(host: &Host<'_>, notes: &Notes, transition: &Transition<'_>) -> Result<BootState, Failure> {
+    let mut files = host.env_files(Access::Write)?;
+    let ((state, crowded), spare) = files.edit(true, &|loaded| {
+        let state = host.reading(loaded)?.state;
+        let new = transition(state, host.booted(state.active)?)?;
+        let block = into_block(new, &loaded.block()?.sound())?;
+        let crowded = crowded(&block);
+        Ok((block, (new, crowded)))
+    })?;
+    for failure in crowded.iter().chain(&spare) {
+        // What boots next does not hang on it.
+        notes.say(format_args!("warning: {failure}"));
+    }
+    Ok(state)
+}
+
+/// The block with the state in it.
+///
+/// # Errors
+/// [`Exit::Refused`] if other variables leave no room for it.
+pub fn into_block(state: BootState, block: &EnvBlock<Bytes>) -> Result<EnvBlock<Bytes>, Failure> {
+    state.into_block(block).map_err(|_| {
+        Failure::new(
+            Exit::Refused,
+            format_args!(
+                "write env block: other programs' variables leave no room for the boot state; remove some with \
+                 kubesolo-boot env unset"
+            ),
+        )
+    })
+}
+
+/// The warning about a block that takes more than one sector: it is changed by several writes, the second copy standing in
+/// for the first meanwhile.
+pub fn crowded(block: &EnvBlock<Bytes>) -> Option<Failure> {
+    (!fits_one_sector(block)).then(|| {
+        Failure::new(
+            Exit::Refused,
+            format_args!(
+                "env block: its variables take {} bytes, more than one sector of {ONE_SECTOR}; remove those of other \
+                 programs with kubesolo-boot env unset",
+                block.text_len()
+            ),
+        )
+    })
+}
