@@ -9,7 +9,7 @@
     reason = "a test that panics has failed"
 )]
 
-#[path = "scene/skips.rs"]
+#[path = "../core/tests/scene/skips.rs"]
 mod skips;
 
 use std::fmt::Write as _;

@@ -16,7 +16,7 @@ END
 
 # PART:CORES, in this order; behind a comma come those that need what is built before it.
 test='check:1 system:1, size:1 no-std:1 programs:2 smoke:2'
-proof='system:1 system-arm64:1, audit:1 release:1 payload:1 manifests:1 manual:1 services:1 kernel:1 image:1 tls:1 dist:1 arm64:1
+proof='system:1 system-arm64:1, audit:1 release:1 payload:1 manifests:1 manual:1 services:1 kernel:1 image:1 tls:1 dist:1 mutations:1 arm64:1
     random:2 fuzz:2 grub:2 stories:2'
 
 quietly() { make --no-print-directory "$@"; }
@@ -42,8 +42,9 @@ proof_kernel() { tests/kernel.sh; }
 proof_image() { tests/image.sh; }
 proof_tls() { tests/size.sh kubesolo-boot-tls && program_test --features tls --test nginx; }
 proof_dist() { tests/dist.sh; }
+proof_mutations() { tests/mutations.sh; }
 proof_arm64() { tests/size.sh kubesolo-boot-arm64 && tests/arm64.sh; }
-proof_random() { program_test --no-fail-fast --test gpt --test grub_editenv --test lives; }
+proof_random() { program_test --no-fail-fast --package kubesolo-core --test gpt --test grub_editenv --test crash_sim; }
 proof_fuzz() { FUZZ_SEED=1 FUZZ_SECONDS=${FUZZ_SECONDS:-15} tests/fuzz.sh; }
 proof_grub() { qemu_test grub_envblk --test grub_table --lib --no-fail-fast; }
 proof_stories() { qemu_test stories -- --skip '[smoke]'; }

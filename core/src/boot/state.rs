@@ -36,7 +36,7 @@
 //! but one: that of a good slot whose newest boot was marked. A slot without a list is booted, unless it is on trial.
 //!
 //! GRUB's rows are executed by `grub/grub.cfg`; the function here is its model, and `qemu-tests/tests/grub_table.rs` runs
-//! both. `tests/graph.rs` visits every state that can come of them.
+//! both. `core/tests/graph.rs` visits every state that can come of them.
 
 use core::fmt;
 

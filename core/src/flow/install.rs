@@ -9,7 +9,7 @@
 //! | read back and verified | the same |
 //! | target slot → `staged` | a slot that can be activated |
 //!
-//! `tests/lives` cuts whole lives at every write and sync of it.
+//! `core/tests/crash_sim` cuts whole lives at every write and sync of it.
 
 use crate::flow::change::Change;
 use crate::flow::ports::Env;

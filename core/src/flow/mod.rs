@@ -1,5 +1,5 @@
 //! The order in which a command does things: what is written, synced and recorded, and what a failure there leaves. The program and
-//! the crash proof (`tests/lives`) run the same functions, over the ports of [`ports`].
+//! the crash proof (`core/tests/crash_sim`) run the same functions, over the ports of [`ports`].
 
 pub mod activate;
 pub mod apply;

@@ -101,7 +101,7 @@ impl core::error::Error for KeysError {}
 impl core::error::Error for Error {}
 
 #[cfg(test)]
-#[path = "../../../tests/scene/skips.rs"]
+#[path = "../../tests/scene/skips.rs"]
 mod skips;
 
 #[cfg(test)]

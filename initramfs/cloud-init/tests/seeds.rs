@@ -7,7 +7,7 @@
     reason = "a test that panics has failed"
 )]
 
-#[path = "../../../tests/scene/skips.rs"]
+#[path = "../../../core/tests/scene/skips.rs"]
 mod skips;
 
 use std::fs;

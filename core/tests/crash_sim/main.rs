@@ -40,9 +40,11 @@ enum Event {
     Damage(usize),
     /// The slot's kernel changes on the medium.
     Rot(Slot),
+    /// Whether the data partition takes writes.
+    Data(bool),
 }
 
-use Event::{Damage, ReadOnly, Rot};
+use Event::{Damage, Data, ReadOnly, Rot};
 
 const fn ok(command: Command) -> Event {
     Event::Runs(command, Ok(()))
@@ -135,6 +137,18 @@ const LIVES: &[Life] = &[
         (Slot::B, [SlotState::Good, SlotState::Good], [Some(1), Some(3)]),
     ),
     (
+        "a disk that gives back other bytes",
+        false,
+        &[POWER, fails(Apply(2, DiskRots), Stop::Files), apply(2), ACTIVATE, POWER, COMMIT],
+        (Slot::B, [SlotState::Good, SlotState::Good], [Some(1), Some(2)]),
+    ),
+    (
+        "data that takes no writes",
+        false,
+        &[POWER, Data(false), POWER, DIES, POWER, Data(true), POWER, apply(2), ACTIVATE, POWER, COMMIT],
+        (Slot::B, [SlotState::Good, SlotState::Good], [Some(1), Some(2)]),
+    ),
+    (
         "copies that are damaged",
         false,
         &[
@@ -218,6 +232,7 @@ fn live(
             ReadOnly(copies) => machine.read_only = copies,
             Damage(copy) => machine.damage(copy),
             Rot(slot) => machine.rot(slot),
+            Data(takes_writes) => machine.data_fails = !takes_writes,
         }
     }
     machine

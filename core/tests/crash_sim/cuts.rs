@@ -89,6 +89,14 @@ pub fn explore(
     if !report.explored.insert((start.identity(), command)) {
         return (end, ended);
     }
+    if let (Command::PowerOn { .. }, Ok(()), Some(state), Some(booted), [false, _]) =
+        (command, ended, after, end.booted, end.read_only)
+        && state.active == booted
+        && state.slot(booted) == SlotState::Good
+        && !state.success
+    {
+        report.is_wrong("a good slot's boot is not marked".into(), &|| format!("in {place}"));
+    }
     report.steps += fuse.steps();
     report.syncs += fuse.syncs();
     let mut seen = HashSet::new();
@@ -197,6 +205,17 @@ fn run_again(machine: &mut Machine, command: Command, ended: Result<(), Stop>) -
         return failed("power-on", stop);
     }
     let (Some(state), Some(booted)) = (machine.state(), machine.booted) else { return Err("no state".into()) };
+    if let Some((slot, version)) = machine.rolled_back
+        && (state.slot(slot), machine.system(slot)) == (SlotState::Bad, Some(version))
+        && booted == state.active
+        && state.slot(booted) == SlotState::Good
+        && machine.clone().run(Command::Apply(version, Server::Whole)) != Err(Stop::Refused)
+    {
+        return Err("a version that was rolled back from is taken again".into());
+    }
+    if let Command::Check { passes: true, .. } = command {
+        dies_after(machine.clone())?;
+    }
     // What does not load is given up at once, and not taken again.
     let is_given_up = state.slot(!booted) == SlotState::Bad && machine.system(!booted) == Some(UNLOADABLE);
     let again = match command {
@@ -208,7 +227,12 @@ fn run_again(machine: &mut Machine, command: Command, ended: Result<(), Stop>) -
         Command::Rollback if state.slot(!booted) != SlotState::Good => return Ok(()),
         command => command,
     };
-    match machine.run(again) {
+    let mut ends = machine.run(again);
+    // What rotted in a part is seen when all of it is there: it is thrown away, and the next run begins anew.
+    if ends == Err(Stop::Server) && matches!(command, Command::Apply(_, Server::DiskRots)) {
+        ends = machine.run(again);
+    }
+    match ends {
         Ok(()) => {}
         Err(Stop::Files | Stop::Refused) if machine.rotten == Some(!booted) => {}
         Err(Stop::Refused) if ended == Err(Stop::Refused) => return Ok(()),
@@ -225,6 +249,14 @@ fn run_again(machine: &mut Machine, command: Command, ended: Result<(), Stop>) -
         _ => true,
     };
     if done { Ok(()) } else { Err(format!("{}, run again, does nothing", word(command))) }
+}
+
+/// Whatever a commit that was cut left of it: a trial that nobody commits is remembered when GRUB gives it up.
+fn dies_after(mut machine: Machine) -> Result<(), String> {
+    for command in [Command::Dies, Command::Dies, Command::Dies, Command::PowerOn { init_decides: false }] {
+        machine.run(command).map_err(|stop| format!("{}, after a commit: {stop:?}", word(command)))?;
+    }
+    machine.look().map(drop)
 }
 
 /// A box that has come so far can be brought to the last version.

@@ -30,6 +30,8 @@ pub enum Stop {
     Files,
     /// A copy of the env block cannot be written.
     Env,
+    /// The data partition takes no writes.
+    Data,
     /// GRUB found nothing to boot.
     NothingBoots,
 }
@@ -50,6 +52,8 @@ pub enum Server {
     Wrong,
     /// It cannot go on in the middle of a file.
     FromTheStart,
+    /// All is well with it, and the disk gives back other bytes than it was given.
+    DiskRots,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -98,6 +102,10 @@ pub struct Machine {
     pub passed: u8,
     /// The trial that GRUB last gave up, and what it held.
     pub given_up: Option<(Slot, Version)>,
+    /// The trial that was last rolled back from, and what it held.
+    pub rolled_back: Option<(Slot, Version)>,
+    /// The data partition takes no writes.
+    pub data_fails: bool,
     /// What is on offer, and from whom.
     pub version: Option<Version>,
     pub server: Server,
@@ -131,6 +139,8 @@ impl Machine {
             rotten: None,
             passed: 1 << 1,
             given_up: None,
+            rolled_back: None,
+            data_fails: false,
             version: None,
             server: Server::Whole,
             found: Machine::nothing_found(),
@@ -253,9 +263,11 @@ impl Machine {
         for copy in &self.env {
             hasher.write(&copy.cached);
         }
-        let Machine { booted, read_only, older, rotten, passed, given_up, .. } = self;
-        let given_up = given_up.map(|(slot, version)| (slot.name(), version));
-        (booted.map(Slot::name), read_only, older, rotten.map(Slot::name), passed, given_up).hash(&mut hasher);
+        let Machine { booted, read_only, older, rotten, passed, given_up, rolled_back, data_fails, .. } = self;
+        let [given_up, rolled_back] =
+            [given_up, rolled_back].map(|left| left.map(|(slot, version)| (slot.name(), version)));
+        (booted.map(Slot::name), read_only, older, rotten.map(Slot::name), passed).hash(&mut hasher);
+        (given_up, rolled_back, data_fails).hash(&mut hasher);
         hasher.finish()
     }
 

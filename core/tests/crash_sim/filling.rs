@@ -38,15 +38,14 @@ pub fn plant(folder: &mut Folder, version: Version) {
     }
 }
 
-/// The program's `replace`: a small file beside the old one, and in its place.
+/// The program's `replace`: a small file beside the old one, and in its place. Its name is not synced.
 pub fn replace(folder: &mut Folder, which: usize, sectors: &[Sector]) -> Result<(), Stop> {
     let file = folder.open(Name::New(which))?;
     folder.cut(file, 0)?;
     for sector in sectors {
         folder.append(file, *sector)?;
     }
-    partial_file::finish(&mut Part { folder, file, from: Name::New(which), to: Name::Text(which) })?;
-    Ok(folder.sync_names()?)
+    partial_file::finish(&mut Part { folder, file, from: Name::New(which), to: Name::Text(which) })
 }
 
 /// A copy of the env block.

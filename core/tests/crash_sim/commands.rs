@@ -107,6 +107,11 @@ impl Env for Machine {
         let block = block.sound();
         let new = change.of(state, self.booted.unwrap_or(state.active)).map_err(|_| Stop::Refused)?;
         let block = self.fill(&block, new)?;
+        if let (Change::RollBack, Some(booted)) = (change, self.booted)
+            && state.slot(booted) == SlotState::Trial
+        {
+            self.rolled_back = self.system(booted).map(|version| (booted, version));
+        }
         self.store(&block)?;
         Ok(new)
     }
@@ -156,7 +161,8 @@ impl StateFile for Machine {
         journal.phase = phase;
         let phase = Phase::ALL.iter().position(|phase| *phase == journal.phase).unwrap() as Sector;
         let sectors = [1 << 8 | phase, 2 << 8 | journal.image, 3 << 8 | journal.failures, 4 << 8 | journal.known_bad];
-        replace(&mut self.data, STATE, &sectors)
+        replace(&mut self.data, STATE, &sectors)?;
+        Ok(self.data.sync_names()?)
     }
 
     fn close_state(&mut self) {}
@@ -223,7 +229,11 @@ impl BootStage for Machine {
     fn begin_log(&mut self, _: Option<&Record>) {}
 
     fn try_data(&mut self) -> Result<(), Stop> {
-        if self.fuse.is_blown() { Err(Stop::Cut) } else { Ok(()) }
+        match self.data_fails {
+            true => Err(Stop::Data),
+            false if self.fuse.is_blown() => Err(Stop::Cut),
+            false => Ok(()),
+        }
     }
 }
 
@@ -292,12 +302,15 @@ impl WritableSlot for Machine {
         for which in 0..2 {
             self.download(which, self.version.unwrap(), &mut left)?;
         }
+        if self.server == Server::DiskRots && !self.fuse.is_blown() {
+            self.target_folder().rot(Name::Image(0));
+        }
         Ok(())
     }
 
     fn write_texts(&mut self) -> Result<(), Stop> {
         let version = self.version.unwrap();
-        // The list of sums first, as the program does.
+        // The list of sums first, as the program does; which syncs the names each time, and is not believed to here.
         for which in [LIST, 0, 1] {
             replace(self.target_folder(), which, &text(version, which))?;
         }
