@@ -52,6 +52,7 @@ check 'these files are in it, and no others' diff <(files) - <<'END'
 644 deploy/update.yaml
 644 docs/architecture.md
 644 docs/box.md
+644 docs/costs.md
 644 docs/decisions/0001-one-sector.md
 644 docs/decisions/0002-two-copies.md
 644 docs/decisions/0003-grub-checks-sums.md
@@ -65,6 +66,7 @@ check 'these files are in it, and no others' diff <(files) - <<'END'
 644 docs/decisions/README.md
 644 docs/formats.md
 644 docs/image.md
+644 docs/proofs.md
 644 docs/reliability.md
 644 docs/threat-model.md
 644 grub/grub.cfg
