@@ -64,6 +64,7 @@ check 'these files are in it, and no others' diff <(files) - <<'END'
 644 docs/decisions/0009-child-processes.md
 644 docs/decisions/0010-ioctls.md
 644 docs/decisions/README.md
+644 docs/demo.svg
 644 docs/formats.md
 644 docs/image.md
 644 docs/proofs.md
@@ -127,6 +128,8 @@ named() { grep -ohP '(?<![\w./-])(core/src|src|tests|qemu-tests|grub|initramfs|i
 missing() { named | while read -r path; do [ -e "$path" ] || [ -L "$path" ] || echo "$path"; done; }
 check 'the documents name files' test "$(named | wc -l)" -ge 30
 check 'and each is there' diff <(missing) /dev/null
+
+check 'docs/demo.svg is drawn from docs/demo.txt' diff <(docs/demo.py) docs/demo.svg
 
 # Once more: another folder, cargo's home, locale, time zone and file modes; the same commit.
 elsewhere=$work/another/place/whose/name/is/much/longer/than/that/of/the/first
