@@ -121,7 +121,8 @@ for part in rust-web-src musl-dev libgcc-12-dev hashbrown libc; do
 done
 check 'each has its licence, and each crate its checksum' query '
 sys.exit(not all(part["licenses"][0]["expression"] for part in sbom["components"])
-    or not all(len(part["hashes"][0]["content"]) == 64 for part in sbom["components"] if part["purl"].startswith("pkg:cargo/")))'
+    or not all(len(part["hashes"][0]["content"]) == 64 for part in sbom["components"]
+        if part["purl"].startswith("pkg:cargo/") and part["name"] != "kubesolo-core"))'
 
 # What the documents name is there: each path in `backquotes` or a picture that looks like one of ours.
 named() { grep -ohP '(?<![\w./-])(core/src|src|tests|qemu-tests|grub|initramfs|image|docs|deploy|services|fuzz|deny|examples)/[A-Za-z0-9_./-]*[A-Za-z0-9]' README.md CONTRIBUTING.md docs/*.md docs/decisions/*.md | sort -u; }
