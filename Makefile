@@ -116,9 +116,10 @@ image-kubesolo: deps $(BINARY) $(CLOUD_INIT_BINARY) ## the disk image with Kuber
 	image/build --kernel $(BUILD)/kubesolo/vmlinuz --initramfs $(BUILD)/kubesolo/kubesolo-os.gz $(IMAGE_FROM) \
 	  --out dist/kubesolo-kubernetes$(SUFFIX).img
 
-demo: deps dist/kubesolo-test.img ## a good update, a bad update, and its rollback, before your eyes
+demo: deps dist/kubesolo-test.img ## a good update, a bad update, and its rollback, before your eyes (RECORD=1: into docs/demo.svg)
 	@$(CARGO) build $(HOST) --quiet --package qemu-tests --bin demo
-	@KSOLO_IMAGE=dist/kubesolo-test.img build/host/debug/demo
+	@KSOLO_IMAGE=dist/kubesolo-test.img build/host/debug/demo $(if $(RECORD),>docs/demo.txt)
+	$(if $(RECORD),@docs/demo.py >docs/demo.svg)
 
 size: dist/kubesolo-boot dist/kubesolo-boot-tls dist/kubesolo-cloud-init ## what the programs weigh and cost to run, beside grub-editenv in the same run (RECORD=1: they may weigh that)
 	$(if $(RECORD),@$(MAKE) --no-print-directory ARCH=arm64 dist/kubesolo-boot-arm64)

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Is the image what DESIGN.md section 2 says, sound, and made of the same bytes each time? Boots nothing.
+# Does the image have the partitions that docs/formats.md has, is it sound, and made of the same bytes each time? Boots nothing.
 set -u
 export LC_ALL=C PATH="$PATH:/usr/sbin:/sbin"
 

@@ -42,6 +42,17 @@ fn no_import_runs_back() {
     }
 }
 
+/// The tables of docs/architecture.md have each room, in the order of the imports.
+#[test]
+fn the_rooms_are_described_in_their_order() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/architecture.md")).unwrap();
+    for (folder, rooms) in [("core/src", CORE), ("src", EDGE)] {
+        let rows = text.lines().filter_map(|line| line.strip_prefix(&format!("| `{folder}/"))?.split('`').next());
+        let named: Vec<&str> = rows.map(|row| row.trim_end_matches('/').trim_end_matches(".rs")).collect();
+        assert_eq!(named, rooms);
+    }
+}
+
 /// Whether imports lead from the end of `way` to its beginning.
 fn leads_back<'a>(files: &'a BTreeMap<String, Vec<String>>, way: &mut Vec<&'a str>) -> bool {
     for next in &files[*way.last().unwrap()] {

@@ -1,4 +1,4 @@
-//! A slot's file `version`: one line, written last of all when an update is installed.
+//! A slot's file `version`: one line, written once both images of an install are.
 
 use rustix::fd::OwnedFd;
 use rustix::fs::OFlags;

@@ -178,7 +178,7 @@ impl Status {
         }
     }
 
-    /// For a script; the schema is in docs/box.md.
+    /// For a script; the members are in docs/formats.md.
     pub fn print_json(&self, host: &Host<'_>, out: &mut Output<'_>) -> fmt::Result {
         let state = &self.state;
         write!(out, "{{\"booted\":")?;

@@ -1,5 +1,5 @@
 //! The description of an update, `latest.json` on a server and `slot.json` in a slot: text → fields, and the gates that
-//! decide whether this box may take it. DESIGN section 5 has the fields.
+//! decide whether this box may take it. docs/formats.md has the fields.
 //!
 //! - A field that is not known is passed over, whatever it holds; one that is known and stands twice is refused, so that
 //!   no two readers of one signed text can go by different values.
@@ -87,8 +87,8 @@ pub enum Error {
     Version(&'static str, version::Error),
 }
 
-/// Every field that is known.
-const NAMES: [&str; 13] = [
+/// Every field that is known; docs/formats.md says what each means.
+pub const FIELDS: [&str; 13] = [
     "version",
     "vmlinuz_url",
     "vmlinuz_sha256",
@@ -105,7 +105,7 @@ const NAMES: [&str; 13] = [
 ];
 
 /// The document's values of the known fields.
-struct Found<'a>([Option<Value<'a>>; NAMES.len()]);
+struct Found<'a>([Option<Value<'a>>; FIELDS.len()]);
 
 impl<'a> Manifest<'a> {
     /// Reads the document. The images' URLs may be missing: see [`Image::url`].
@@ -117,7 +117,7 @@ impl<'a> Manifest<'a> {
             return Err(Error::TooLong);
         }
         let document = core::str::from_utf8(document).map_err(|_| Error::NotText)?;
-        let mut found = Found([None; NAMES.len()]);
+        let mut found = Found([None; FIELDS.len()]);
         json::members(document, |name, value| found.put(name, value))?;
         Ok(Manifest {
             version: found.version("version")?.ok_or(Error::Missing("version"))?,
@@ -144,7 +144,7 @@ impl<'a> Manifest<'a> {
 
 impl<'a> Found<'a> {
     fn put(&mut self, name: Text<'a>, value: Value<'a>) -> Result<(), Error> {
-        let known = NAMES.iter().zip(&mut self.0).find(|(known, _)| name.is(known));
+        let known = FIELDS.iter().zip(&mut self.0).find(|(known, _)| name.is(known));
         match known {
             Some((name, Some(_))) => Err(Error::Twice(name)),
             Some((_, place)) => {
@@ -157,7 +157,7 @@ impl<'a> Found<'a> {
 
     /// The field's value, if it is there.
     fn get(&self, name: &str) -> Option<Value<'a>> {
-        let known = NAMES.iter().zip(&self.0).find(|(known, _)| **known == name);
+        let known = FIELDS.iter().zip(&self.0).find(|(known, _)| **known == name);
         known.and_then(|(_, value)| *value).filter(|value| *value != Value::Null)
     }
 
