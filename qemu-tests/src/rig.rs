@@ -13,15 +13,15 @@ use crate::paths;
 use crate::serial::Transcript;
 use crate::writelog::WriteLog;
 
-/// Longest wait for GRUB's line after power-on. Generous: two stories share two cores, and under OVMF a busy machine
+/// Longest wait for GRUB's line after power-on. Generous: three stories share two cores, and under OVMF a busy machine
 /// makes GRUB's second up to four seconds long.
-pub const GRUB: Duration = Duration::from_secs(120);
+pub const GRUB: Duration = Duration::from_secs(180);
 /// Longest wait from GRUB's line to a running system, or to whatever else ends a boot.
-pub const BOOT: Duration = Duration::from_secs(180);
+pub const BOOT: Duration = Duration::from_secs(270);
 /// Longest wait for GRUB to load a slot of the shipped image: a BIOS reads from a stick or a card in small pieces.
-pub const LOAD: Duration = Duration::from_secs(300);
+pub const LOAD: Duration = Duration::from_secs(450);
 /// Longest wait for a command at a prompt.
-pub const COMMAND: Duration = Duration::from_secs(30);
+pub const COMMAND: Duration = Duration::from_secs(60);
 
 /// A story's bench.
 pub struct Rig {
