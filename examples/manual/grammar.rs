@@ -1,7 +1,7 @@
 //! The tables of the help, taken apart: what may stand where on the command line.
 
 use kubesolo_boot::cli::args::{FLAGS, Help, VERBS};
-use kubesolo_core::update::config::KEYS;
+use kubesolo_core::update::config::{self, KEYS};
 
 /// Words that stand for a value. Any other word in capitals is one to be typed.
 const PLACEHOLDERS: [&str; 10] =
@@ -73,28 +73,14 @@ impl Key {
     /// As a flag.
     pub fn flag(&self) -> Flag {
         let name = format!("--{}", self.name.replace('_', "-"));
-        Flag {
-            names: vec![name],
-            value: Some(self.value),
-            text: self.text.replace('`', "").trim_end_matches('.').into(),
-        }
+        Flag { names: vec![name], value: Some(self.value), text: self.text.into() }
     }
 }
 
-/// The keys, as the documentation of their fields has them: `key=VALUE`, and what it is.
+/// The keys, by their table.
 pub fn keys() -> Vec<Key> {
-    let documented = |line: &'static str| {
-        let (head, text) = line.strip_prefix("    /// `")?.split_once("`: ")?;
-        let (name, value) = head.split_once('=')?;
-        Some(Key { name, value, text })
-    };
-    let keys: Vec<_> = include_str!("../../core/src/update/config.rs").lines().filter_map(documented).collect();
-    assert_eq!(
-        keys.iter().map(|key| key.name).collect::<Vec<_>>(),
-        KEYS,
-        "a key without a documentation `key=VALUE`: text"
-    );
-    keys
+    let key = |key: &config::Key| Key { name: key.name, value: key.value.to_string().leak(), text: key.help };
+    KEYS.iter().map(key).collect()
 }
 
 /// The forms of a verb, each as its words: `[--json]`, `set`, `A|B`, `NAME...`.

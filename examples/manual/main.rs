@@ -1,4 +1,4 @@
-//! Makes the man page and the shells' completions, of what `--help` prints and `core/src/update/config.rs` says about its keys.
+//! Makes the man page and the shells' completions, of what `--help` prints and the table of keys.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

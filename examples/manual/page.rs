@@ -70,7 +70,7 @@ pub fn page(date: &str) -> String {
             let default = default(key.name).map(|value| format!("Default\n.Ql {value} .\n")).unwrap_or_default();
             (
                 format!(".It Ic {}= Ns {}\n", key.name, macro_words(key.value)),
-                format!("{}{default}", prose(&upper(&key.text.replace('`', "")))),
+                format!("{}{default}", prose(&sentence(key.text))),
             )
         }),
     );

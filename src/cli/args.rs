@@ -327,7 +327,8 @@ impl<'a> Call<'a> {
 /// The key of `update.conf` that a flag stands for.
 fn config_key(flag: &str) -> Option<&'static str> {
     let name = flag.strip_prefix("--")?;
-    KEYS.into_iter().find(|key| key.bytes().map(|byte| if byte == b'_' { b'-' } else { byte }).eq(name.bytes()))
+    let is_meant = |key: &&str| key.bytes().map(|byte| if byte == b'_' { b'-' } else { byte }).eq(name.bytes());
+    KEYS.iter().map(|key| key.name).find(is_meant)
 }
 
 fn text(word: &OsStr) -> Result<&str, Failure> {
