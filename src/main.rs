@@ -10,8 +10,10 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::termios::isatty;
 
-use kubesolo_boot::cli::args::{Call, Verb, help};
+use kubesolo_boot::cli::args::{Asked, Call};
 use kubesolo_boot::cli::console::{Notes, Output};
+use kubesolo_boot::cli::help::help;
+use kubesolo_boot::cli::verbs::Verb;
 use kubesolo_boot::failure::{Exit, Failure, Reason};
 use kubesolo_boot::host::Host;
 use kubesolo_boot::linux::folder::folder_and_name;
@@ -65,11 +67,11 @@ fn run(called: &OsStr, arguments: &[&OsStr]) -> u8 {
         return verb::grub_editenv::run(called, arguments);
     }
     let notes = Notes::new();
-    let exit = Call::parse(arguments).and_then(|call| match call.verb()? {
-        Verb::Help(verb) => print(&help(verb)),
-        Verb::Version => print(concat!("kubesolo-boot ", env!("CARGO_PKG_VERSION"), "\n")),
-        Verb::Init => init(&call),
-        verb => run_in_time(&call, verb, &notes),
+    let exit = Call::parse(arguments).and_then(|call| match call.asked()? {
+        Asked::Help(verb) => print(&help(verb)),
+        Asked::Version => print(concat!("kubesolo-boot ", env!("CARGO_PKG_VERSION"), "\n")),
+        Asked::Work(Verb::Init) => init(&call),
+        Asked::Work(verb) => run_in_time(&call, verb, &notes),
     });
     exit.unwrap_or_else(|failure| {
         notes.say(format_args!("{failure}"));
@@ -79,7 +81,7 @@ fn run(called: &OsStr, arguments: &[&OsStr]) -> u8 {
 
 fn init(call: &Call<'_>) -> Result<Exit, Failure> {
     let notes = Notes::with_kernel_log();
-    let host = Host::new(&call.flags, process::HOOKS);
+    let host = Host::new(&call.given.flags, process::HOOKS);
     let ended = process::within(INIT_DEADLINE, || verb::init::run(&host, &notes) as u8);
     Ok(match ended {
         process::Ended::With(code) => {
@@ -99,10 +101,10 @@ fn deadline(call: &Call<'_>, verb: Verb<'_>) -> Option<Duration> {
         // A watchdog has to starve when the disk hangs; a download takes as long as it takes; `find` touches no disk
         // itself, unless it is to say what is on it.
         Verb::Watchdog | Verb::Apply(_) => None,
-        Verb::Find(_) if !call.ext4 => None,
+        Verb::Find(_) if !call.given.ext4 => None,
         // A block that is given by name is on no disk of ours.
         Verb::EnvList | Verb::EnvGet(_) | Verb::EnvSet(_) | Verb::EnvUnset(_) | Verb::EnvCreate
-            if call.flags.grubenv.is_some() =>
+            if call.given.flags.grubenv.is_some() =>
         {
             None
         }
@@ -116,8 +118,8 @@ fn deadline(call: &Call<'_>, verb: Verb<'_>) -> Option<Duration> {
 /// Runs a verb, and restarts the box if it is to be. A disk that stalls never lets go of whoever called for it: so that is a
 /// child, which is left behind.
 fn run_in_time(call: &Call<'_>, verb: Verb<'_>, notes: &Notes) -> Result<Exit, Failure> {
-    let look = Look::of(verb, call.json);
-    let host = Host::new(&call.flags, process::HOOKS);
+    let look = Look::of(verb, call.given.json);
+    let host = Host::new(&call.given.flags, process::HOOKS);
     let (exit, restart) = match deadline(call, verb) {
         None => run_verb(call, verb, &host, notes, look)?,
         Some(deadline) => {
@@ -132,7 +134,7 @@ fn run_in_time(call: &Call<'_>, verb: Verb<'_>, notes: &Notes) -> Result<Exit, F
             let code = match ended {
                 process::Ended::With(code) => code,
                 process::Ended::Crashed => {
-                    return Err(Failure::new(Exit::Io, format_args!("{}: crashed; please report this", call.name())));
+                    return Err(Failure::new(Exit::Io, format_args!("{}: crashed; please report this", call.word())));
                 }
                 process::Ended::TooLate => {
                     let seconds = deadline.as_secs();
@@ -140,7 +142,7 @@ fn run_in_time(call: &Call<'_>, verb: Verb<'_>, notes: &Notes) -> Result<Exit, F
                         Exit::Io,
                         format_args!(
                             "{}: not done after {seconds} s: the disk does not answer; dmesg may say why",
-                            call.name()
+                            call.word()
                         ),
                     ));
                 }
@@ -171,12 +173,17 @@ fn run_verb(
         }
         Verb::Status => {
             let status = Status::read(host)?;
-            let printed =
-                if call.json { status.print_json(host, &mut out) } else { status.print(host, look.colour, &mut out) };
+            let printed = if call.given.json {
+                status.print_json(host, &mut out)
+            } else {
+                status.print(host, look.colour, &mut out)
+            };
             printed.unwrap_or_default();
         }
-        Verb::SlotShow => show_slots(&verb::slot::show(host)?, call.json, &mut out),
-        Verb::SlotSet(slot, state) => show_slots(&verb::slot::set(host, notes, slot, state)?, call.json, &mut out),
+        Verb::SlotShow => show_slots(&verb::slot::show(host)?, call.given.json, &mut out),
+        Verb::SlotSet(slot, state) => {
+            show_slots(&verb::slot::set(host, notes, slot, state)?, call.given.json, &mut out)
+        }
         Verb::Commit => {
             let state = verb::boot_state::commit(host, notes)?;
             say(&mut out, format_args!("Slot {} is good and stays.", state.active));
@@ -185,7 +192,7 @@ fn run_verb(
             let state = verb::boot_state::rollback(host, notes, "rolled back by hand")?;
             say(&mut out, format_args!("Slot {} boots next.", state.active));
         }
-        Verb::EnvList if call.json => verb::env::list_json(host, &mut out)?,
+        Verb::EnvList if call.given.json => verb::env::list_json(host, &mut out)?,
         Verb::EnvList => verb::env::list(host, &mut out)?,
         Verb::EnvGet(name) => verb::env::get(host, name, &mut out)?,
         Verb::EnvSet(pairs) => verb::env::set(host, pairs, &warn)?,
@@ -193,12 +200,12 @@ fn run_verb(
         Verb::EnvCreate => verb::env::create(host, &warn)?,
         Verb::Metrics(file) => verb::metrics::run(host, file, &mut out)?,
         Verb::Stopping => verb::stopping::run(host)?,
-        Verb::Probe => return probe(host, call.json, out).map(|exit| (exit, false)),
-        Verb::Find(name) => say(&mut out, format_args!("{}", verb::find::run(host, notes, name, call.ext4)?)),
-        Verb::Help(_) | Verb::Version | Verb::Init => {}
+        Verb::Probe => return probe(host, call.given.json, out).map(|exit| (exit, false)),
+        Verb::Find(name) => say(&mut out, format_args!("{}", verb::find::run(host, notes, name, call.given.ext4)?)),
+        Verb::Init => {}
     }
     finish(out)?;
-    Ok((Exit::Done, call.reboot))
+    Ok((Exit::Done, call.given.reboot))
 }
 
 fn run_update(
@@ -210,19 +217,21 @@ fn run_update(
     mut out: Output<'_>,
 ) -> Result<(Exit, bool), Failure> {
     let mut buffer = [[0; kubesolo_boot::update::settings::LEN_MAX]; 2];
-    let settings = kubesolo_boot::update::settings::Settings::read(&call.flags, &mut buffer);
+    let settings = kubesolo_boot::update::settings::Settings::read(&call.given.flags, &mut buffer);
     let config = match verb {
         // `init` has read them so, and started it: a mistake in a line must not end in a reset every minute.
-        Verb::Watchdog => settings.lenient(&call.flags, &|problem| notes.say(format_args!("watchdog: {problem}"))),
-        _ => settings.strict(&call.flags, &|warning| notes.say(warning))?,
+        Verb::Watchdog => {
+            settings.lenient(&call.given.flags, &|problem| notes.say(format_args!("watchdog: {problem}")))
+        }
+        _ => settings.strict(&call.given.flags, &|warning| notes.say(warning))?,
     };
     let mut exit = Exit::Done;
     match verb {
-        Verb::Check(source) => exit = verb::check::run(host, notes, &config, source, call.json, &mut out)?,
+        Verb::Check(source) => exit = verb::check::run(host, notes, &config, source, call.given.json, &mut out)?,
         Verb::Apply(source) => {
             let applied = verb::apply::run(host, notes, &config, source, style)?;
             let (slot, version) = (applied.slot, &applied.version);
-            if call.json {
+            if call.given.json {
                 say(&mut out, format_args!("{{\"event\":\"staged\",\"slot\":\"{slot}\",\"version\":\"{version}\"}}"));
             } else {
                 let already = if applied.already { "already " } else { "" };
@@ -233,11 +242,11 @@ fn run_update(
         Verb::Watchdog => verb::watchdog::run(host, notes, &config, &mut out)?,
         Verb::Grow => verb::grow::run(host, notes, &config, &mut out)?,
         Verb::Healthcheck => {
-            let concluded = verb::healthcheck::run(host, notes, &config, call.json, &mut out);
+            let concluded = verb::healthcheck::run(host, notes, &config, call.given.json, &mut out);
             // What was seen is told also where nothing could be made of it.
             finish(out)?;
             let (healthy, rolled_back) = concluded?;
-            return Ok((healthy, call.reboot && rolled_back));
+            return Ok((healthy, call.given.reboot && rolled_back));
         }
         _ => {
             let state = verb::activate::run(host, notes, style)?;
@@ -245,7 +254,7 @@ fn run_update(
         }
     }
     finish(out)?;
-    Ok((exit, call.reboot))
+    Ok((exit, call.given.reboot))
 }
 
 fn print(text: &str) -> Result<Exit, Failure> {
