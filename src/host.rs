@@ -49,7 +49,7 @@ const TELL_EVERY: Duration = Duration::from_secs(10);
 /// Most of `/proc/cmdline` that is read, in bytes: the kernel's limit on x86.
 const CMDLINE_MAX: usize = 2048;
 
-/// Flags that every verb takes.
+/// The flags that say which machine is meant, and by which rules.
 #[derive(Clone, Debug, Default)]
 pub struct Flags<'a> {
     /// `--disk`: this disk or image file.

@@ -10,13 +10,17 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::termios::isatty;
 
-use kubesolo_boot::cli::args::{Call, Verb, help};
+use kubesolo_boot::cli::args::{Asked, Call};
 use kubesolo_boot::cli::console::{Notes, Output};
+use kubesolo_boot::cli::help::help;
+use kubesolo_boot::cli::verbs::Verb;
 use kubesolo_boot::failure::{Exit, Failure, Reason};
 use kubesolo_boot::host::Host;
 use kubesolo_boot::linux::folder::folder_and_name;
 use kubesolo_boot::report::progress::Style;
+use kubesolo_boot::update::settings::{self, Settings};
 use kubesolo_boot::verb;
+use kubesolo_boot::verb::apply::Installed;
 use kubesolo_boot::verb::machine::Machine;
 use kubesolo_boot::verb::status::Status;
 use kubesolo_core::boot::slot::Slot;
@@ -24,6 +28,7 @@ use kubesolo_core::boot::state::BootState;
 use kubesolo_core::flow::outcome;
 use kubesolo_core::flow::ports::Why;
 use kubesolo_core::text::json::Quoted;
+use kubesolo_core::update::config::Config;
 
 /// Longest the boot stage may take, whatever a disk does: less than the watchdog of the shipped image waits for.
 const INIT_DEADLINE: Duration = Duration::from_secs(40);
@@ -40,6 +45,15 @@ const HEALTHCHECK_DEADLINE: Duration = Duration::from_secs(60 * 60);
 /// In the exit code of a verb's child: the box is to be restarted. No exit code has this bit.
 const RESTART: u8 = 0x80;
 
+/// What a verb works with.
+#[derive(Clone, Copy)]
+struct Session<'a> {
+    call: &'a Call<'a>,
+    host: &'a Host<'a>,
+    notes: &'a Notes,
+    look: Look,
+}
+
 /// How what is said looks: as it does on this process' own streams, which a child does not have.
 #[derive(Clone, Copy)]
 struct Look {
@@ -51,12 +65,10 @@ impl Look {
     /// Asks the terminal only for a verb that has use for it.
     fn of(verb: Verb<'_>, json: bool) -> Look {
         let is_seen = || isatty(rustix::stdio::stdout()) && (process::HOOKS.variable)("NO_COLOR").is_none();
+        let is_long = matches!(verb, Verb::Apply(_) | Verb::Activate);
         Look {
             colour: verb == Verb::Status && is_seen(),
-            style: match verb {
-                Verb::Apply(_) | Verb::Activate => Style::pick(json),
-                _ => Style::Lines,
-            },
+            style: if is_long { Style::pick(json) } else { Style::Lines },
         }
     }
 }
@@ -68,11 +80,11 @@ fn run(called: &OsStr, arguments: &[&OsStr]) -> u8 {
         return verb::grub_editenv::run(called, arguments);
     }
     let notes = Notes::new();
-    let exit = Call::parse(arguments).and_then(|call| match call.verb()? {
-        Verb::Help(verb) => print(&help(verb)),
-        Verb::Version => print(concat!("kubesolo-boot ", env!("CARGO_PKG_VERSION"), "\n")),
-        Verb::Init => init(&call),
-        verb => run_in_time(&call, verb, &notes),
+    let exit = Call::parse(arguments).and_then(|call| match call.asked()? {
+        Asked::Help(verb) => print(&help(verb)),
+        Asked::Version => print(concat!("kubesolo-boot ", env!("CARGO_PKG_VERSION"), "\n")),
+        Asked::Work(Verb::Init) => init(&call),
+        Asked::Work(verb) => run_in_time(&call, verb, &notes),
     });
     exit.unwrap_or_else(|failure| {
         notes.say(format_args!("{failure}"));
@@ -82,7 +94,7 @@ fn run(called: &OsStr, arguments: &[&OsStr]) -> u8 {
 
 fn init(call: &Call<'_>) -> Result<Exit, Failure> {
     let notes = Notes::with_kernel_log();
-    let host = Host::new(&call.flags, process::HOOKS);
+    let host = Host::new(&call.given.flags, process::HOOKS);
     let ended = process::within(INIT_DEADLINE, || verb::init::run(&host, &notes) as u8);
     Ok(match ended {
         process::Ended::With(code) => {
@@ -99,58 +111,31 @@ fn init(call: &Call<'_>) -> Result<Exit, Failure> {
 /// How long the verb may take; `None`: it looks after its time itself.
 fn deadline(call: &Call<'_>, verb: Verb<'_>) -> Option<Duration> {
     match verb {
-        // A watchdog has to starve when the disk hangs; a download takes as long as it takes; `find` touches no disk
-        // itself, unless it is to say what is on it.
+        // A watchdog has to starve when the disk hangs; a download takes as long as it takes.
         Verb::Watchdog | Verb::Apply(_) => None,
-        Verb::Find(_) if !call.ext4 => None,
+        // It touches no disk itself, unless it is to say what is on it.
+        Verb::Find(_) => call.given.ext4.then_some(VERB_DEADLINE),
         // A block that is given by name is on no disk of ours.
-        Verb::EnvList | Verb::EnvGet(_) | Verb::EnvSet(_) | Verb::EnvUnset(_) | Verb::EnvCreate
-            if call.flags.grubenv.is_some() =>
-        {
-            None
+        Verb::EnvList | Verb::EnvGet(_) | Verb::EnvSet(_) | Verb::EnvUnset(_) | Verb::EnvCreate => {
+            call.given.flags.grubenv.is_none().then_some(VERB_DEADLINE)
         }
+        Verb::Init => Some(INIT_DEADLINE),
         Verb::Stopping => Some(STOPPING_DEADLINE),
         Verb::Check(_) | Verb::Activate | Verb::Grow => Some(CHECK_DEADLINE),
         Verb::Healthcheck => Some(HEALTHCHECK_DEADLINE),
-        _ => Some(VERB_DEADLINE),
+        Verb::Status | Verb::Commit | Verb::Rollback => Some(VERB_DEADLINE),
+        Verb::SlotShow | Verb::SlotSet(..) | Verb::Metrics(_) | Verb::Probe => Some(VERB_DEADLINE),
     }
 }
 
 /// Runs a verb, and restarts the box if it is to be. A disk that stalls never lets go of whoever called for it: so that is a
 /// child, which is left behind.
 fn run_in_time(call: &Call<'_>, verb: Verb<'_>, notes: &Notes) -> Result<Exit, Failure> {
-    let look = Look::of(verb, call.json);
-    let host = Host::new(&call.flags, process::HOOKS);
+    let host = Host::new(&call.given.flags, process::HOOKS);
+    let session = Session { call, host: &host, notes, look: Look::of(verb, call.given.json) };
     let (exit, restart) = match deadline(call, verb) {
-        None => run_verb(call, verb, &host, notes, look)?,
-        Some(deadline) => {
-            let work = || match run_verb(call, verb, &host, notes, look) {
-                Ok((exit, restart)) => exit as u8 | if restart { RESTART } else { 0 },
-                Err(failure) => {
-                    notes.say(format_args!("{failure}"));
-                    failure.exit() as u8
-                }
-            };
-            let (ended, passed_on) = process::passing_on(deadline, work);
-            let code = match ended {
-                process::Ended::With(code) => code,
-                process::Ended::Crashed => {
-                    return Err(Failure::new(Exit::Io, format_args!("{}: crashed; please report this", call.name())));
-                }
-                process::Ended::TooLate => {
-                    let seconds = deadline.as_secs();
-                    return Err(Failure::new(
-                        Exit::Io,
-                        format_args!(
-                            "{}: not done after {seconds} s: the disk does not answer; dmesg may say why",
-                            call.name()
-                        ),
-                    ));
-                }
-            };
-            passed_on.map_err(not_written)?;
-            (Exit::with(code & !RESTART).unwrap_or(Exit::Io), code & RESTART != 0)
-        }
+        None => run_verb(session, verb)?,
+        Some(deadline) => run_in_child(session, verb, deadline)?,
     };
     if restart {
         restart::now(&host)?;
@@ -158,97 +143,102 @@ fn run_in_time(call: &Call<'_>, verb: Verb<'_>, notes: &Notes) -> Result<Exit, F
     Ok(exit)
 }
 
+fn run_in_child(session: Session<'_>, verb: Verb<'_>, deadline: Duration) -> Result<(Exit, bool), Failure> {
+    let word = session.call.word();
+    let (ended, passed_on) = process::passing_on(deadline, || match run_verb(session, verb) {
+        Ok((exit, restart)) => exit as u8 | if restart { RESTART } else { 0 },
+        Err(failure) => {
+            session.notes.say(format_args!("{failure}"));
+            failure.exit() as u8
+        }
+    });
+    let code = match ended {
+        process::Ended::With(code) => code,
+        process::Ended::Crashed => {
+            return Err(Failure::new(Exit::Io, format_args!("{word}: crashed; please report this")));
+        }
+        process::Ended::TooLate => {
+            let seconds = deadline.as_secs();
+            return Err(Failure::new(
+                Exit::Io,
+                format_args!("{word}: not done after {seconds} s: the disk does not answer; dmesg may say why"),
+            ));
+        }
+    };
+    passed_on.map_err(not_written)?;
+    Ok((Exit::with(code & !RESTART).unwrap_or(Exit::Io), code & RESTART != 0))
+}
+
 /// Gives the exit code, and whether the box is to be restarted.
-fn run_verb(
-    call: &Call<'_>,
-    verb: Verb<'_>,
-    host: &Host<'_>,
-    notes: &Notes,
-    look: Look,
-) -> Result<(Exit, bool), Failure> {
+fn run_verb(session: Session<'_>, verb: Verb<'_>) -> Result<(Exit, bool), Failure> {
     let mut out = Output::to(rustix::stdio::stdout());
+    let ended = work(session, verb, &mut out);
+    // What was seen is told also where nothing could be made of it.
+    let told = finish(out);
+    let ended = ended?;
+    told.map(|()| ended)
+}
+
+fn work(session: Session<'_>, verb: Verb<'_>, out: &mut Output<'_>) -> Result<(Exit, bool), Failure> {
+    let Session { call, host, notes, look } = session;
+    let (json, ext4) = (call.given.json, call.given.ext4);
+    let (mut exit, mut restart) = (Exit::Done, call.given.reboot);
     let warn = |warning| notes.say(format_args!("warning: {warning}"));
+    let buffer = &mut [[0; settings::LEN_MAX]; 2];
     match verb {
-        Verb::Check(_) | Verb::Apply(_) | Verb::Activate | Verb::Healthcheck | Verb::Watchdog | Verb::Grow => {
-            return run_update(call, verb, host, notes, look.style, out);
+        Verb::Status => show_status(&Status::read(host)?, session, out),
+        Verb::Check(source) => exit = verb::check::run(host, notes, &config(session, buffer)?, source, json, out)?,
+        Verb::Apply(source) => {
+            let applied = verb::apply::run(host, notes, &config(session, buffer)?, source, look.style)?;
+            show_applied(&applied, json, out);
         }
-        Verb::Status => {
-            let status = Status::read(host)?;
-            let printed =
-                if call.json { status.print_json(host, &mut out) } else { status.print(host, look.colour, &mut out) };
-            printed.unwrap_or_default();
+        Verb::Activate => {
+            config(session, buffer)?;
+            let state = verb::activate::run(host, notes, look.style)?;
+            say(out, format_args!("Slot {} boots next, on trial.", state.active));
         }
-        Verb::SlotShow => show_slots(&host.boot_state()?, call.json, &mut out),
-        Verb::SlotSet(slot, state) => show_slots(&verb::slot::set(host, notes, slot, state)?, call.json, &mut out),
-        Verb::Commit => {
-            let state = outcome::commit(&mut Machine::new(host, notes, ()))?;
-            say(&mut out, format_args!("Slot {} is good and stays.", state.active));
+        Verb::Healthcheck => {
+            let (healthy, rolled_back) = verb::healthcheck::run(host, notes, &config(session, buffer)?, json, out)?;
+            (exit, restart) = (healthy, restart && rolled_back);
         }
         Verb::Rollback => {
             let state = outcome::roll_back(&mut Machine::new(host, notes, ()), Why::Words("rolled back by hand"))?;
-            say(&mut out, format_args!("Slot {} boots next.", state.active));
+            say(out, format_args!("Slot {} boots next.", state.active));
         }
-        Verb::EnvList if call.json => verb::env::list_json(host, &mut out)?,
-        Verb::EnvList => verb::env::list(host, &mut out)?,
-        Verb::EnvGet(name) => verb::env::get(host, name, &mut out)?,
+        Verb::Commit => {
+            let state = outcome::commit(&mut Machine::new(host, notes, ()))?;
+            say(out, format_args!("Slot {} is good and stays.", state.active));
+        }
+        Verb::SlotShow => show_slots(&host.boot_state()?, json, out),
+        Verb::SlotSet(slot, state) => show_slots(&verb::slot::set(host, notes, slot, state)?, json, out),
+        Verb::EnvList if json => verb::env::list_json(host, out)?,
+        Verb::EnvList => verb::env::list(host, out)?,
+        Verb::EnvGet(name) => verb::env::get(host, name, out)?,
         Verb::EnvSet(pairs) => verb::env::set(host, pairs, &warn)?,
         Verb::EnvUnset(names) => verb::env::unset(host, names, &warn)?,
         Verb::EnvCreate => verb::env::create(host, &warn)?,
-        Verb::Metrics(file) => verb::metrics::run(host, file, &mut out)?,
+        Verb::Watchdog => verb::watchdog::run(host, notes, &lenient_config(session, buffer), out)?,
         Verb::Stopping => verb::stopping::run(host)?,
-        Verb::Probe => return probe(host, call.json, out).map(|exit| (exit, false)),
-        Verb::Find(name) => say(&mut out, format_args!("{}", verb::find::run(host, notes, name, call.ext4)?)),
-        Verb::Help(_) | Verb::Version | Verb::Init => {}
+        Verb::Metrics(file) => verb::metrics::run(host, file, out)?,
+        Verb::Probe => exit = probe(host, json, out)?,
+        Verb::Find(name) => say(out, format_args!("{}", verb::find::run(host, notes, name, ext4)?)),
+        Verb::Grow => verb::grow::run(host, notes, &config(session, buffer)?, out)?,
+        Verb::Init => exit = verb::init::run(host, notes),
     }
-    finish(out)?;
-    Ok((Exit::Done, call.reboot))
+    Ok((exit, restart))
 }
 
-fn run_update(
-    call: &Call<'_>,
-    verb: Verb<'_>,
-    host: &Host<'_>,
-    notes: &Notes,
-    style: Style,
-    mut out: Output<'_>,
-) -> Result<(Exit, bool), Failure> {
-    let mut buffer = [[0; kubesolo_boot::update::settings::LEN_MAX]; 2];
-    let settings = kubesolo_boot::update::settings::Settings::read(&call.flags, &mut buffer);
-    let config = match verb {
-        // `init` has read them so, and started it: a mistake in a line must not end in a reset every minute.
-        Verb::Watchdog => settings.lenient(&call.flags, &|problem| notes.say(format_args!("watchdog: {problem}"))),
-        _ => settings.strict(&call.flags, &|warning| notes.say(warning))?,
-    };
-    let mut exit = Exit::Done;
-    match verb {
-        Verb::Check(source) => exit = verb::check::run(host, notes, &config, source, call.json, &mut out)?,
-        Verb::Apply(source) => {
-            let applied = verb::apply::run(host, notes, &config, source, style)?;
-            let (slot, version) = (applied.slot, &applied.version);
-            if call.json {
-                say(&mut out, format_args!("{{\"event\":\"staged\",\"slot\":\"{slot}\",\"version\":\"{version}\"}}"));
-            } else {
-                let already = if applied.already { "already " } else { "" };
-                say(&mut out, format_args!("Version {version} is {already}installed in slot {slot}."));
-                say(&mut out, format_args!("Next: kubesolo-boot activate --reboot"));
-            }
-        }
-        Verb::Watchdog => verb::watchdog::run(host, notes, &config, &mut out)?,
-        Verb::Grow => verb::grow::run(host, notes, &config, &mut out)?,
-        Verb::Healthcheck => {
-            let concluded = verb::healthcheck::run(host, notes, &config, call.json, &mut out);
-            // What was seen is told also where nothing could be made of it.
-            finish(out)?;
-            let (healthy, rolled_back) = concluded?;
-            return Ok((healthy, call.reboot && rolled_back));
-        }
-        _ => {
-            let state = verb::activate::run(host, notes, style)?;
-            say(&mut out, format_args!("Slot {} boots next, on trial.", state.active));
-        }
-    }
-    finish(out)?;
-    Ok((exit, call.reboot))
+/// The settings, all of them right.
+fn config<'a>(session: Session<'a>, buffer: &'a mut settings::Buffer) -> Result<Config<'a>, Failure> {
+    let flags = &session.call.given.flags;
+    Settings::read(flags, buffer).strict(flags, &|warning| session.notes.say(warning))
+}
+
+/// The settings as `init` has read them, which has started the watchdog: a mistake in a line must not end in a reset every
+/// minute.
+fn lenient_config<'a>(session: Session<'a>, buffer: &'a mut settings::Buffer) -> Config<'a> {
+    let flags = &session.call.given.flags;
+    Settings::read(flags, buffer).lenient(flags, &|problem| session.notes.say(format_args!("watchdog: {problem}")))
 }
 
 fn print(text: &str) -> Result<Exit, Failure> {
@@ -271,28 +261,43 @@ fn not_written(errno: Errno) -> Failure {
     Failure::new(Exit::Io, format_args!("write to standard output: {}", Reason(errno)))
 }
 
+fn show_status(status: &Status, session: Session<'_>, out: &mut Output<'_>) {
+    let printed = match session.call.given.json {
+        true => status.print_json(session.host, out),
+        false => status.print(session.host, session.look.colour, out),
+    };
+    // An output keeps its error until it is finished.
+    printed.unwrap_or_default();
+}
+
+fn show_applied(Installed { slot, version, already }: &Installed, json: bool, out: &mut Output<'_>) {
+    if json {
+        return say(out, format_args!("{{\"event\":\"staged\",\"slot\":\"{slot}\",\"version\":\"{version}\"}}"));
+    }
+    let already = if *already { "already " } else { "" };
+    say(out, format_args!("Version {version} is {already}installed in slot {slot}."));
+    say(out, format_args!("Next: kubesolo-boot activate --reboot"));
+}
+
 fn show_slots(state: &BootState, json: bool, out: &mut Output<'_>) {
     if json {
-        say(out, format_args!("{{\"slot_A\":\"{}\",\"slot_B\":\"{}\"}}", state.a, state.b));
-    } else {
-        for slot in Slot::BOTH {
-            say(out, format_args!("{slot} {}", state.slot(slot)));
-        }
+        return say(out, format_args!("{{\"slot_A\":\"{}\",\"slot_B\":\"{}\"}}", state.a, state.b));
+    }
+    for slot in Slot::BOTH {
+        say(out, format_args!("{slot} {}", state.slot(slot)));
     }
 }
 
-fn probe(host: &Host<'_>, json: bool, mut out: Output<'_>) -> Result<Exit, Failure> {
+fn probe(host: &Host<'_>, json: bool, out: &mut Output<'_>) -> Result<Exit, Failure> {
     let result = verb::probe::run(host);
     if !json {
-        say(&mut out, format_args!("{} takes writes.", result?));
-        finish(out)?;
+        say(out, format_args!("{} takes writes.", result?));
         return Ok(Exit::Done);
     }
     let (writable, exit, reason) = match &result {
         Ok(_) => (true, Exit::Done, String::new()),
         Err(failure) => (false, failure.exit(), failure.to_string()),
     };
-    say(&mut out, format_args!("{{\"disk_writable\":{writable},\"reason\":{}}}", Quoted::text(&reason)));
-    finish(out)?;
+    say(out, format_args!("{{\"disk_writable\":{writable},\"reason\":{}}}", Quoted::text(&reason)));
     Ok(exit)
 }

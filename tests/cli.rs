@@ -10,6 +10,7 @@
 
 mod scene;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
@@ -17,6 +18,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use kubesolo_boot::cli::args::{Asked, Call};
+use kubesolo_boot::cli::flags::FLAGS;
+use kubesolo_boot::cli::verbs::{Name, VERBS};
 use kubesolo_core::boot::env_block::EnvBlock;
 use kubesolo_core::boot::slot::Slot::{A, B};
 use kubesolo_core::boot::slot::SlotState::{self, Bad, Empty, Good, Staged, Trial};
@@ -417,7 +421,7 @@ fn a_block_that_cannot_be_written_is_an_error_with_advice() {
     }
     let run = |words: &str| -> Ran {
         let mut command = Command::new(&program);
-        command.args(words.split(' ')).args(machine.flags()).current_dir("/");
+        command.args(words.split(' ')).args(machine.flags_of(words.split(' ').next().unwrap())).current_dir("/");
         if rustix::process::geteuid().is_root() {
             command.uid(65534).gid(65534);
         }
@@ -483,8 +487,8 @@ fn find_and_status_without_disks_say_so() {
     refused(&machine, "find KSOLOA", 3, "KSOLOEFI KSOLOA KSOLOB KSOLODATA");
     refused(&machine, "find KSOLOC", 2, "find: KSOLOC: no such partition");
     // Without --grubenv the block is on the ESP, which is on no disk here.
-    let flags: Vec<String> = machine.flags().split_off(2);
     for verb in ["status", "commit", "rollback"] {
+        let flags: Vec<String> = machine.flags_of(verb).split_off(2);
         let ran = run(binary(), std::iter::once(verb).chain(flags.iter().map(String::as_str)), Path::new("/"));
         assert_eq!(ran.exit, 3, "{}", ran.stderr);
         assert!(ran.stderr.starts_with("kubesolo-boot: find disk: "), "{}", ran.stderr);
@@ -518,13 +522,102 @@ fn what_is_not_understood_changes_nothing() {
     }
 }
 
+/// A flag that would be ignored, or do what the verb does not: `status --reboot` restarts nothing.
+#[test]
+fn a_flag_of_another_verb_is_refused_by_name() {
+    let machine = Machine::with_state(steady());
+    let mut pairs = 0;
+    for row in VERBS {
+        let words = match row.name {
+            Name::Slot => "slot set B good",
+            Name::Env => "env set a=1",
+            Name::Find => "find KSOLOA",
+            _ => row.word,
+        };
+        for flag in FLAGS.iter().filter(|flag| !flag.is_of(row.name)) {
+            pairs += 1;
+            let value = flag.value().map_or("", |_| " x");
+            let want = format!("kubesolo-boot: {flag}: not a flag of {}, but of ", row.word);
+            refused(&machine, &format!("{words} {flag}{value}"), 2, &want);
+            let takers = VERBS.iter().filter(|taker| flag.is_of(taker.name));
+            let ran = machine.run(&format!("{flag}{value} {words} --help"));
+            assert_eq!((ran.exit, ran.out()), (2, ""), "{flag} {words}");
+            assert!(takers.clone().count() > 0);
+            for taker in takers {
+                assert!(ran.stderr.contains(taker.word), "{}", ran.stderr);
+            }
+            assert!(!machine.folder.path("data/update").exists(), "{flag} {words}");
+        }
+    }
+    assert!(pairs > 200, "{pairs}");
+    for words in ["status --reboot", "apply /nowhere --reboot", "commit --reboot", "init --reboot", "grow --reboot"] {
+        refused(&machine, words, 2, "--reboot: not a flag of ");
+        refused(&machine, words, 2, ", but of activate, healthcheck, rollback; see kubesolo-boot ");
+    }
+}
+
+#[test]
+fn the_help_of_a_verb_shows_its_flags_and_no_other() {
+    let machine = Machine::with_state(steady());
+    for row in VERBS {
+        let ran = machine.run_words(&["help", row.word]);
+        assert_eq!((ran.exit, ran.stderr.as_str()), (0, ""));
+        assert_eq!(machine.run_words(&[row.word, "--help"]), ran);
+        assert!(ran.out().starts_with(&format!("kubesolo-boot {}", row.word)), "{}", ran.out());
+        let (_, rows) = ran.out().split_once("\nFlags:\n").unwrap();
+        for flag in FLAGS {
+            let is_listed = rows.lines().any(|line| {
+                let names = line.trim_start().split([' ', ',']);
+                names.take_while(|name| name.is_empty() || name.starts_with('-')).any(|name| name == flag.to_string())
+            });
+            assert_eq!(is_listed, flag.is_of(row.name), "{flag}: {}", ran.out());
+        }
+    }
+}
+
+/// What a person, a service, a manifest or a bench of this repository calls.
+#[test]
+fn command_lines_in_use_are_taken() {
+    for line in [
+        "find KSOLODATA --wait 90",
+        "find KSOLODATA --ext4",
+        "find KSOLODATA --sys /run/list --run /run/none --wait 15",
+        "find KSOLODATA --disk disk",
+        "init",
+        "init --grubenv grubenv --cmdline cmdline --data data --conf conf",
+        "grow --grow yes",
+        "grow --disk disk --conf conf",
+        "healthcheck --reboot --conf /conf/update.conf",
+        "healthcheck --state state --healthcheck-timeout 0 --auto-rollback-after 1",
+        "healthcheck --json --healthcheck-timeout 0 --healthcheck-url http://x/",
+        "check --conf /conf/update.conf",
+        "check --server www --pubkey key --grubenv x --data x --state x --cmdline x --target x --allow-downgrade",
+        "apply --conf /conf/update.conf",
+        "apply http://x/ --allow-downgrade --grubenv x --cmdline x --data x --target x",
+        "apply --server www --grubenv x --data x --state x --cmdline x --target x --allow-downgrade",
+        "apply --force --json",
+        "activate --reboot --conf /conf/update.conf",
+        "rollback --reboot",
+        "status --json",
+        "env set slot_B=good --grubenv grubenv",
+        "env create --grubenv grubenv",
+        "metrics /x.prom",
+        "stopping",
+        "watchdog",
+    ] {
+        let words: Vec<&OsStr> = line.split(' ').map(OsStr::new).collect();
+        let call = Call::parse(&words).unwrap_or_else(|failure| panic!("{line}: {failure}"));
+        assert!(matches!(call.asked(), Ok(Asked::Work(_))), "{line}: {:?}", call.asked());
+    }
+}
+
 #[test]
 fn output_that_nobody_takes_is_an_error() {
     let machine = Machine::with_state(steady());
     for words in ["status", "env list", "slot show", "--help"] {
         let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-        let ran: Ran =
-            Command::new(binary()).args(words.split(' ')).args(machine.flags()).stdout(full).output().unwrap().into();
+        let flags = machine.flags_of(words.split(' ').next().unwrap());
+        let ran: Ran = Command::new(binary()).args(words.split(' ')).args(flags).stdout(full).output().unwrap().into();
         assert_eq!(ran.exit, 6, "{words}: {}", ran.stderr);
         assert!(ran.stderr.contains("write to standard output: No space left"), "{}", ran.stderr);
     }

@@ -12,10 +12,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kubesolo_boot::update::state::{Phase, State};
+use kubesolo_boot::update::state::State;
 use kubesolo_core::boot::env_block::EnvBlock;
 use kubesolo_core::boot::slot::{Slot, SlotState};
 use kubesolo_core::boot::state::BootState;
+use kubesolo_core::update::phase::Phase;
 use kubesolo_core::update::{config, manifest};
 
 const FORMATS: &str = "docs/formats.md";
@@ -67,7 +68,7 @@ fn every_word_of_the_kernel_command_line_is_described() {
 
 #[test]
 fn every_key_of_the_settings_is_described() {
-    rows("update.conf", config::KEYS.map(str::to_owned));
+    rows("update.conf", config::KEYS.iter().map(|key| key.name.to_owned()));
 }
 
 #[test]

@@ -535,7 +535,10 @@ fn messages_go_nowhere_when_the_standard_streams_are_closed() {
         // Something to say: a repair, and an answer.
         let machine = Machine::with_copies(Some(block_of(counted(Good, Good)).bytes()), Some(b""));
         let mut shell = std::process::Command::new("sh");
-        shell.args(["-c", "exec \"$@\" <&- >&- 2>&-", "sh", binary()]).args(words.split(' ')).args(machine.flags());
+        shell
+            .args(["-c", "exec \"$@\" <&- >&- 2>&-", "sh", binary()])
+            .args(words.split(' '))
+            .args(machine.flags_of(words.split(' ').next().unwrap()));
         let status = shell.status().unwrap();
         assert_eq!(status.success(), words != "nonsense", "{words}: {status}");
         for copy in machine.copies().into_iter().take(1).flatten() {

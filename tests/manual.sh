@@ -14,7 +14,7 @@ case ${1:-} in
 esac
 
 cd "$(dirname "$0")/.." || exit 1
-binary=${BINARY:-dist/kubesolo-boot}
+binary=$(realpath "${BINARY:-dist/kubesolo-boot}")
 manual=$PWD/build/manual
 . tests/checks.sh
 needs build/manual/kubesolo-boot.8 "$binary"
@@ -24,6 +24,8 @@ tools man col mandoc
 "$binary" --help >"$work/help"
 verbs=$(sed -n '/^Verbs:/,/^$/s/^  \([a-z]*\) .*/\1/p' "$work/help")
 flags=$(for verb in '' $verbs; do "$binary" help $verb; done | grep -oE -e '--[a-z0-9-]+' | sort -u)
+# flags_of VERB: those that its help lists.
+flags_of() { "$binary" help "$1" | sed -n '/^Flags:/,$s/^  \(-., \)\?\(--[a-z0-9-]*\).*/\2/p'; }
 check 'the program has verbs' test "$(wc -w <<<"$verbs")" -ge 15
 check 'and flags' test "$(wc -w <<<"$flags")" -ge 25
 
@@ -91,7 +93,7 @@ zpty -w shell 'ended() { echo end >>$OFFERED; exit }; zle -N ended; bindkey "^I"
 zpty -w shell 'echo rea""dy'
 zpty -r -m shell found '*ready*'
 zpty -n -w shell "$LINE"$'\t\x18'
-zpty -r -m shell found '*never*'
+zpty -r -m shell found '*@never@*'
 END
     grep -qx end "$work/offered" || return 1
     sed '/^end$/d; /^$/d' "$work/offered" | sort -u
@@ -99,8 +101,6 @@ END
 
 # offers SHELL LINE WORD...: just these.
 offers() { diff <("in_$1" "$2") <(printf '%s\n' "${@:3}" | sed '/^$/d' | sort); }
-# offers_too SHELL LINE WORD...: these among others.
-offers_too() { diff <(comm -13 <("in_$1" "$2") <(printf '%s\n' "${@:3}" | sort)) /dev/null; }
 for shell in bash zsh fish; do
     if ! command -v $shell >/dev/null; then
         skipped "completion in $shell" 'it is not installed; image/deps installs it'
@@ -121,9 +121,12 @@ for shell in bash zsh fish; do
     check "$shell: --pubkey takes a file" offers $shell 'kubesolo-boot check --pubkey k' key.pub
     check "$shell: --pubkey=, too" offers $shell 'kubesolo-boot check --pubkey=k' key.pub
     check "$shell: --data takes a folder" offers $shell 'kubesolo-boot status --data ' folder
-    check "$shell: --mark" offers $shell 'kubesolo-boot status --mark ' healthcheck init
-    check "$shell: --channel is not guessed" offers $shell 'kubesolo-boot status --channel ' ''
-    check "$shell: every flag" offers_too $shell 'kubesolo-boot apply --' $(grep -vx -e --reboot -e --ext4 <<<"$flags")
+    check "$shell: --mark" offers $shell 'kubesolo-boot init --mark ' healthcheck init
+    check "$shell: --channel is not guessed" offers $shell 'kubesolo-boot check --channel ' ''
+    check "$shell: every flag" offers $shell 'kubesolo-boot --' $flags
+    for verb in status apply healthcheck find stopping; do
+        check "$shell: the flags of $verb" offers $shell "kubesolo-boot $verb --" $(flags_of $verb)
+    done
     check "$shell: --reboot for rollback" offers $shell 'kubesolo-boot rollback --reb' --reboot
     check "$shell: --ext4 for find" offers $shell 'kubesolo-boot find --ex' --ext4
     check "$shell: not for commit" offers $shell 'kubesolo-boot commit --reb' ''

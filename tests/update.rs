@@ -24,6 +24,8 @@ use scene::{Ran, run};
 
 const REFUSED: i32 = 7;
 const UNTRUSTED: i32 = 9;
+/// The verbs that take `--target`.
+const TARGET: [&str; 3] = ["check", "apply", "activate"];
 
 /// A box that runs slot A, and a folder that offers it an update.
 struct Fleet {
@@ -61,9 +63,11 @@ impl Fleet {
 
     fn run(&self, words: &str) -> Ran {
         let target = self.machine.folder.text("target");
-        let flags = self.machine.flags();
+        let verb = words.split(' ').next().unwrap();
+        let flags = self.machine.flags_of(verb);
         let words = words.split_whitespace().map(|word| word.replace("SERVER", &self.machine.folder.text("server")));
-        let all: Vec<String> = words.chain(flags).chain(["--target".to_owned(), target]).collect();
+        let target = ["--target".to_owned(), target].into_iter().filter(|_| TARGET.contains(&verb));
+        let all: Vec<String> = words.chain(flags).chain(target).collect();
         run(scene::binary(), all, Path::new("/"))
     }
 

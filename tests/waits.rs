@@ -47,7 +47,7 @@ fn ours(machine: &Machine, disk: &str) {
 
 /// The flags of a machine whose block is on its disk.
 fn flags(machine: &Machine) -> Vec<String> {
-    machine.flags().split_off(2)
+    machine.flags_of("find")
 }
 
 /// Runs a verb on a machine whose disk `stalls`; `None` without strace. Its output is a file: strace stays for as long as it
@@ -125,7 +125,9 @@ fn a_verb_whose_disk_hangs_ends_and_says_so() {
     machine.folder.write("data/update/boots", "0 id A good 2026-11-23T15:30:00Z\n");
     machine.folder.write("boot_id", "id\n");
     let began = Instant::now();
-    let Some(ran) = run_stalled(&machine, "data/update/boots", "stopping", &machine.flags()) else { return };
+    let Some(ran) = run_stalled(&machine, "data/update/boots", "stopping", &machine.flags_of("stopping")) else {
+        return;
+    };
     assert_eq!((ran.exit, ran.out()), (6, ""), "{}", ran.stderr);
     let want = "kubesolo-boot: stopping: not done after 10 s: the disk does not answer; dmesg may say why\n";
     assert!(ran.stderr.ends_with(want), "{}", ran.stderr);

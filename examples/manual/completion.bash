@@ -1,4 +1,4 @@
-# Completion for kubesolo-boot in bash, made of its own help.
+# Completion for kubesolo-boot in bash, made of its own tables.
 _kubesolo_boot() {
     local current=${COMP_WORDS[COMP_CWORD]} word flag= words= choices= kind=
     for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
@@ -20,7 +20,6 @@ _kubesolo_boot() {
 @values@
         esac
     elif [[ $current = -* ]]; then
-@flags@
         case ${words%% *} in
 @flags of a verb@
         esac

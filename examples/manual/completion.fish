@@ -1,5 +1,5 @@
-# Completion for kubesolo-boot in fish, made of its own help.
-function __kubesolo_boot_after
+# Completion for kubesolo-boot in fish, made of its own tables.
+function __kubesolo_boot_words
     set -l words
     set -l flag
     for word in (commandline -poc)[2..]
@@ -15,10 +15,17 @@ function __kubesolo_boot_after
                 set -a words $word
         end
     end
+    string join \n -- $words
+end
+function __kubesolo_boot_after
+    set -l words (__kubesolo_boot_words)
     contains -- "$words" $argv
+end
+function __kubesolo_boot_takes
+    set -l words (__kubesolo_boot_words)
+    not set -q words[1]; or contains -- $words[1] $argv
 end
 complete -c kubesolo-boot -f
 @flags@
-@flags of a verb@
 @verbs@
 @places@

@@ -1,14 +1,13 @@
 #compdef kubesolo-boot
-# Completion for kubesolo-boot in zsh, made of its own help.
+# Completion for kubesolo-boot in zsh, made of its own tables.
 local curcontext=$curcontext state
 local -A opt_args
-local -a line own verbs=(
+local -a line flags verbs=(
 @verbs@
 )
-@flags of a verb@
-_arguments -C \
+@verb@
 @flags@
-    $own '*: :->words' && return
+_arguments -C $flags '*: :->words' && return
 [[ $state = words ]] || return 1
 case ${(j: :)line[1,-2]} in
     '' | help) _describe -t verbs verb verbs ;;

@@ -2,13 +2,10 @@
 
 use std::fmt::Write;
 
-use kubesolo_boot::cli::args::{Help, VERBS};
+use kubesolo_boot::cli::flags::{FLAGS, Flag};
+use kubesolo_boot::cli::verbs::{Row, VERBS};
 
-use crate::grammar::{Flag, Offer, flags, keys, own_flags, places};
-
-fn all_flags() -> Vec<Flag> {
-    flags().into_iter().chain(keys().iter().map(|key| key.flag())).collect()
-}
+use crate::grammar::{Offer, Place, flags_of, names, places, takers, verbs};
 
 /// Fills `@name@` in a template.
 fn fill(template: &str, parts: &[(&str, String)]) -> String {
@@ -27,32 +24,35 @@ fn any_of(words: &[String]) -> String {
     words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" | ")
 }
 
+fn with_value() -> impl Iterator<Item = (&'static Flag, Offer)> {
+    FLAGS.iter().filter_map(|flag| flag.value().map(|value| (flag, Offer::of(value))))
+}
+
+fn all_names(flags: impl Iterator<Item = &'static Flag>) -> String {
+    flags.flat_map(names).collect::<Vec<_>>().join(" ")
+}
+
 pub fn bash() -> String {
     let set = |offer: &Offer| match offer {
-        Offer::OneOf(words) => format!("choices={}", quoted(&words.join(" "))),
+        Offer::Words(words) => format!("choices={}", quoted(&words.join(" "))),
         Offer::Files => "kind=file".into(),
         Offer::Folders => "kind=directory".into(),
         Offer::Nothing => ":".into(),
     };
-    let row = |words: &[String], what: &str| format!("            {}) {what} ;;\n", any_of(words));
-    let (with_value, _): (Vec<_>, Vec<_>) = all_flags().into_iter().partition(|flag| flag.value.is_some());
-    let names = |flags: &[Flag]| flags.iter().flat_map(|flag| flag.names.clone()).collect::<Vec<_>>();
-    let own = |verb| format!("choices+={}", quoted(&format!(" {}", own_flags(verb).join(" "))));
+    let row = |words: &str, what: &str| format!("            {words}) {what} ;;\n");
+    let place = |place: &Place| row(&any_of(&place.before), &set(&place.offer));
+    let of_verb = |verb: &Row| row(verb.word, &format!("choices={}", quoted(&all_names(flags_of(verb)))));
+    let flags = VERBS.iter().map(of_verb).chain([row("*", &format!("choices={}", quoted(&all_names(FLAGS.iter()))))]);
     fill(
         include_str!("completion.bash"),
         &[
-            ("flags with a value", row(&names(&with_value), "flag=$word")),
-            ("values", with_value.iter().map(|flag| row(&flag.names, &set(&flag.offer().unwrap()))).collect()),
-            ("flags", format!("        choices={}\n", quoted(&names(&all_flags()).join(" ")))),
             (
-                "flags of a verb",
-                VERBS
-                    .iter()
-                    .filter(|verb| !own_flags(verb).is_empty())
-                    .map(|verb| row(&[verb.verb.into()], &own(verb)))
-                    .collect(),
+                "flags with a value",
+                row(&any_of(&with_value().flat_map(|(flag, _)| names(flag)).collect::<Vec<_>>()), "flag=$word"),
             ),
-            ("places", places().iter().map(|(before, offer)| row(before, &set(offer))).collect()),
+            ("values", with_value().map(|(flag, offer)| row(&any_of(&names(flag)), &set(&offer))).collect()),
+            ("flags of a verb", flags.collect()),
+            ("places", [verbs()].iter().chain(&places()).map(place).collect()),
         ],
     )
 }
@@ -60,47 +60,41 @@ pub fn bash() -> String {
 pub fn zsh() -> String {
     // Within [], and behind a name in _describe, these end the text.
     let escaped = |text: &str| text.replace('[', r"\[").replace(']', r"\]").replace(':', r"\:");
-    let action = |offer: Option<Offer>| match offer {
-        None => String::new(),
-        Some(Offer::OneOf(words)) => format!(":value:({})", words.join(" ")),
-        Some(Offer::Files) => ":file:_files".into(),
-        Some(Offer::Folders) => ":folder:_files -/".into(),
-        Some(Offer::Nothing) => ":value: ".into(),
+    let action = |offer: Offer| match offer {
+        Offer::Words(words) => format!(":value:({})", words.join(" ")),
+        Offer::Files => ":file:_files".into(),
+        Offer::Folders => ":folder:_files -/".into(),
+        Offer::Nothing => ":value: ".into(),
     };
     let mut flags = String::new();
-    for flag in all_flags() {
-        for name in &flag.names {
-            let sign = if flag.value.is_some() { "=" } else { "" };
-            let spec = format!("{name}{sign}[{}]{}", escaped(&flag.text), action(flag.offer()));
-            writeln!(flags, "    {} \\", quoted(&spec)).unwrap();
+    for flag in FLAGS {
+        // The empty alternative: no verb stands there yet.
+        let takers = takers(flag).map_or("*".into(), |takers| format!("(|{})", takers.join("|")));
+        let (sign, action) = flag.value().map_or(("", String::new()), |value| ("=", action(Offer::of(value))));
+        for name in names(flag) {
+            let spec = quoted(&format!("{name}{sign}[{}]{action}", escaped(flag.help)));
+            writeln!(flags, "[[ $verb = {takers} ]] && flags+=({spec})").unwrap();
         }
     }
     let set = |offer: &Offer| match offer {
-        Offer::OneOf(words) => format!("compadd -- {}", words.join(" ")),
+        Offer::Words(words) => format!("compadd -- {}", words.join(" ")),
         Offer::Files => "_files".into(),
         Offer::Folders => "_files -/".into(),
         Offer::Nothing => ":".into(),
     };
-    let describe = |verb: &Help| format!("    {}\n", quoted(&format!("{}:{}", verb.verb, escaped(verb.line))));
+    let words: Vec<_> = VERBS.iter().map(|verb| verb.word).collect();
+    let describe = |verb: &Row| format!("    {}\n", quoted(&format!("{}:{}", verb.word, escaped(verb.line))));
     fill(
         include_str!("completion.zsh"),
         &[
             ("flags", flags),
-            (
-                "flags of a verb",
-                VERBS
-                    .iter()
-                    .filter(|verb| !own_flags(verb).is_empty())
-                    .map(|verb| format!("(( ${{words[(I){}]}} )) && own+=({})\n", verb.verb, own_flags(verb).join(" ")))
-                    .collect(),
-            ),
             ("verbs", VERBS.iter().map(describe).collect()),
+            ("verb", format!("local verb=${{words[(r)({})]}}\n", words.join("|"))),
             (
                 "places",
                 places()
                     .iter()
-                    .skip(1)
-                    .map(|(before, offer)| format!("    {}) {} ;;\n", any_of(before), set(offer)))
+                    .map(|place| format!("    {}) {} ;;\n", any_of(&place.before), set(&place.offer)))
                     .collect(),
             ),
         ],
@@ -110,55 +104,41 @@ pub fn zsh() -> String {
 pub fn fish() -> String {
     let complete = |rest: String| format!("complete -c kubesolo-boot {rest}\n");
     let set = |offer: &Offer| match offer {
-        Offer::OneOf(words) => format!("-x -a {}", quoted(&words.join(" "))),
+        Offer::Words(words) => format!("-x -a {}", quoted(&words.join(" "))),
         Offer::Files => "-r -F".into(),
         Offer::Folders => "-x -a '(__fish_complete_directories)'".into(),
         Offer::Nothing => "-x".into(),
     };
     let flag = |flag: &Flag| {
-        let names: Vec<_> = flag
-            .names
-            .iter()
-            .map(|name| match name.strip_prefix("--") {
-                Some(long) => format!("-l {long}"),
-                None => format!("-s {}", name.trim_start_matches('-')),
-            })
-            .collect();
-        let value = flag.offer().map(|offer| format!(" {}", set(&offer))).unwrap_or_default();
-        complete(format!("{}{value} -d {}", names.join(" "), quoted(&flag.text)))
+        let when = takers(flag).map(|takers| format!("-n '__kubesolo_boot_takes {}' ", takers.join(" ")));
+        let short = flag.short.map(|short| format!("-s {} ", short.trim_start_matches('-')));
+        let long = flag.to_string();
+        let value = flag.value().map(|value| format!(" {}", set(&Offer::of(value))));
+        complete(format!(
+            "{}{}-l {}{} -d {}",
+            when.unwrap_or_default(),
+            short.unwrap_or_default(),
+            long.trim_start_matches('-'),
+            value.unwrap_or_default(),
+            quoted(flag.help)
+        ))
     };
     let after = |before: &[String]| {
-        format!(
-            "-n {}",
-            quoted(&format!(
-                "__kubesolo_boot_after {}",
-                before.iter().map(|words| format!("\"{words}\"")).collect::<Vec<_>>().join(" ")
-            ))
-        )
+        let before: Vec<_> = before.iter().map(|words| format!("\"{words}\"")).collect();
+        format!("-n {}", quoted(&format!("__kubesolo_boot_after {}", before.join(" "))))
     };
-    let place = |(before, offer): &(Vec<String>, Offer)| match offer {
-        Offer::OneOf(words) => complete(format!("{} -a {}", after(before), quoted(&words.join(" ")))),
-        _ => complete(format!("{} {}", after(before), set(offer).replace("-r ", ""))),
+    let place = |place: &Place| match &place.offer {
+        Offer::Words(words) => complete(format!("{} -a {}", after(&place.before), quoted(&words.join(" ")))),
+        offer => complete(format!("{} {}", after(&place.before), set(offer).replace("-r ", ""))),
     };
-    let verb = |verb: &Help| {
-        complete(format!("{} -a {} -d {}", after(&[String::new(), "help".into()]), verb.verb, quoted(verb.line)))
-    };
-    let own = |verb: &Help| {
-        let flag = |name: &&str| {
-            complete(format!("-n '__fish_seen_subcommand_from {}' -l {}", verb.verb, name.trim_start_matches('-')))
-        };
-        own_flags(verb).iter().map(flag).collect::<String>()
-    };
-    let values: Vec<_> =
-        all_flags().into_iter().filter(|flag| flag.value.is_some()).flat_map(|flag| flag.names).collect();
+    let verb = |verb: &Row| complete(format!("{} -a {} -d {}", after(&verbs().before), verb.word, quoted(verb.line)));
     fill(
         include_str!("completion.fish"),
         &[
-            ("flags with a value", format!("            case {}\n", values.join(" "))),
-            ("flags", all_flags().iter().map(flag).collect()),
-            ("flags of a verb", VERBS.iter().map(own).collect()),
+            ("flags with a value", format!("            case {}\n", all_names(with_value().map(|(flag, _)| flag)))),
+            ("flags", FLAGS.iter().map(flag).collect()),
             ("verbs", VERBS.iter().map(verb).collect()),
-            ("places", places().iter().skip(1).map(place).collect()),
+            ("places", places().iter().map(place).collect()),
         ],
     )
 }

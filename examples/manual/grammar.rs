@@ -1,144 +1,87 @@
-//! The tables of the help, taken apart: what may stand where on the command line.
+//! What may stand where on the command line, by the tables of verbs and flags.
 
-use kubesolo_boot::cli::args::{FLAGS, Help, VERBS};
-use kubesolo_core::update::config::KEYS;
+use kubesolo_boot::cli::flags::{FLAGS, Flag};
+use kubesolo_boot::cli::verbs::{Argument, Row, VERBS};
+use kubesolo_core::update::config::Value;
 
-/// Words that stand for a value. Any other word in capitals is one to be typed.
-const PLACEHOLDERS: [&str; 10] =
-    ["URL", "PATH", "FILE", "DIR", "DISK", "NAME", "NAME=VALUE", "TIMES", "SECONDS", "HH:MM-HH:MM"];
-
-pub fn is_placeholder(word: &str) -> bool {
-    PLACEHOLDERS.contains(&word)
+/// The spellings of a flag.
+pub fn names(flag: &Flag) -> Vec<String> {
+    flag.short.map(str::to_owned).into_iter().chain([flag.to_string()]).collect()
 }
 
-/// What a shell can offer in a place.
-#[derive(Clone, PartialEq, Eq)]
+/// The words of the verbs that take a flag; `None`: all do.
+pub fn takers(flag: &Flag) -> Option<Vec<&'static str>> {
+    let takers: Vec<_> = VERBS.iter().filter(|row| flag.is_of(row.name)).map(|row| row.word).collect();
+    (takers.len() < VERBS.len()).then_some(takers)
+}
+
+/// The flags that a verb takes.
+pub fn flags_of(verb: &Row) -> impl Iterator<Item = &'static Flag> {
+    FLAGS.iter().filter(|flag| flag.is_of(verb.name))
+}
+
+/// The value of an argument.
+pub fn value(argument: &Argument) -> Value {
+    match *argument {
+        Argument::One(value) | Argument::Optional(value) | Argument::Many(value) => value,
+    }
+}
+
+/// A place on the command line: the words before it, each row another way to get there, and what may stand there.
+pub struct Place {
+    pub before: Vec<String>,
+    pub offer: Offer,
+}
+
+/// What a shell can offer.
+#[derive(Clone)]
 pub enum Offer {
-    OneOf(Vec<&'static str>),
+    Words(Vec<&'static str>),
     Files,
     Folders,
     Nothing,
 }
 
 impl Offer {
-    fn of(words: &'static str) -> Offer {
-        let words: Vec<_> = words.split('|').collect();
-        if !words.iter().any(|word| is_placeholder(word)) {
-            return Offer::OneOf(words);
-        }
-        match words.last() {
-            Some(&"FILE" | &"PATH" | &"DISK") => Offer::Files,
-            Some(&"DIR") => Offer::Folders,
-            _ => Offer::Nothing,
+    pub fn of(value: Value) -> Offer {
+        match value {
+            Value::OneOf(words) => Offer::Words(words.to_vec()),
+            Value::File(_) => Offer::Files,
+            Value::Folder(_) => Offer::Folders,
+            Value::Text(_) => Offer::Nothing,
         }
     }
 }
 
-/// A flag that may follow every verb.
-pub struct Flag {
-    pub names: Vec<String>,
-    /// The placeholder of its value.
-    pub value: Option<&'static str>,
-    pub text: String,
+/// The place where a verb stands: first, or behind `help`.
+pub fn verbs() -> Place {
+    let words = VERBS.iter().map(|row| row.word).collect();
+    Place { before: vec![String::new(), "help".into()], offer: Offer::Words(words) }
 }
 
-impl Flag {
-    pub fn offer(&self) -> Option<Offer> {
-        self.value.map(Offer::of)
-    }
-}
-
-/// The flags that the help describes, in its order.
-pub fn flags() -> Vec<Flag> {
-    let described = |line: &'static str| {
-        let (head, text) = line.strip_prefix("  -")?.split_once("  ")?;
-        let (names, value) = match head.rsplit_once(' ') {
-            Some((names, value)) if is_placeholder(value) => (names, Some(value)),
-            _ => (head, None),
-        };
-        let names = format!("-{names}").split(", ").map(str::to_owned).collect();
-        Some(Flag { names, value, text: text.trim().into() })
-    };
-    FLAGS.lines().filter_map(described).collect()
-}
-
-/// A key of `update.conf`.
-pub struct Key {
-    pub name: &'static str,
-    pub value: &'static str,
-    pub text: &'static str,
-}
-
-impl Key {
-    /// As a flag.
-    pub fn flag(&self) -> Flag {
-        let name = format!("--{}", self.name.replace('_', "-"));
-        Flag {
-            names: vec![name],
-            value: Some(self.value),
-            text: self.text.replace('`', "").trim_end_matches('.').into(),
-        }
-    }
-}
-
-/// The keys, as the documentation of their fields has them: `key=VALUE`, and what it is.
-pub fn keys() -> Vec<Key> {
-    let documented = |line: &'static str| {
-        let (head, text) = line.strip_prefix("    /// `")?.split_once("`: ")?;
-        let (name, value) = head.split_once('=')?;
-        Some(Key { name, value, text })
-    };
-    let keys: Vec<_> = include_str!("../../core/src/update/config.rs").lines().filter_map(documented).collect();
-    assert_eq!(
-        keys.iter().map(|key| key.name).collect::<Vec<_>>(),
-        KEYS,
-        "a key without a documentation `key=VALUE`: text"
-    );
-    keys
-}
-
-/// The forms of a verb, each as its words: `[--json]`, `set`, `A|B`, `NAME...`.
-pub fn forms(verb: &Help) -> Vec<Vec<&'static str>> {
-    verb.arguments.split(" | ").map(|form| form.split_whitespace().collect()).collect()
-}
-
-/// A word without the brackets and dots around it.
-pub fn bare(word: &'static str) -> &'static str {
-    word.trim_start_matches('[').trim_end_matches(']').trim_end_matches("...")
-}
-
-/// The flags of this verb alone.
-pub fn own_flags(verb: &Help) -> Vec<&'static str> {
-    let words = forms(verb).into_iter().flatten().map(bare);
-    words.filter(|word| word.starts_with("--") && *word != "--json").collect()
-}
-
-/// What may follow these words, for every place where there is something to offer.
-pub fn places() -> Vec<(Vec<String>, Offer)> {
-    let verbs: Vec<_> = VERBS.iter().map(|help| help.verb).collect();
-    let mut places = vec![(vec![String::new(), "help".into()], Offer::OneOf(verbs))];
+/// Every place behind a verb where there is something to offer.
+pub fn places() -> Vec<Place> {
+    let mut places = Vec::new();
     for verb in VERBS {
-        for form in forms(verb) {
-            let mut before = vec![verb.verb.to_owned()];
-            for word in form.into_iter().map(bare).filter(|word| !word.starts_with("--")) {
-                let offer = Offer::of(word);
+        for form in verb.forms {
+            let mut before = vec![verb.word.to_owned()];
+            for argument in *form {
+                let offer = Offer::of(value(argument));
                 add(&mut places, &before, &offer);
-                let Offer::OneOf(choices) = offer else { break };
-                before = before
-                    .iter()
-                    .flat_map(|before| choices.iter().map(move |choice| format!("{before} {choice}")))
-                    .collect();
+                let Offer::Words(words) = offer else { break };
+                before =
+                    before.iter().flat_map(|before| words.iter().map(move |word| format!("{before} {word}"))).collect();
             }
         }
     }
     places
 }
 
-fn add(places: &mut Vec<(Vec<String>, Offer)>, before: &[String], offer: &Offer) {
-    match (places.iter_mut().find(|(there, _)| there == before), offer) {
+fn add(places: &mut Vec<Place>, before: &[String], offer: &Offer) {
+    match (places.iter_mut().find(|place| place.before == before).map(|place| &mut place.offer), offer) {
         (_, Offer::Nothing) => {}
-        (Some((_, Offer::OneOf(choices))), Offer::OneOf(more)) => choices.extend(more),
+        (Some(Offer::Words(words)), Offer::Words(more)) => words.extend(more),
         (Some(_), _) => panic!("behind {before:?} either words or files can be offered"),
-        (None, _) => places.push((before.to_vec(), offer.clone())),
+        (None, _) => places.push(Place { before: before.to_vec(), offer: offer.clone() }),
     }
 }

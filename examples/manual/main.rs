@@ -1,4 +1,4 @@
-//! Makes the man page and the shells' completions, of what `--help` prints and `core/src/update/config.rs` says about its keys.
+//! Makes the man page and the shells' completions, of the tables of verbs, flags and keys that the program itself goes by.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -2,11 +2,12 @@
 
 use std::fmt::Write;
 
-use kubesolo_boot::cli::args::{Help, VERBS};
+use kubesolo_boot::cli::flags::{FLAGS, Flag, Sets};
+use kubesolo_boot::cli::verbs::{Argument, Form, Row, VERBS};
 use kubesolo_boot::failure::Exit;
-use kubesolo_core::update::config::{Config, Mark};
+use kubesolo_core::update::config::{Config, KEYS, Key, Mark, Value};
 
-use crate::grammar::{bare, flags, forms, is_placeholder, keys};
+use crate::grammar::{names, takers, value};
 
 const FILES: &[(&str, &str)] = &[
     ("/etc/kubesolo/update.conf", "The settings: key=value, one a line; a line that begins with # is a comment."),
@@ -38,7 +39,7 @@ const EXAMPLES: &[(&str, &str)] = &[
 /// `date` as in `November 24, 2026`.
 pub fn page(date: &str) -> String {
     let mut page = format!(
-        ".\\\" Made by examples/manual of what `kubesolo-boot --help` says.\n\
+        ".\\\" Made by examples/manual of the tables that the program goes by.\n\
          .Dd {date}\n.Dt KUBESOLO-BOOT 8\n.Os\n\
          .Sh NAME\n.Nm kubesolo-boot\n.Nd A/B boot and update helper of KubeSolo OS\n\
          .Sh SYNOPSIS\n.Nm\n.Ar verb\n.Op Ar argument ...\n.Op Ar flag ...\n\
@@ -54,26 +55,13 @@ pub fn page(date: &str) -> String {
     );
     list(&mut page, VERBS.iter().map(|verb| (heads(verb), format!("{}\n{}", sentence(verb.line), prose(verb.text)))));
     page.push_str(".Sh FLAGS\n");
-    let flag = |names: &[String], value: Option<&str>| {
-        let names: Vec<_> = names.iter().map(|name| macro_word(name)).collect();
-        let value = value.map(|value| format!(" {}", macro_words(value))).unwrap_or_default();
-        format!(".It {}{value}\n", names.join(" , "))
-    };
-    list(&mut page, flags().into_iter().map(|it| (flag(&it.names, it.value), prose(&sentence(&it.text)))));
+    let own = FLAGS.iter().filter(|flag| !matches!(flag.sets, Sets::Key(_)));
+    list(&mut page, own.map(|flag| (flag_head(flag), format!("{}{}", prose(&sentence(flag.help)), of_verbs(flag)))));
     page.push_str(
         ".Sh SETTINGS\nEach key of\n.Pa update.conf\nis a flag as well, with hyphens for underscores:\n\
          .Ic kube_system_settle=60\nis\n.Fl \\-kube\\-system\\-settle Ar 60 .\nFlags beat keys.\n",
     );
-    list(
-        &mut page,
-        keys().into_iter().map(|key| {
-            let default = default(key.name).map(|value| format!("Default\n.Ql {value} .\n")).unwrap_or_default();
-            (
-                format!(".It Ic {}= Ns {}\n", key.name, macro_words(key.value)),
-                format!("{}{default}", prose(&upper(&key.text.replace('`', "")))),
-            )
-        }),
-    );
+    list(&mut page, KEYS.iter().map(|key| (format!(".It Ic {}= Ns {}\n", key.name, macros(key.value)), key_text(key))));
     page.push_str(".Sh FILES\n");
     list(&mut page, FILES.iter().map(|(path, text)| (format!(".It Pa {path}\n"), prose(text))));
     page.push_str(".Sh EXIT STATUS\n");
@@ -97,32 +85,52 @@ fn list(page: &mut String, items: impl Iterator<Item = (String, String)>) {
 }
 
 /// The forms of a verb, a line each.
-fn heads(verb: &Help) -> String {
-    let form = |words: &Vec<&'static str>| {
-        let words: String = words
-            .iter()
-            .map(|word| {
-                let dots = if word.ends_with("...") { " ..." } else { "" };
-                let (open, close) = if word.starts_with('[') { ("Oo ", " Oc") } else { ("", "") };
-                format!(" {open}{}{dots}{close}", macro_words(bare(word)))
-            })
-            .collect();
-        format!(".It Ic {}{words}\n", verb.verb)
+fn heads(verb: &Row) -> String {
+    let argument = |argument: &Argument| {
+        let word = macros(value(argument));
+        match argument {
+            Argument::One(_) => format!(" {word}"),
+            Argument::Optional(_) => format!(" Oo {word} Oc"),
+            Argument::Many(_) => format!(" {word} ..."),
+        }
     };
-    forms(verb).iter().map(form).collect()
+    let form = |form: &Form| format!(".It Ic {}{}\n", verb.word, form.iter().map(argument).collect::<String>());
+    verb.forms.iter().map(form).collect()
 }
 
-/// `A|B`: each by its macro.
-fn macro_words(words: &str) -> String {
-    words.split('|').map(macro_word).collect::<Vec<_>>().join(" | ")
+fn flag_head(flag: &Flag) -> String {
+    let names: Vec<_> = names(flag).iter().map(|name| flag_macro(name)).collect();
+    let value = flag.value().map(|value| format!(" {}", macros(value))).unwrap_or_default();
+    format!(".It {}{value}\n", names.join(" , "))
 }
 
-fn macro_word(word: &str) -> String {
-    match word.strip_prefix('-') {
-        Some(flag) => format!("Fl {}", flag.replace('-', r"\-")),
-        None if is_placeholder(word) => format!("Ar {}", word.to_lowercase()),
-        None => format!("Cm {word}"),
-    }
+/// Which verbs take it, where not all do.
+fn of_verbs(flag: &Flag) -> String {
+    let Some(takers) = takers(flag) else { return String::new() };
+    let takers: Vec<_> = takers.iter().map(|verb| format!(".Ic {verb}")).collect();
+    format!("Of\n{} .\n", takers.join(" ,\n"))
+}
+
+fn key_text(key: &Key) -> String {
+    let flag = FLAGS.iter().find(|flag| matches!(flag.sets, Sets::Key(of) if of == key)).unwrap();
+    let default = default(key.name).map(|value| format!("Default\n.Ql {value} .\n")).unwrap_or_default();
+    let takers = of_verbs(flag).replacen("Of\n", "As a flag of\n", 1);
+    format!("{}{default}{takers}", prose(&sentence(key.help)))
+}
+
+/// Words to be typed, or a placeholder, each by its macro.
+fn macros(value: Value) -> String {
+    let (name, words): (_, Vec<_>) = match value {
+        Value::OneOf(words) => ("Cm", words.iter().map(|word| (*word).to_owned()).collect()),
+        Value::File(names) | Value::Folder(names) | Value::Text(names) => {
+            ("Ar", names.split('|').map(str::to_lowercase).collect())
+        }
+    };
+    words.iter().map(|word| format!("{name} {word}")).collect::<Vec<_>>().join(" | ")
+}
+
+fn flag_macro(name: &str) -> String {
+    format!("Fl {}", name.strip_prefix('-').unwrap().replace('-', r"\-"))
 }
 
 /// The default of a key that has one to name.

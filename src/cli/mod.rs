@@ -2,3 +2,6 @@
 
 pub mod args;
 pub mod console;
+pub mod flags;
+pub mod help;
+pub mod verbs;

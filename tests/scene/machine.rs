@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use kubesolo_boot::cli::flags::Flag;
+use kubesolo_boot::cli::verbs::Row;
 use kubesolo_core::boot::env_block::{EnvBlock, SIZE};
 use kubesolo_core::boot::env_copies::Bytes;
 use kubesolo_core::boot::slot::{Slot, SlotState};
@@ -76,13 +78,19 @@ impl Machine {
         flags
     }
 
+    /// Those of them that the verb takes.
+    pub fn flags_of(&self, verb: &str) -> Vec<String> {
+        let takes = |flag: &str| Row::of(verb).is_none_or(|row| Flag::of(flag).unwrap().is_of(row.name));
+        self.flags().chunks(2).filter(|pair| takes(&pair[0])).flatten().cloned().collect()
+    }
+
     /// Runs a verb; `words` are split at spaces.
     pub fn run(&self, words: &str) -> Ran {
         self.run_words(&words.split(' ').collect::<Vec<_>>())
     }
 
     pub fn run_words(&self, words: &[&str]) -> Ran {
-        let flags = self.flags();
+        let flags = self.flags_of(words[0]);
         run(binary(), words.iter().copied().chain(flags.iter().map(String::as_str)), Path::new("/"))
     }
 

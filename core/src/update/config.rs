@@ -5,23 +5,114 @@ use core::fmt;
 use crate::text::decimal::decimal;
 use crate::update::window::Window;
 
+/// What stands behind a key, a flag or a verb, and what a shell can offer there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// A file, by this placeholder; `|` stands between two.
+    File(&'static str),
+    /// A folder.
+    Folder(&'static str),
+    /// Anything else: a number, a name.
+    Text(&'static str),
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::OneOf(words) => {
+                for (number, word) in words.iter().enumerate() {
+                    write!(f, "{}{word}", if number == 0 { "" } else { "|" })?;
+                }
+                Ok(())
+            }
+            Value::File(name) | Value::Folder(name) | Value::Text(name) => f.write_str(name),
+        }
+    }
+}
+
+/// A key of `update.conf`, with what it says about itself. The command line takes each as a flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// The word before the `=`.
+    pub name: &'static str,
+    /// What may stand behind it.
+    pub value: Value,
+    /// What it is, in a line.
+    pub help: &'static str,
+}
+
+#[expect(missing_docs, reason = "each has its help")]
+impl Key {
+    pub const SERVER: Key = Key { name: "server", value: Value::File("URL|PATH"), help: "where latest.json is" };
+    pub const CHANNEL: Key =
+        Key { name: "channel", value: Value::Text("NAME"), help: "the only one to take updates from" };
+    pub const PUBKEY: Key =
+        Key { name: "pubkey", value: Value::File("FILE"), help: "file with the public keys that may sign latest.json" };
+    pub const CA: Key = Key {
+        name: "ca",
+        value: Value::File("FILE"),
+        help: "file with the certificates that an https server must be vouched for by",
+    };
+    pub const MAINTENANCE_WINDOW: Key =
+        Key { name: "maintenance_window", value: Value::Text("HH:MM-HH:MM"), help: "when apply may begin, UTC" };
+    pub const HEALTHCHECK_URL: Key =
+        Key { name: "healthcheck_url", value: Value::Text("URL"), help: "answers 200 when the box is healthy" };
+    pub const AUTO_ROLLBACK_AFTER: Key = Key {
+        name: "auto_rollback_after",
+        value: Value::Text("TIMES"),
+        help: "failed health checks in a row before a rollback",
+    };
+    pub const KUBE_SYSTEM_SETTLE: Key = Key {
+        name: "kube_system_settle",
+        value: Value::Text("SECONDS"),
+        help: "how long the pods of kube-system must have been running",
+    };
+    pub const HEALTHCHECK_TIMEOUT: Key = Key {
+        name: "healthcheck_timeout",
+        value: Value::Text("SECONDS"),
+        help: "how long each check may take to come right",
+    };
+    pub const CONTAINERD: Key = Key { name: "containerd", value: Value::File("FILE"), help: "containerd's socket" };
+    pub const KUBECTL: Key =
+        Key { name: "kubectl", value: Value::File("FILE"), help: "the program to ask Kubernetes with" };
+    pub const KUBECONFIG: Key =
+        Key { name: "kubeconfig", value: Value::File("FILE"), help: "the administrator's kubeconfig" };
+    pub const MARK: Key = Key {
+        name: "mark",
+        value: Value::OneOf(&["healthcheck", "init"]),
+        help: "who commits a trial; init as soon as the data partition takes writes",
+    };
+    pub const WATCHDOG: Key = Key {
+        name: "watchdog",
+        value: Value::Text("SECONDS"),
+        help: "the time after which the hardware watchdog resets a box that hangs",
+    };
+    pub const GROW: Key = Key {
+        name: "grow",
+        value: Value::OneOf(&["yes", "no"]),
+        help: "whether the data partition gets all of a larger disk",
+    };
+}
+
 /// Every key there is.
-pub const KEYS: [&str; 15] = [
-    "server",
-    "channel",
-    "pubkey",
-    "ca",
-    "maintenance_window",
-    "healthcheck_url",
-    "auto_rollback_after",
-    "kube_system_settle",
-    "healthcheck_timeout",
-    "containerd",
-    "kubectl",
-    "kubeconfig",
-    "mark",
-    "watchdog",
-    "grow",
+pub const KEYS: &[Key] = &[
+    Key::SERVER,
+    Key::CHANNEL,
+    Key::PUBKEY,
+    Key::CA,
+    Key::MAINTENANCE_WINDOW,
+    Key::HEALTHCHECK_URL,
+    Key::AUTO_ROLLBACK_AFTER,
+    Key::KUBE_SYSTEM_SETTLE,
+    Key::HEALTHCHECK_TIMEOUT,
+    Key::CONTAINERD,
+    Key::KUBECTL,
+    Key::KUBECONFIG,
+    Key::MARK,
+    Key::WATCHDOG,
+    Key::GROW,
 ];
 
 /// Who decides that a trial boot was good.
@@ -37,35 +128,35 @@ pub enum Mark {
 /// What `update.conf` says. A key that it does not have is `None`, or has its default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config<'a> {
-    /// `server=URL|PATH`: where `latest.json` is.
+    /// [`Key::SERVER`].
     pub server: Option<&'a str>,
-    /// `channel=NAME`: the only one to take updates from.
+    /// [`Key::CHANNEL`].
     pub channel: Option<&'a str>,
-    /// `pubkey=FILE`: file with the public keys that may sign `latest.json`.
+    /// [`Key::PUBKEY`].
     pub pubkey: Option<&'a str>,
-    /// `ca=FILE`: file with the certificates that an `https` server must be vouched for by.
+    /// [`Key::CA`].
     pub ca: Option<&'a str>,
-    /// `maintenance_window=HH:MM-HH:MM`: when `apply` may begin, UTC.
+    /// [`Key::MAINTENANCE_WINDOW`].
     pub maintenance_window: Option<Window>,
-    /// `healthcheck_url=URL`: answers 200 when the box is healthy.
+    /// [`Key::HEALTHCHECK_URL`].
     pub healthcheck_url: Option<&'a str>,
-    /// `auto_rollback_after=TIMES`: failed health checks in a row before a rollback.
+    /// [`Key::AUTO_ROLLBACK_AFTER`].
     pub auto_rollback_after: Option<u32>,
-    /// `kube_system_settle=SECONDS`: how long the pods of kube-system must have been running.
+    /// [`Key::KUBE_SYSTEM_SETTLE`].
     pub kube_system_settle: u32,
-    /// `healthcheck_timeout=SECONDS`: how long each check may take to come right.
+    /// [`Key::HEALTHCHECK_TIMEOUT`].
     pub healthcheck_timeout: u32,
-    /// `containerd=FILE`: containerd's socket.
+    /// [`Key::CONTAINERD`].
     pub containerd: &'a str,
-    /// `kubectl=FILE`: the program to ask Kubernetes with.
+    /// [`Key::KUBECTL`].
     pub kubectl: &'a str,
-    /// `kubeconfig=FILE`: the administrator's kubeconfig.
+    /// [`Key::KUBECONFIG`].
     pub kubeconfig: &'a str,
-    /// `mark=healthcheck|init`: who commits a trial; `init` as soon as the data partition takes writes.
+    /// [`Key::MARK`].
     pub mark: Mark,
-    /// `watchdog=SECONDS`: the time after which the hardware watchdog resets a box that hangs.
+    /// [`Key::WATCHDOG`].
     pub watchdog: Option<u32>,
-    /// `grow=yes|no`: whether the data partition gets all of a larger disk.
+    /// [`Key::GROW`].
     pub grow: bool,
 }
 
@@ -238,7 +329,7 @@ mod tests {
     #[test]
     fn no_listed_key_is_unknown() {
         for key in KEYS {
-            assert_eq!(Config::default().set(key, ""), Ok(()), "{key}");
+            assert_eq!(Config::default().set(key.name, ""), Ok(()), "{}", key.name);
         }
     }
 

@@ -48,7 +48,7 @@ pub fn from_user_data(text: &str, source: &str, warn: &mut dyn FnMut(usize, Stri
     let empty = conf.len();
     for member in &members {
         let (key, line) = (member.key.as_str(), member.line);
-        if !KEYS.contains(&key) {
+        if !KEYS.iter().any(|known| known.name == key) {
             warn(line, format!("unknown key updates.{}", key.escape_debug()));
             continue;
         }
@@ -109,7 +109,7 @@ mod tests {
         let lines = lines(full);
         let mut keys: Vec<&str> = lines.iter().filter_map(|line| Some(line.split_once('=')?.0)).collect();
         keys.sort_unstable();
-        let mut all = KEYS.to_vec();
+        let mut all: Vec<&str> = KEYS.iter().map(|key| key.name).collect();
         all.sort_unstable();
         assert_eq!(keys, all);
         assert_eq!(made(full).1, []);

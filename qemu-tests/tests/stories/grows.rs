@@ -12,7 +12,7 @@ use qemu_tests::{ensure, ensure_eq, shell};
 
 const GIB: u64 = 1 << 30;
 /// Longest wait for a disk that grows.
-pub const GROW: Duration = Duration::from_secs(120);
+pub const GROW: Duration = Duration::from_secs(240);
 
 pub fn a_larger_disk_is_filled(rig: &mut Rig) -> Result {
     rig.image.hurry_grub()?;

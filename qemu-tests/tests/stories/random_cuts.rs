@@ -112,7 +112,7 @@ fn cut(rig: &mut Rig, seeds: impl Iterator<Item = u64>) -> Result {
 /// Where an update is when it is done.
 const THE_END: &str = "the end";
 /// No update takes longer.
-const UNCUT: Duration = Duration::from_secs(400);
+const UNCUT: Duration = Duration::from_secs(600);
 /// Times that a box may start until it is up: a bad update has three, and each may be cut off.
 const STARTS: usize = 5;
 
