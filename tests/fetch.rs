@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use embedded_io::Read as _;
 use kubesolo_boot::failure::Failure;
+use kubesolo_boot::linux::process::Process;
 use kubesolo_boot::net::fetch::{Body, Client, Limits, Resume};
 use kubesolo_core::net::url::Location;
 
@@ -25,7 +26,7 @@ const STALL: Duration = Duration::from_millis(200);
 const LIMITS: Limits = Limits { head: Duration::from_millis(400), stall: STALL, small: Duration::from_millis(600) };
 
 fn client() -> Client<'static> {
-    Client { limits: LIMITS, ca: "", variable: |_| None }
+    Client { limits: LIMITS, ca: "", process: Process::BARE }
 }
 
 /// What a server does with one connection.
@@ -336,7 +337,19 @@ fn nobody_at_home_is_worth_another_try() {
     assert!(error.is_transient());
     let error = fetch(&Location::parse("http://no-such-host.invalid/").unwrap()).unwrap_err();
     assert!(error.to_string().contains("look up the host: "), "{error}");
+    assert!(error.to_string().ends_with("; check the name, and the name servers in /etc/resolv.conf"), "{error}");
     assert!(error.is_transient());
+}
+
+#[test]
+fn a_host_is_named_or_is_an_address() {
+    let server = Server::saying(format!("{OK}Content-Length: 5\r\n\r\nhello"));
+    for host in ["localhost", "LocalHost", "127.0.0.1"] {
+        let location = Location::parse(&format!("http://{host}:{}/", server.port)).unwrap();
+        assert_eq!(fetch(&location), Ok(b"hello".to_vec()), "{host}");
+    }
+    let location = Location::parse(&format!("http://[::1]:{}/", server.port)).unwrap();
+    assert!(fetch(&location).unwrap_err().to_string().contains("connect: "), "nobody listens there");
 }
 
 fn redirect(status: u16, to: &str) -> String {
@@ -542,7 +555,7 @@ fn a_proxy_is_told_the_whole_url_and_the_credentials() {
         "http_proxy" => Some(format!("http://me:secret@127.0.0.1:{}", PORT.get().unwrap())),
         _ => None,
     };
-    let client = Client { variable, ..client() };
+    let client = Client { process: Process { variable, ..Process::BARE }, ..client() };
     let mut body = client.open(&Location::parse("http://updates.invalid:81/a?b").unwrap(), None).unwrap();
     assert_eq!(read_all(&mut body).unwrap(), b"hello");
     let request = &proxy.requests()[0];
@@ -552,7 +565,8 @@ fn a_proxy_is_told_the_whole_url_and_the_credentials() {
     );
     assert!(request.contains("\r\nProxy-Authorization: Basic bWU6c2VjcmV0\r\n"), "{request}");
 
-    let client = Client { variable: |_| Some("socks5://127.0.0.1".into()), ..client };
+    let client =
+        Client { process: Process { variable: |_| Some("socks5://127.0.0.1".into()), ..Process::BARE }, ..client };
     let error = client.open(&Location::parse("http://updates.invalid/").unwrap(), None).err().unwrap();
     assert!(error.to_string().contains("http_proxy: not http://HOST:PORT"), "{error}");
 }

@@ -6,6 +6,7 @@
 #![no_main]
 
 use embedded_io::Read;
+use kubesolo_boot::linux::process::Process;
 use kubesolo_boot::net::fetch::{Client, Resume};
 use kubesolo_boot::net::tcp::{Asked, Script, asked, serve};
 use kubesolo_core::net::url::Location;
@@ -26,7 +27,8 @@ enum Outcome {
 
 fn fetch(how: u8) -> Outcome {
     let variable = |name: &str| (name == "http_proxy").then(|| "http://user:secret@proxy:3128".to_owned());
-    let client = Client::new("", if how & 8 == 0 { |_| None } else { variable });
+    let process = if how & 8 == 0 { Process::BARE } else { Process { variable, ..Process::BARE } };
+    let client = Client::new("", process);
     let location = Location::parse("http://peer:8080/updates/latest.json?token=1").unwrap();
     let failed = |failure: kubesolo_boot::failure::Failure| (failure.to_string(), failure.is_transient());
     let opened = match how & 3 {

@@ -7,7 +7,8 @@ use std::vec::Vec;
 
 use rustix::io::Errno;
 
-use crate::net::resolve;
+use crate::linux::process::Process;
+use crate::net::names;
 
 /// What the peer says on one connection.
 #[derive(Clone, Debug, Default)]
@@ -56,7 +57,7 @@ pub struct Tcp {
 #[derive(Debug)]
 pub enum Error {
     /// The host has no address, or nobody could be asked.
-    Resolve(resolve::Error),
+    Name(names::Error),
     /// No address takes the connection.
     Connect(Errno),
 }
@@ -66,7 +67,7 @@ impl Tcp {
     ///
     /// # Errors
     /// If there is none.
-    pub fn open(_: &str, _: u16, _: Duration, _: Instant) -> Result<Tcp, Error> {
+    pub fn open(_: Process, _: &str, _: u16, _: Duration, _: Instant) -> Result<Tcp, Error> {
         ASKED.with_borrow_mut(|asked| asked.requests.push(Vec::new()));
         let script = SCRIPTS.with_borrow_mut(VecDeque::pop_front).ok_or(Error::Connect(Errno::CONNREFUSED))?;
         Ok(Tcp { script, at: 0, reads: 0 })

@@ -15,6 +15,7 @@ use std::vec;
 use rustix::io::Errno;
 
 use crate::failure::Reason;
+use crate::linux::process::Process;
 use crate::net::proxy::Proxy;
 use crate::net::tcp::{self, Tcp};
 #[cfg(feature = "tls")]
@@ -74,7 +75,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Tcp(tcp::Error::Resolve(error)) => write!(f, "look up the host: {error}"),
+            Error::Tcp(tcp::Error::Name(error)) => write!(f, "look up the host: {error}"),
             Error::Tcp(tcp::Error::Connect(error)) => write!(f, "connect: {}", Reason(*error)),
             Error::Timeout => f.write_str("the server does not answer in time"),
             Error::Stalled => f.write_str("the server stopped sending in the middle, or sends too slowly"),
@@ -136,6 +137,8 @@ impl Stream {
 
 /// Where to and how.
 pub struct Target<'a> {
+    /// For who looks up the host.
+    pub process: Process,
     /// A URL; not a file.
     pub location: &'a Location,
     /// The proxy to go through.
@@ -170,7 +173,7 @@ impl Connection {
             Some(proxy) => (proxy.host.as_str(), proxy.port),
             None => (location.host(), location.port()),
         };
-        let tcp = Tcp::open(host, port, target.stall, target.head).map_err(Error::Tcp)?;
+        let tcp = Tcp::open(target.process, host, port, target.stall, target.head).map_err(Error::Tcp)?;
         let stream = Stream::Plain(tcp);
         let buffer = vec![0; HEAD_MAX].into_boxed_slice();
         let mut connection = Connection { stream, buffer, start: 0, end: 0 };

@@ -4,7 +4,6 @@
 //! Memory stays flat: 16 KiB a connection and the caller's buffer, however long the file, head or chain of redirects.
 
 use core::fmt;
-use std::string::String;
 use std::time::{Duration, Instant};
 
 use rustix::fd::OwnedFd;
@@ -12,6 +11,7 @@ use rustix::fs::{Advice, FileType, Mode, OFlags, SeekFrom, Stat, fadvise, fstat,
 use rustix::io::read;
 
 use crate::failure::{Exit, Failure, Reason};
+use crate::linux::process::Process;
 use crate::net::body;
 use crate::net::connection::{self, Connection, Target};
 use crate::net::proxy;
@@ -53,8 +53,8 @@ pub struct Client<'a> {
     pub limits: Limits,
     /// A PEM file with the certificates to trust in `https`; empty for the system's own.
     pub ca: &'a str,
-    /// An environment variable, for the proxies.
-    pub variable: fn(&str) -> Option<String>,
+    /// For the proxies, which environment variables name, and for who looks up a host.
+    pub process: Process,
 }
 
 /// A file on its way.
@@ -75,8 +75,8 @@ enum Source {
 
 impl<'a> Client<'a> {
     /// A client with the usual limits.
-    pub fn new(ca: &'a str, variable: fn(&str) -> Option<String>) -> Client<'a> {
-        Client { limits: Limits::default(), ca, variable }
+    pub fn new(ca: &'a str, process: Process) -> Client<'a> {
+        Client { limits: Limits::default(), ca, process }
     }
 
     /// Opens the file at `location`, to be read from its beginning, or from `resume` on if it is the same file and can
@@ -160,7 +160,7 @@ impl<'a> Client<'a> {
         head: Option<Instant>,
         whole: Option<Instant>,
     ) -> Result<Answer, Failure> {
-        let proxy = proxy::choose(location, &self.variable)
+        let proxy = proxy::choose(location, &self.process.variable)
             .map_err(|unusable| told(location, format_args!("{}: not http://HOST:PORT", unusable.variable)))?;
         let failed = |error: connection::Error| {
             let failure = match &proxy {
@@ -170,7 +170,14 @@ impl<'a> Client<'a> {
             failure.transient(error.is_transient())
         };
         let head = head.unwrap_or_else(Instant::now);
-        let target = Target { location, proxy: proxy.as_ref(), ca: self.ca, head, stall: self.limits.stall };
+        let target = Target {
+            process: self.process,
+            location,
+            proxy: proxy.as_ref(),
+            ca: self.ca,
+            head,
+            stall: self.limits.stall,
+        };
         let mut connection = Connection::open(&target).map_err(&failed)?;
         let mut headers = heapless::String::<256>::new();
         if let Some(Resume { offset, validator }) = resume {

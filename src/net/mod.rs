@@ -3,8 +3,8 @@
 pub mod body;
 pub mod connection;
 pub mod fetch;
+pub mod names;
 pub mod proxy;
-pub mod resolve;
 // In a fuzz target the peer is in memory.
 #[cfg_attr(fuzzing, path = "../../fuzz/src/tcp.rs")]
 pub mod tcp;
