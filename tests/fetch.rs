@@ -178,6 +178,7 @@ fn answers_that_are_not_sound_end_in_an_error_that_says_so() {
         ("chunk without length", format!("{chunked}\r\nhello\r\n"), "chunks are malformed", false),
         ("chunk length no number", format!("{chunked}-5\r\nhello\r\n"), "chunks are malformed", false),
         ("chunk length too large", format!("{chunked}10000000000000000\r\nhello\r\n"), "chunks are malformed", false),
+        ("chunk line of LF only", format!("{chunked}5\nhello\r\n0\r\n\r\n"), "chunks are malformed", false),
         ("chunk line endless", format!("{chunked}{}", "0".repeat(10_000)), "chunks are malformed", false),
         ("trailers endless", format!("{chunked}0\r\n{}", "A: b\r\n".repeat(10_000)), "chunks are malformed", false),
         ("no length", format!("{OK}\r\nhello"), "does not say how long", false),
@@ -198,6 +199,7 @@ fn answers_that_are_not_sound_end_in_an_error_that_says_so() {
         ("one huge header", format!("{OK}X: {}", "y".repeat(1_000_000)), "longer than 16384 bytes", false),
         ("many headers", format!("{OK}{}", "X: y\r\n".repeat(200_000)), "longer than 16384 bytes", false),
         ("lines of LF only", format!("{OK}{}", "X: y\n".repeat(200_000)), "longer than 16384 bytes", false),
+        ("129 headers", format!("{OK}{}\r\n", "X: y\r\n".repeat(129)), "more than 128 header lines", false),
         // minreq's header limit wraps behind an LF-only line of one byte less than what is left of it.
         (
             "LF bomb",
