@@ -26,7 +26,7 @@ const STALL: Duration = Duration::from_millis(200);
 const LIMITS: Limits = Limits { head: Duration::from_millis(400), stall: STALL, small: Duration::from_millis(600) };
 
 fn client() -> Client<'static> {
-    Client { limits: LIMITS, ca: "", process: Process::BARE }
+    Client { limits: LIMITS, ca: "", variable: |_| None, transport: &Process::BARE }
 }
 
 /// What a server does with one connection.
@@ -557,7 +557,7 @@ fn a_proxy_is_told_the_whole_url_and_the_credentials() {
         "http_proxy" => Some(format!("http://me:secret@127.0.0.1:{}", PORT.get().unwrap())),
         _ => None,
     };
-    let client = Client { process: Process { variable, ..Process::BARE }, ..client() };
+    let client = Client { variable, ..client() };
     let mut body = client.open(&Location::parse("http://updates.invalid:81/a?b").unwrap(), None).unwrap();
     assert_eq!(read_all(&mut body).unwrap(), b"hello");
     let request = &proxy.requests()[0];
@@ -567,8 +567,7 @@ fn a_proxy_is_told_the_whole_url_and_the_credentials() {
     );
     assert!(request.contains("\r\nProxy-Authorization: Basic bWU6c2VjcmV0\r\n"), "{request}");
 
-    let client =
-        Client { process: Process { variable: |_| Some("socks5://127.0.0.1".into()), ..Process::BARE }, ..client };
+    let client = Client { variable: |_| Some("socks5://127.0.0.1".into()), ..client };
     let error = client.open(&Location::parse("http://updates.invalid/").unwrap(), None).err().unwrap();
     assert!(error.to_string().contains("http_proxy: not http://HOST:PORT"), "{error}");
 }

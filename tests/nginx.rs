@@ -91,7 +91,7 @@ fn free_port() -> u16 {
 }
 
 fn client(ca: &str) -> Client<'_> {
-    Client { limits: LIMITS, ca, process: Process::BARE }
+    Client { limits: LIMITS, ca, variable: |_| None, transport: &Process::BARE }
 }
 
 #[test]
@@ -274,7 +274,7 @@ fn https_goes_through_a_proxys_tunnel() {
     });
     let (ca, location) = (nginx.path("ca.pem"), Location::parse(&format!("https://localhost:{port}/image")).unwrap());
     let variable = |name: &str| (name == "https_proxy").then(|| format!("http://127.0.0.1:{}", PROXY.get().unwrap()));
-    let client = Client { process: Process { variable, ..Process::BARE }, ..client(&ca) };
+    let client = Client { variable, ..client(&ca) };
     let mut buffer = [0; 16];
     assert_eq!(client.fetch_small(&location, &mut buffer), Ok(5));
     assert_eq!(&buffer[..5], b"hello");

@@ -4,6 +4,7 @@
 //! Memory stays flat: 16 KiB a connection and the caller's buffer, however long the file, head or chain of redirects.
 
 use core::fmt;
+use std::string::String;
 use std::time::{Duration, Instant};
 
 use rustix::fd::OwnedFd;
@@ -15,6 +16,7 @@ use crate::linux::process::Process;
 use crate::net::body;
 use crate::net::connection::{self, Connection, Target};
 use crate::net::proxy;
+use crate::net::transport::Transport;
 use kubesolo_core::net::http::{self, Framing, Head, Validator, is_validator};
 use kubesolo_core::net::url::{Location, Scheme};
 
@@ -53,8 +55,10 @@ pub struct Client<'a> {
     pub limits: Limits,
     /// A PEM file with the certificates to trust in `https`; empty for the system's own.
     pub ca: &'a str,
-    /// For the proxies, which environment variables name, and for who looks up a host.
-    pub process: Process,
+    /// An environment variable, for the proxies.
+    pub variable: fn(&str) -> Option<String>,
+    /// Who connects.
+    pub transport: &'a dyn Transport,
 }
 
 /// A file on its way.
@@ -74,9 +78,9 @@ enum Source {
 }
 
 impl<'a> Client<'a> {
-    /// A client with the usual limits.
-    pub fn new(ca: &'a str, process: Process) -> Client<'a> {
-        Client { limits: Limits::default(), ca, process }
+    /// A client with the usual limits, over the kernel's TCP.
+    pub fn new(ca: &'a str, process: &'a Process) -> Client<'a> {
+        Client { limits: Limits::default(), ca, variable: process.variable, transport: process }
     }
 
     /// Opens the file at `location`, to be read from its beginning, or from `resume` on if it is the same file and can
@@ -160,7 +164,7 @@ impl<'a> Client<'a> {
         head: Option<Instant>,
         whole: Option<Instant>,
     ) -> Result<Answer, Failure> {
-        let proxy = proxy::choose(location, &self.process.variable)
+        let proxy = proxy::choose(location, &self.variable)
             .map_err(|unusable| told(location, format_args!("{}: not http://HOST:PORT", unusable.variable)))?;
         let failed = |error: connection::Error| {
             let failure = match &proxy {
@@ -171,7 +175,7 @@ impl<'a> Client<'a> {
         };
         let head = head.unwrap_or_else(Instant::now);
         let target = Target {
-            process: self.process,
+            transport: self.transport,
             location,
             proxy: proxy.as_ref(),
             ca: self.ca,

@@ -1,6 +1,7 @@
 //! A TCP connection on which every wait has an end.
 
 use core::net::{IpAddr, SocketAddr};
+use std::boxed::Box;
 use std::time::{Duration, Instant};
 
 use rustix::fd::OwnedFd;
@@ -11,55 +12,38 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use crate::linux::process::Process;
 use crate::linux::socket::{connected, wait};
 use crate::net::names;
+use crate::net::transport::{Error, Stream, Transport};
 
-/// A TCP connection on which no wait goes beyond `deadline`, or where there is none takes longer than `stall`.
-pub struct Tcp {
+struct Tcp {
     socket: OwnedFd,
     stall: Duration,
     deadline: Option<Instant>,
 }
 
-/// Why there is no connection.
-#[derive(Debug)]
-pub enum Error {
-    /// The host has no address, or nobody could be asked.
-    Name(names::Error),
-    /// No address takes the connection.
-    Connect(Errno),
+/// Over the kernel's TCP, to the first of the host's addresses that takes it; a child process looks its name up.
+impl Transport for Process {
+    fn open(&self, host: &str, port: u16, stall: Duration, deadline: Instant) -> Result<Box<dyn Stream>, Error> {
+        let addresses = names::look_up(*self, host, deadline).map_err(Error::Name)?;
+        let socket = connected_to_any(&addresses, port, deadline).map_err(Error::Connect)?;
+        Ok(Box::new(Tcp { socket, stall, deadline: Some(deadline) }))
+    }
 }
 
-impl Tcp {
-    /// Connects to the first of the host's addresses that takes it.
-    ///
-    /// # Errors
-    /// If there is no connection by `deadline`, which stays in force: see [`Tcp::set_deadline`].
-    pub fn open(process: Process, host: &str, port: u16, stall: Duration, deadline: Instant) -> Result<Tcp, Error> {
-        let addresses = names::look_up(process, host, deadline).map_err(Error::Name)?;
-        let socket = connected_to_any(&addresses, port, deadline).map_err(Error::Connect)?;
-        Ok(Tcp { socket, stall, deadline: Some(deadline) })
-    }
-
-    /// Sets when all waits end; `None`: each has its own time.
-    pub fn set_deadline(&mut self, deadline: Option<Instant>) {
+impl Stream for Tcp {
+    fn set_deadline(&mut self, deadline: Option<Instant>) {
         self.deadline = deadline;
     }
 
-    /// Reads what comes; 0 at the end.
-    ///
-    /// # Errors
-    /// [`Errno::TIMEDOUT`] if nothing comes in time, and the kernel's.
-    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Errno> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Errno> {
         self.in_time(Timeout::Recv, |socket| recv(socket, &mut *buffer, RecvFlags::empty()).map(|(count, _)| count))
     }
 
-    /// Writes some of the bytes.
-    ///
-    /// # Errors
-    /// As for [`Tcp::read`].
-    pub fn write(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
         self.in_time(Timeout::Send, |socket| send(socket, bytes, SendFlags::NOSIGNAL))
     }
+}
 
+impl Tcp {
     fn in_time(&self, which: Timeout, mut call: impl FnMut(&OwnedFd) -> Result<usize, Errno>) -> Result<usize, Errno> {
         loop {
             let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));

@@ -85,7 +85,7 @@ pub fn run(
         journal.state.remember_bad();
     }
     not_held_back(host, config)?;
-    let client = Client::new(config.ca.unwrap_or_default(), host.process);
+    let client = Client::new(config.ca.unwrap_or_default(), &host.process);
     let offer = check::ask(&client, config, source, notes)?;
     let manifest = offer.manifest()?;
     let running = check::running_version(host);
