@@ -187,20 +187,5 @@ def http_peer():
     seed("http_peer", "resets", ("\0\1\1" + chunked[:-20]).encode() + b"\xfd")
 
 
-def dns_answer():
-    question = b"\1a\7example\0\0\1\0\1"
-    address = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\1"
-    alias = b"\xc0\x0c\0\5\0\1\0\0\0\x3c\0\4\1b\xc0\x0e"
-    address_6 = b"\1B\7example\0\0\x1c\0\1\0\0\0\x3c\0\x10\x20\1\x0d\xb8" + bytes(11) + b"\1"
-
-    def reply(flags, count, *records):
-        return b"a.example\xff\xff\x12\x34" + flags + bytes([0, 1, 0, count, 0, 0, 0, 0]) + question + b"".join(records)
-
-    seed("dns_answer", "address", reply(b"\x81\x80", 1, address))
-    seed("dns_answer", "alias", reply(b"\x81\x80", 3, alias, address, address_6))
-    seed("dns_answer", "cut", reply(b"\x83\x80", 9, address))
-    seed("dns_answer", "no-such-name", reply(b"\x81\x83", 0))
-
-
-for make in (env_block, boot_log, gpt, latest_json, update_conf, state_json, kubectl_output, http_peer, dns_answer):
+for make in (env_block, boot_log, gpt, latest_json, update_conf, state_json, kubectl_output, http_peer):
     make()

@@ -121,9 +121,10 @@ fn fork(work: &mut dyn FnMut() -> u8) -> Option<Pid> {
 }
 
 /// Its standard streams are its own: who reads what this process prints, as a shell does for `$(...)`, would wait for a child
-/// that is left behind.
+/// that is left behind. And it ends with this process, whose locks it holds as well.
 fn apart(work: &mut dyn FnMut()) -> Option<Pid> {
     fork(&mut || {
+        set_parent_process_death_signal(Some(Signal::KILL)).unwrap_or_default();
         if let Ok((from, to)) = pipe_with(PipeFlags::CLOEXEC)
             && dup2_stdin(from).and_then(|()| dup2_stdout(&to)).and_then(|()| dup2_stderr(&to)).is_ok()
         {

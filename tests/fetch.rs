@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use embedded_io::Read as _;
 use kubesolo_boot::failure::Failure;
+use kubesolo_boot::linux::process::Process;
 use kubesolo_boot::net::fetch::{Body, Client, Limits, Resume};
 use kubesolo_core::net::url::Location;
 
@@ -25,7 +26,7 @@ const STALL: Duration = Duration::from_millis(200);
 const LIMITS: Limits = Limits { head: Duration::from_millis(400), stall: STALL, small: Duration::from_millis(600) };
 
 fn client() -> Client<'static> {
-    Client { limits: LIMITS, ca: "", variable: |_| None }
+    Client { limits: LIMITS, ca: "", variable: |_| None, transport: &Process::BARE }
 }
 
 /// What a server does with one connection.
@@ -177,6 +178,7 @@ fn answers_that_are_not_sound_end_in_an_error_that_says_so() {
         ("chunk without length", format!("{chunked}\r\nhello\r\n"), "chunks are malformed", false),
         ("chunk length no number", format!("{chunked}-5\r\nhello\r\n"), "chunks are malformed", false),
         ("chunk length too large", format!("{chunked}10000000000000000\r\nhello\r\n"), "chunks are malformed", false),
+        ("chunk line of LF only", format!("{chunked}5\nhello\r\n0\r\n\r\n"), "chunks are malformed", false),
         ("chunk line endless", format!("{chunked}{}", "0".repeat(10_000)), "chunks are malformed", false),
         ("trailers endless", format!("{chunked}0\r\n{}", "A: b\r\n".repeat(10_000)), "chunks are malformed", false),
         ("no length", format!("{OK}\r\nhello"), "does not say how long", false),
@@ -197,6 +199,7 @@ fn answers_that_are_not_sound_end_in_an_error_that_says_so() {
         ("one huge header", format!("{OK}X: {}", "y".repeat(1_000_000)), "longer than 16384 bytes", false),
         ("many headers", format!("{OK}{}", "X: y\r\n".repeat(200_000)), "longer than 16384 bytes", false),
         ("lines of LF only", format!("{OK}{}", "X: y\n".repeat(200_000)), "longer than 16384 bytes", false),
+        ("129 headers", format!("{OK}{}\r\n", "X: y\r\n".repeat(129)), "more than 128 header lines", false),
         // minreq's header limit wraps behind an LF-only line of one byte less than what is left of it.
         (
             "LF bomb",
@@ -336,7 +339,19 @@ fn nobody_at_home_is_worth_another_try() {
     assert!(error.is_transient());
     let error = fetch(&Location::parse("http://no-such-host.invalid/").unwrap()).unwrap_err();
     assert!(error.to_string().contains("look up the host: "), "{error}");
+    assert!(error.to_string().ends_with("; check the name, and the name servers in /etc/resolv.conf"), "{error}");
     assert!(error.is_transient());
+}
+
+#[test]
+fn a_host_is_named_or_is_an_address() {
+    let server = Server::saying(format!("{OK}Content-Length: 5\r\n\r\nhello"));
+    for host in ["localhost", "LocalHost", "127.0.0.1"] {
+        let location = Location::parse(&format!("http://{host}:{}/", server.port)).unwrap();
+        assert_eq!(fetch(&location), Ok(b"hello".to_vec()), "{host}");
+    }
+    let location = Location::parse(&format!("http://[::1]:{}/", server.port)).unwrap();
+    assert!(fetch(&location).unwrap_err().to_string().contains("connect: "), "nobody listens there");
 }
 
 fn redirect(status: u16, to: &str) -> String {

@@ -32,7 +32,7 @@ done
 for flag in level=4 inline-8bit-counters pc-table trace-compares; do
     flags="${flags:-} -Cllvm-args=-sanitizer-coverage-$flag"
 done
-export RUSTFLAGS="-Cpasses=sancov-module$flags -Cllvm-args=-simplifycfg-branch-fold-threshold=0 -Ccodegen-units=1 --cfg fuzzing"
+export RUSTFLAGS="-Cpasses=sancov-module$flags -Cllvm-args=-simplifycfg-branch-fold-threshold=0 -Ccodegen-units=1"
 cargo=(--manifest-path fuzz/Cargo.toml --locked --release --target x86_64-unknown-linux-gnu --target-dir build/fuzz)
 cargo clippy "${cargo[@]}" -- -D warnings && cargo build "${cargo[@]}" || exit 1
 

@@ -21,6 +21,7 @@ use std::thread;
 use std::time::Duration;
 
 use embedded_io::Read as _;
+use kubesolo_boot::linux::process::Process;
 use kubesolo_boot::net::fetch::{Client, Limits, Resume};
 use kubesolo_core::net::url::Location;
 use skips::skipped;
@@ -90,7 +91,7 @@ fn free_port() -> u16 {
 }
 
 fn client(ca: &str) -> Client<'_> {
-    Client { limits: LIMITS, ca, variable: |_| None }
+    Client { limits: LIMITS, ca, variable: |_| None, transport: &Process::BARE }
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Waits have an end, whatever a disk does. A disk that stalls is an image file whose reads strace holds up.
+//! Waits have an end, whatever a disk or a name server does. A disk that stalls is an image file whose reads strace holds
+//! up.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -50,15 +51,20 @@ fn flags(machine: &Machine) -> Vec<String> {
     machine.flags_of("find")
 }
 
-/// Runs a verb on a machine whose disk `stalls`; `None` without strace. Its output is a file: strace stays for as long as it
-/// holds a call up, and would hold a pipe open.
+/// Runs a verb on a machine whose disk `stalls`; `None` without strace.
 fn run_stalled(machine: &Machine, stalls: &str, words: &str, flags: &[String]) -> Option<Ran> {
+    run_held_up(machine, &machine.folder.text(stalls), "pread64", words, flags)
+}
+
+/// Runs a verb whose every such system call on that file is held up; `None` without strace. Its output is a file: strace stays
+/// for as long as it holds a call up, and would hold a pipe open.
+fn run_held_up(machine: &Machine, path: &str, call: &str, words: &str, flags: &[String]) -> Option<Ran> {
     let strace = tool("strace")?;
-    let path = machine.folder.text(stalls);
-    let hold = format!("inject=pread64:delay_enter={STALL}s");
+    let hold = format!("inject={call}:delay_enter={STALL}s");
+    let trace = format!("trace={call}");
     let [out, err] = ["stdout", "stderr"].map(|name| fs::File::create(machine.folder.path(name)).unwrap());
     let mut child = Command::new(strace)
-        .args(["-D", "-f", "-qq", "-o", "/dev/null", "-P", &path, "-e", "trace=pread64", "-e", &hold, binary()])
+        .args(["-D", "-f", "-qq", "-o", "/dev/null", "-P", path, "-e", &trace, "-e", &hold, binary()])
         .args(words.split(' '))
         .args(flags)
         .stdin(Stdio::null())
@@ -132,6 +138,19 @@ fn a_verb_whose_disk_hangs_ends_and_says_so() {
     let want = "kubesolo-boot: stopping: not done after 10 s: the disk does not answer; dmesg may say why\n";
     assert!(ran.stderr.ends_with(want), "{}", ran.stderr);
     assert!(began.elapsed().as_secs() < STALL);
+}
+
+/// The resolver's first look, at its file, takes for ever: so would a name server that does not answer.
+#[test]
+fn a_name_that_nobody_looks_up_in_time_is_given_up() {
+    let machine = Machine::with_state(state(A, 3, true, Good, Staged));
+    let words = "healthcheck --healthcheck-timeout 0 --healthcheck-url http://updates.example/";
+    let began = Instant::now();
+    let Some(ran) = run_held_up(&machine, "/etc/resolv.conf", "openat", words, &machine.flags()) else { return };
+    let want = "fetch http://updates.example/: look up the host: no name server answers in time; see /etc/resolv.conf";
+    assert_eq!(ran.exit, 1, "{}", ran.stderr);
+    assert!(ran.out().contains(want) || ran.stderr.contains(want), "{}{}", ran.out(), ran.stderr);
+    assert!((9..STALL).contains(&began.elapsed().as_secs()));
 }
 
 #[test]

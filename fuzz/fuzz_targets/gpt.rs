@@ -8,9 +8,9 @@
 use std::convert::Infallible;
 
 use embedded_io::{ErrorType, Read, Seek, SeekFrom};
-use kubesolo_boot::{contents, ext4, label};
 use kubesolo_core::disk::gpt::{self, PARTITIONS_MAX};
 use kubesolo_core::disk::grow::{self, Wish};
+use kubesolo_core::disk::{contents, ext4, label};
 use kubesolo_fuzz::bounded;
 use libfuzzer_sys::fuzz_target;
 

@@ -6,10 +6,10 @@
 #![no_main]
 
 use embedded_io::Read;
-use kubesolo_boot::net::fetch::{Client, Resume};
-use kubesolo_boot::net::tcp::{Asked, Script, asked, serve};
+use kubesolo_boot::net::fetch::{Client, Limits, Resume};
 use kubesolo_core::net::url::Location;
 use kubesolo_fuzz::bounded;
+use kubesolo_fuzz::peer::{Asked, Peer, Script};
 use libfuzzer_sys::fuzz_target;
 use rustix::io::Errno;
 
@@ -24,9 +24,10 @@ enum Outcome {
     Body { offset: u64, total: Option<u64>, validator: Option<String>, bytes: Vec<u8>, end: Result<(), (String, bool)> },
 }
 
-fn fetch(how: u8) -> Outcome {
+fn fetch(how: u8, peer: &Peer) -> Outcome {
     let variable = |name: &str| (name == "http_proxy").then(|| "http://user:secret@proxy:3128".to_owned());
-    let client = Client::new("", if how & 8 == 0 { |_| None } else { variable });
+    let variable = if how & 8 == 0 { |_: &str| None } else { variable };
+    let client = Client { limits: Limits::default(), ca: "", variable, transport: peer };
     let location = Location::parse("http://peer:8080/updates/latest.json?token=1").unwrap();
     let failed = |failure: kubesolo_boot::failure::Failure| (failure.to_string(), failure.is_transient());
     let opened = match how & 3 {
@@ -62,7 +63,7 @@ fn fetch(how: u8) -> Outcome {
 
 /// How one run came out, and what it asked.
 fn run(how: u8, streams: &[&[u8]], pieces: &[u8]) -> (Outcome, Asked) {
-    serve(streams.iter().map(|stream| {
+    let peer = Peer::new(streams.iter().map(|stream| {
         let (bytes, end) = match stream {
             [bytes @ .., 0xfe] => (bytes, Some(Errno::TIMEDOUT)),
             [bytes @ .., 0xfd] => (bytes, Some(Errno::CONNRESET)),
@@ -70,8 +71,8 @@ fn run(how: u8, streams: &[&[u8]], pieces: &[u8]) -> (Outcome, Asked) {
         };
         Script { bytes: bytes.to_vec(), pieces: pieces.to_vec(), end }
     }));
-    let outcome = fetch(how);
-    (outcome, asked())
+    let outcome = fetch(how, &peer);
+    (outcome, peer.asked())
 }
 
 fuzz_target!(|input: &[u8]| {

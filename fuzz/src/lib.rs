@@ -1,5 +1,7 @@
 //! What every target has: the heap that the program has on a box, and no more.
 
+pub mod peer;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 

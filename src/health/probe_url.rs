@@ -14,7 +14,7 @@ pub fn check(subject: &Subject<'_>) -> Result<(), Failure> {
     let Some(url) = subject.config.healthcheck_url else { return Ok(()) };
     let location = Location::parse(url)
         .map_err(|error| Failure::new(Exit::No, format_args!("probe_url: healthcheck_url {url}: {error}")))?;
-    let client = Client::new(subject.config.ca.unwrap_or_default(), subject.host.process.variable);
+    let client = Client::new(subject.config.ca.unwrap_or_default(), &subject.host.process);
     subject.until(&mut || {
         client
             .answers(&location, Instant::now().checked_add(WAIT))

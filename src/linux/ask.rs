@@ -1,4 +1,4 @@
-//! Questions that a disk may never answer: each is put to a child process.
+//! Questions that a disk or the network may never answer: each is put to a child process.
 //!
 //! A call that hangs in a disk's driver cannot be ended, not even by SIGKILL; the process in it can only be left behind. So
 //! what is found out there comes back through a pipe, and nobody waits longer than the deadline.
@@ -100,6 +100,14 @@ pub fn all(
             hanging.0.push((subject.clone(), child)).unwrap_or_default();
         }
     }
+}
+
+/// The same of one question to which a signal puts an end: nobody has to remember its child.
+pub fn one(process: Process, deadline: Duration, work: &dyn Fn() -> Answer) -> Option<Answer> {
+    let mut found = None;
+    let mut take = |_, answer: &[u8]| found = Answer::from_slice(answer).ok();
+    all(process, deadline, &mut Hanging::none(), &[Subject::new()], &|_| work(), &mut take);
+    found
 }
 
 /// Whether the child has ended, or does soon.

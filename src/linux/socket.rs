@@ -16,13 +16,13 @@ pub fn wait(socket: &OwnedFd, which: Timeout, time: Duration) -> Result<(), Errn
     if time.is_zero() { Err(Errno::TIMEDOUT) } else { set_socket_timeout(socket, which, Some(time)) }
 }
 
-/// A socket that is connected to `address` within `time`, which its further waits may take as well.
+/// A TCP socket that is connected to `address` within `time`, which its further waits may take as well.
 ///
 /// # Errors
 /// [`Errno::TIMEDOUT`], and the kernel's.
-pub fn connected(kind: SocketType, address: SocketAddr, time: Duration) -> Result<OwnedFd, Errno> {
+pub fn connected(address: SocketAddr, time: Duration) -> Result<OwnedFd, Errno> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let socket = socket(family, kind, time)?;
+    let socket = socket(family, SocketType::STREAM, time)?;
     match connect(&socket, &address) {
         Ok(()) => Ok(socket),
         // What Linux says when SO_SNDTIMEO ends the wait (socket(7)).

@@ -1,9 +1,9 @@
 //! Where the body of a response ends (RFC 9112 section 6): after its length, or after its last chunk, and nowhere else.
 
 use crate::net::connection::{Connection, Error};
-use kubesolo_core::net::http::Framing;
+use kubesolo_core::net::http::{Framing, chunk_length};
 
-/// Longest line between chunks, and most lines behind the last.
+/// Longest line between chunks with its break, and most lines behind the last.
 const LINE_MAX: usize = 256;
 const TRAILERS_MAX: u32 = 32;
 
@@ -73,40 +73,34 @@ impl Body {
 
     /// Reads to the beginning of the next chunk, or over the trailers to the end.
     fn next_chunk(&mut self, first: bool) -> Result<Left, Error> {
-        if !first && !self.line()?.is_empty() {
+        if !first && !is_blank(&self.line()?) {
             return Err(Error::Chunk);
         }
-        let line = self.line()?;
-        let digits = line.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-        if digits.is_empty() || digits.len() > 15 {
-            return Err(Error::Chunk);
-        }
-        let length = digits.iter().try_fold(0_u64, |length, digit| {
-            char::from(*digit).to_digit(16).map(|digit| length << 4 | u64::from(digit)).ok_or(Error::Chunk)
-        })?;
+        let length = chunk_length(&self.line()?).ok_or(Error::Chunk)?;
         if length > 0 {
             return Ok(Left::Chunk(length));
         }
         for _ in 0..TRAILERS_MAX {
-            if self.line()?.is_empty() {
+            if is_blank(&self.line()?) {
                 return Ok(Left::Bytes(0));
             }
         }
         Err(Error::Chunk)
     }
 
-    /// A short line without its break.
+    /// A short line with its break.
     fn line(&mut self) -> Result<heapless::Vec<u8, LINE_MAX>, Error> {
         let mut line = heapless::Vec::new();
         loop {
-            match self.connection.byte()? {
-                b'\n' => break,
-                byte => line.push(byte).map_err(|_| Error::Chunk)?,
+            let byte = self.connection.byte()?;
+            line.push(byte).map_err(|_| Error::Chunk)?;
+            if byte == b'\n' {
+                return Ok(line);
             }
         }
-        if line.ends_with(b"\r") {
-            line.pop();
-        }
-        Ok(line)
     }
+}
+
+fn is_blank(line: &[u8]) -> bool {
+    matches!(line, b"\n" | b"\r\n")
 }

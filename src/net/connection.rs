@@ -16,9 +16,9 @@ use rustix::io::Errno;
 
 use crate::failure::Reason;
 use crate::net::proxy::Proxy;
-use crate::net::tcp::{self, Tcp};
 #[cfg(feature = "tls")]
 use crate::net::tls;
+use crate::net::transport::{self, Stream, Transport};
 use kubesolo_core::net::http::{self, HEAD_MAX, Head};
 use kubesolo_core::net::url::{Location, Scheme};
 
@@ -29,7 +29,7 @@ const INTERIM_MAX: u32 = 8;
 #[derive(Debug)]
 pub enum Error {
     /// There is no connection.
-    Tcp(tcp::Error),
+    Open(transport::Error),
     /// The answer did not begin in time.
     Timeout,
     /// The answer stopped in the middle, or is not all there in time.
@@ -61,7 +61,7 @@ impl Error {
     /// Whether the same exchange may go well later.
     pub fn is_transient(&self) -> bool {
         match self {
-            Error::Tcp(_) | Error::Empty | Error::Broken(_) => true,
+            Error::Open(_) | Error::Empty | Error::Broken(_) => true,
             Error::Timeout | Error::Stalled | Error::Truncated => true,
             Error::Proxy(status) => http::is_transient(*status),
             Error::HeadTooLong | Error::Head(_) | Error::Chunk | Error::NoLength | Error::NoTls => false,
@@ -74,8 +74,8 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Tcp(tcp::Error::Resolve(error)) => write!(f, "look up the host: {error}"),
-            Error::Tcp(tcp::Error::Connect(error)) => write!(f, "connect: {}", Reason(*error)),
+            Error::Open(transport::Error::Name(error)) => write!(f, "look up the host: {error}"),
+            Error::Open(transport::Error::Connect(error)) => write!(f, "connect: {}", Reason(*error)),
             Error::Timeout => f.write_str("the server does not answer in time"),
             Error::Stalled => f.write_str("the server stopped sending in the middle, or sends too slowly"),
             Error::Empty => f.write_str("the server closed the connection without an answer"),
@@ -98,44 +98,10 @@ impl fmt::Display for Error {
 
 impl core::error::Error for Error {}
 
-enum Stream {
-    Plain(Tcp),
-    #[cfg(feature = "tls")]
-    Tls(Box<tls::Stream>),
-}
-
-impl Stream {
-    fn tcp(&mut self) -> &mut Tcp {
-        match self {
-            Stream::Plain(tcp) => tcp,
-            #[cfg(feature = "tls")]
-            Stream::Tls(stream) => stream.tcp(),
-        }
-    }
-
-    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Errno> {
-        match self {
-            Stream::Plain(tcp) => tcp.read(buffer),
-            #[cfg(feature = "tls")]
-            Stream::Tls(stream) => stream.read(buffer),
-        }
-    }
-
-    fn write_all(&mut self, mut bytes: &[u8]) -> Result<(), Errno> {
-        while !bytes.is_empty() {
-            let count = match self {
-                Stream::Plain(tcp) => tcp.write(bytes)?,
-                #[cfg(feature = "tls")]
-                Stream::Tls(stream) => stream.write(bytes)?,
-            };
-            bytes = bytes.get(count..).unwrap_or_default();
-        }
-        Ok(())
-    }
-}
-
 /// Where to and how.
 pub struct Target<'a> {
+    /// Who connects.
+    pub transport: &'a dyn Transport,
     /// A URL; not a file.
     pub location: &'a Location,
     /// The proxy to go through.
@@ -150,7 +116,7 @@ pub struct Target<'a> {
 
 /// A connection with what was read from it and not used yet.
 pub struct Connection {
-    stream: Stream,
+    stream: Box<dyn Stream>,
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
@@ -170,8 +136,7 @@ impl Connection {
             Some(proxy) => (proxy.host.as_str(), proxy.port),
             None => (location.host(), location.port()),
         };
-        let tcp = Tcp::open(host, port, target.stall, target.head).map_err(Error::Tcp)?;
-        let stream = Stream::Plain(tcp);
+        let stream = target.transport.open(host, port, target.stall, target.head).map_err(Error::Open)?;
         let buffer = vec![0; HEAD_MAX].into_boxed_slice();
         let mut connection = Connection { stream, buffer, start: 0, end: 0 };
         let https = location.scheme() == Scheme::Https;
@@ -180,12 +145,12 @@ impl Connection {
         }
         #[cfg(feature = "tls")]
         if https {
-            let Stream::Plain(tcp) = connection.stream else { return Err(Error::NoTls) };
-            let stream = tls::Stream::open(tcp, location.host(), target.ca).map_err(|error| match error {
-                tls::Error::Io(error) => broken(error),
-                error => Error::Tls(error),
-            })?;
-            connection.stream = Stream::Tls(Box::new(stream));
+            let stream =
+                tls::Stream::open(connection.stream, location.host(), target.ca).map_err(|error| match error {
+                    tls::Error::Io(error) => broken(error),
+                    error => Error::Tls(error),
+                })?;
+            connection.stream = Box::new(stream);
         }
         Ok(connection)
     }
@@ -255,7 +220,7 @@ impl Connection {
     /// Goes over the head, of that length, to the body, with a time limit for all of it or else for each wait.
     pub fn skip_head(&mut self, length: usize, deadline: Option<Instant>) {
         self.start = self.start.saturating_add(length);
-        self.stream.tcp().set_deadline(deadline);
+        self.stream.set_deadline(deadline);
     }
 
     fn unread(&self) -> &[u8] {
@@ -263,7 +228,12 @@ impl Connection {
     }
 
     fn send(&mut self, request: &str) -> Result<(), Error> {
-        self.stream.write_all(request.as_bytes()).map_err(broken)
+        let mut bytes = request.as_bytes();
+        while !bytes.is_empty() {
+            let count = self.stream.write(bytes).map_err(broken)?;
+            bytes = bytes.get(count..).unwrap_or_default();
+        }
+        Ok(())
     }
 
     /// Reads until a whole head is in the buffer; gives its length.

@@ -12,9 +12,11 @@ use rustix::fs::{Advice, FileType, Mode, OFlags, SeekFrom, Stat, fadvise, fstat,
 use rustix::io::read;
 
 use crate::failure::{Exit, Failure, Reason};
+use crate::linux::process::Process;
 use crate::net::body;
 use crate::net::connection::{self, Connection, Target};
 use crate::net::proxy;
+use crate::net::transport::Transport;
 use kubesolo_core::net::http::{self, Framing, Head, Validator, is_validator};
 use kubesolo_core::net::url::{Location, Scheme};
 
@@ -55,6 +57,8 @@ pub struct Client<'a> {
     pub ca: &'a str,
     /// An environment variable, for the proxies.
     pub variable: fn(&str) -> Option<String>,
+    /// Who connects.
+    pub transport: &'a dyn Transport,
 }
 
 /// A file on its way.
@@ -74,9 +78,9 @@ enum Source {
 }
 
 impl<'a> Client<'a> {
-    /// A client with the usual limits.
-    pub fn new(ca: &'a str, variable: fn(&str) -> Option<String>) -> Client<'a> {
-        Client { limits: Limits::default(), ca, variable }
+    /// A client with the usual limits, over the kernel's TCP.
+    pub fn new(ca: &'a str, process: &'a Process) -> Client<'a> {
+        Client { limits: Limits::default(), ca, variable: process.variable, transport: process }
     }
 
     /// Opens the file at `location`, to be read from its beginning, or from `resume` on if it is the same file and can
@@ -170,7 +174,14 @@ impl<'a> Client<'a> {
             failure.transient(error.is_transient())
         };
         let head = head.unwrap_or_else(Instant::now);
-        let target = Target { location, proxy: proxy.as_ref(), ca: self.ca, head, stall: self.limits.stall };
+        let target = Target {
+            transport: self.transport,
+            location,
+            proxy: proxy.as_ref(),
+            ca: self.ca,
+            head,
+            stall: self.limits.stall,
+        };
         let mut connection = Connection::open(&target).map_err(&failed)?;
         let mut headers = heapless::String::<256>::new();
         if let Some(Resume { offset, validator }) = resume {

@@ -1,76 +1,49 @@
 //! A TCP connection on which every wait has an end.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
+use std::boxed::Box;
 use std::time::{Duration, Instant};
 
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::sockopt::Timeout;
-use rustix::net::{RecvFlags, SendFlags, SocketType, recv, send};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 
+use crate::linux::process::Process;
 use crate::linux::socket::{connected, wait};
-use crate::net::resolve::{self, Resolver};
+use crate::net::names;
+use crate::net::transport::{Error, Stream, Transport};
 
-/// A TCP connection on which no wait goes beyond `deadline`, or where there is none takes longer than `stall`.
-pub struct Tcp {
+struct Tcp {
     socket: OwnedFd,
     stall: Duration,
     deadline: Option<Instant>,
 }
 
-/// Why there is no connection.
-#[derive(Debug)]
-pub enum Error {
-    /// The host has no address, or nobody could be asked.
-    Resolve(resolve::Error),
-    /// No address takes the connection.
-    Connect(Errno),
+/// Over the kernel's TCP, to the first of the host's addresses that takes it; a child process looks its name up.
+impl Transport for Process {
+    fn open(&self, host: &str, port: u16, stall: Duration, deadline: Instant) -> Result<Box<dyn Stream>, Error> {
+        let addresses = names::look_up(*self, host, deadline).map_err(Error::Name)?;
+        let socket = connected_to_any(&addresses, port, deadline).map_err(Error::Connect)?;
+        Ok(Box::new(Tcp { socket, stall, deadline: Some(deadline) }))
+    }
 }
 
-impl Tcp {
-    /// Connects to the first of the host's addresses that takes it.
-    ///
-    /// # Errors
-    /// If there is no connection by `deadline`, which stays in force: see [`Tcp::set_deadline`].
-    pub fn open(host: &str, port: u16, stall: Duration, deadline: Instant) -> Result<Tcp, Error> {
-        let addresses = Resolver::SYSTEM.resolve(host, deadline).map_err(Error::Resolve)?;
-        let mut failed = Error::Connect(Errno::TIMEDOUT);
-        for (address, before) in addresses.iter().zip(0_usize..) {
-            // A host with two addresses, one of them dead, must not use up the time of the other.
-            let more = u32::try_from(addresses.len().saturating_sub(before)).unwrap_or(u32::MAX);
-            let share = deadline.saturating_duration_since(Instant::now()).checked_div(more).unwrap_or_default();
-            if share.is_zero() {
-                break;
-            }
-            match connected(SocketType::STREAM, SocketAddr::new(*address, port), share) {
-                Ok(socket) => return Ok(Tcp { socket, stall, deadline: Some(deadline) }),
-                Err(errno) => failed = Error::Connect(errno),
-            }
-        }
-        Err(failed)
-    }
-
-    /// Sets when all waits end; `None`: each has its own time.
-    pub fn set_deadline(&mut self, deadline: Option<Instant>) {
+impl Stream for Tcp {
+    fn set_deadline(&mut self, deadline: Option<Instant>) {
         self.deadline = deadline;
     }
 
-    /// Reads what comes; 0 at the end.
-    ///
-    /// # Errors
-    /// [`Errno::TIMEDOUT`] if nothing comes in time, and the kernel's.
-    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Errno> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Errno> {
         self.in_time(Timeout::Recv, |socket| recv(socket, &mut *buffer, RecvFlags::empty()).map(|(count, _)| count))
     }
 
-    /// Writes some of the bytes.
-    ///
-    /// # Errors
-    /// As for [`Tcp::read`].
-    pub fn write(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
         self.in_time(Timeout::Send, |socket| send(socket, bytes, SendFlags::NOSIGNAL))
     }
+}
 
+impl Tcp {
     fn in_time(&self, which: Timeout, mut call: impl FnMut(&OwnedFd) -> Result<usize, Errno>) -> Result<usize, Errno> {
         loop {
             let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -80,5 +53,47 @@ impl Tcp {
                 result => return result,
             }
         }
+    }
+}
+
+/// A connection to the first of the addresses that takes it.
+fn connected_to_any(addresses: &[IpAddr], port: u16, deadline: Instant) -> Result<OwnedFd, Errno> {
+    let mut failed = Errno::TIMEDOUT;
+    for (address, before) in addresses.iter().zip(0_usize..) {
+        // A host with two addresses, one of them dead, must not use up the time of the other.
+        let more = u32::try_from(addresses.len().saturating_sub(before)).unwrap_or(u32::MAX);
+        let share = deadline.saturating_duration_since(Instant::now()).checked_div(more).unwrap_or_default();
+        if share.is_zero() {
+            break;
+        }
+        match connected(SocketAddr::new(*address, port), share) {
+            Ok(socket) => return Ok(socket),
+            Err(errno) => failed = errno,
+        }
+    }
+    Err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn a_dead_address_uses_only_its_share_of_the_time() {
+        let alive = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = alive.local_addr().unwrap().port();
+        let dead = TcpListener::bind(("127.0.0.2", port)).unwrap();
+        // It takes one connection, and lets the next ones wait.
+        rustix::net::listen(&dead, 0).unwrap();
+        let addresses = ["127.0.0.2".parse().unwrap(), "127.0.0.1".parse().unwrap()];
+        let soon = |millis| Instant::now().checked_add(Duration::from_millis(millis)).unwrap();
+        let _first = connected_to_any(&addresses, port, soon(2000)).unwrap();
+        assert_eq!(connected_to_any(&addresses[..1], port, soon(200)).unwrap_err(), Errno::TIMEDOUT);
+        let start = Instant::now();
+        let second = connected_to_any(&addresses, port, soon(600)).unwrap();
+        assert!((300..600).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+        let peer = rustix::net::getpeername(&second).unwrap();
+        assert_eq!(SocketAddr::try_from(peer.unwrap()).unwrap(), alive.local_addr().unwrap());
     }
 }

@@ -1,10 +1,12 @@
-//! TLS over a TCP connection: rustls with ring, and the certificates of a CA file. Names and dates are always checked.
+//! TLS over any connection: rustls with ring, and the certificates of a CA file. Names and dates are always checked.
 
 use core::fmt;
 use std::borrow::ToOwned;
+use std::boxed::Box;
 use std::io::{self, Read, Write};
 use std::string::String;
 use std::sync::Arc;
+use std::time::Instant;
 use std::vec::Vec;
 
 use rustix::io::Errno;
@@ -15,7 +17,7 @@ use rustls::sign::SigningKey;
 use rustls::{CertificateError, ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::failure::Reason;
-use crate::net::tcp::Tcp;
+use crate::net::transport;
 
 /// Where distributions keep the certificates they trust.
 const SYSTEM: [&str; 3] =
@@ -48,7 +50,7 @@ impl KeyProvider for NoKeys {
 pub struct Stream(StreamOwned<ClientConnection, Socket>);
 
 /// The connection below, as the standard library has it.
-struct Socket(Tcp);
+struct Socket(Box<dyn transport::Stream>);
 
 impl Read for Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -72,7 +74,7 @@ impl Stream {
     ///
     /// # Errors
     /// If it does not, is for another name or not for today, or the connection breaks.
-    pub fn open(tcp: Tcp, host: &str, ca: &str) -> Result<Stream, Error> {
+    pub fn open(below: Box<dyn transport::Stream>, host: &str, ca: &str) -> Result<Stream, Error> {
         let provider = CryptoProvider { key_provider: &NoKeys, ..ring::default_provider() };
         let config = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_safe_default_protocol_versions()
@@ -82,34 +84,28 @@ impl Stream {
         let name =
             ServerName::try_from(host.to_owned()).map_err(|_| Error::Certificate(CertificateError::NotValidForName))?;
         let mut connection = ClientConnection::new(Arc::new(config), name).map_err(Error::Handshake)?;
-        let mut socket = Socket(tcp);
+        let mut socket = Socket(below);
         while connection.is_handshaking() {
             connection.complete_io(&mut socket).map_err(failed)?;
         }
         Ok(Stream(StreamOwned::new(connection, socket)))
     }
+}
 
-    /// The connection below.
-    pub fn tcp(&mut self) -> &mut Tcp {
-        &mut self.0.get_mut().0
+impl transport::Stream for Stream {
+    fn set_deadline(&mut self, deadline: Option<Instant>) {
+        self.0.get_mut().0.set_deadline(deadline);
     }
 
-    /// Reads what comes; 0 at the end, be it the server's or that of a cut connection: no body ends there.
-    ///
-    /// # Errors
-    /// Those of [`Tcp::read`], and [`Errno::PROTO`].
-    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Errno> {
+    /// The end may be the server's or that of a cut connection: no body ends there.
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Errno> {
         match self.0.read(buffer) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
             result => result.map_err(|error| errno(&error)),
         }
     }
 
-    /// Writes some of the bytes.
-    ///
-    /// # Errors
-    /// Those of [`Tcp::write`].
-    pub fn write(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
         self.0.write(bytes).map_err(|error| errno(&error))
     }
 }

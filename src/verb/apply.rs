@@ -78,7 +78,7 @@ pub fn run(
     source: Option<&str>,
     style: Style,
 ) -> Result<Installed, Failure> {
-    let client = Client::new(config.ca.unwrap_or_default(), host.process.variable);
+    let client = Client::new(config.ca.unwrap_or_default(), &host.process);
     let job = Job { config, source, style, client: &client, slot: Slot::A, offer: None };
     let mut machine = Machine::new(host, notes, job);
     let already = apply(&mut machine)? == Applied::Before;

@@ -28,7 +28,7 @@ pub fn run(
     json: bool,
     out: &mut Output<'_>,
 ) -> Result<Exit, Failure> {
-    let offer = ask(&Client::new(config.ca.unwrap_or_default(), host.process.variable), config, source, notes)?;
+    let offer = ask(&Client::new(config.ca.unwrap_or_default(), &host.process), config, source, notes)?;
     let manifest = offer.manifest()?;
     let running = running_version(host);
     let known_bad = known_bad(host);

@@ -1,14 +1,22 @@
 //! HTTP/1.1 (RFC 9110, RFC 9112), as far as fetching a file needs it: the head of a response, bytes → fields. No IO.
 //!
-//! What two readers could understand differently is refused and not guessed at: two lengths that differ, a length
-//! beside chunks, a folded header line.
+//! The syntax is httparse's; what it means is said here. What two readers could understand differently is refused and not
+//! guessed at: two lengths that differ, a length beside chunks, a folded header line.
 
 use core::fmt;
+
+use httparse::{EMPTY_HEADER, Status};
 
 use crate::text::decimal::decimal;
 
 /// Longest head, in bytes.
 pub const HEAD_MAX: usize = 16 * 1024;
+
+/// Most header lines in it.
+pub const HEADERS_MAX: usize = 128;
+
+/// Longest chunk, in bytes: 15 hexadecimal digits.
+const CHUNK_MAX: u64 = (1 << 60) - 1;
 
 /// What tells that a file is still the same, as `If-Range` takes it: a strong ETag, or else the Last-Modified date.
 pub type Validator = heapless::String<128>;
@@ -57,6 +65,8 @@ pub enum Error {
     NotHttp,
     /// A line that is no header.
     Line,
+    /// More than [`HEADERS_MAX`] of them.
+    TooManyLines,
     /// The header has a value it cannot have.
     Value(&'static str),
     /// The header stands there twice, with different values.
@@ -89,12 +99,21 @@ impl<'a> Head<'a> {
     /// # Errors
     /// If it is malformed or ambiguous.
     pub fn parse(head: &'a [u8]) -> Result<Head<'a>, Error> {
-        let mut lines = head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-        let status = lines.next().and_then(status).ok_or(Error::NotHttp)?;
+        // httparse passes over empty lines before the first, and takes statuses that there are not.
+        if !head.starts_with(b"HTTP/1.") {
+            return Err(Error::NotHttp);
+        }
+        let mut headers = [EMPTY_HEADER; HEADERS_MAX];
+        let mut response = httparse::Response::new(&mut headers);
+        match response.parse(head) {
+            Ok(Status::Complete(length)) if length == head.len() => {}
+            Ok(_) => return Err(Error::Line),
+            Err(error) => return Err(error.into()),
+        }
+        let status = response.code.filter(|status| *status >= 100).ok_or(Error::NotHttp)?;
         let (mut length, mut chunked, mut encoding, mut range) = (None, None, None, None);
         let (mut location, mut etag, mut last_modified) = (None, None, None);
-        for line in lines.take_while(|line| !line.is_empty()) {
-            let (name, value) = header(line).ok_or(Error::Line)?;
+        for httparse::Header { name, value } in &*response.headers {
             let mut places = [
                 ("Content-Length", &mut length),
                 ("Transfer-Encoding", &mut chunked),
@@ -104,9 +123,7 @@ impl<'a> Head<'a> {
                 ("ETag", &mut etag),
                 ("Last-Modified", &mut last_modified),
             ];
-            if let Some((known, place)) =
-                places.iter_mut().find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes()))
-            {
+            if let Some((known, place)) = places.iter_mut().find(|(known, _)| name.eq_ignore_ascii_case(known)) {
                 let value = core::str::from_utf8(value).map_err(|_| Error::Value(known))?;
                 if place.is_some_and(|before| before != value) {
                     return Err(Error::Twice(known));
@@ -165,23 +182,25 @@ impl ContentRange {
     }
 }
 
-/// `HTTP/1.x NNN REASON`.
-fn status(line: &[u8]) -> Option<u16> {
-    let rest = line.strip_prefix(b"HTTP/1.")?;
-    let (version, rest) = rest.split_first()?;
-    let (digits, after) = rest.strip_prefix(b" ")?.split_first_chunk::<3>()?;
-    let digits = core::str::from_utf8(digits).ok().and_then(decimal::<u16>)?;
-    let sound = version.is_ascii_digit() && matches!(after.first(), None | Some(b' '));
-    Some(digits).filter(|status| sound && *status >= 100)
+/// The length that a chunk's line, its break included, begins with; `None` if there is none.
+pub fn chunk_length(line: &[u8]) -> Option<u64> {
+    // httparse takes a line without digits for the last chunk's.
+    line.first().filter(|digit| digit.is_ascii_hexdigit())?;
+    match httparse::parse_chunk_size(line) {
+        Ok(Status::Complete((read, length))) if read == line.len() && length <= CHUNK_MAX => Some(length),
+        _ => None,
+    }
 }
 
-fn header(line: &[u8]) -> Option<(&[u8], &[u8])> {
-    let colon = line.iter().position(|byte| *byte == b':')?;
-    let (name, rest) = line.split_at_checked(colon)?;
-    let token = !name.is_empty() && name.iter().all(|byte| byte.is_ascii_graphic());
-    let value = rest.get(1..)?.trim_ascii();
-    let sound = token && value.iter().all(|byte| *byte == b'\t' || !byte.is_ascii_control());
-    sound.then_some((name, value))
+impl From<httparse::Error> for Error {
+    fn from(error: httparse::Error) -> Error {
+        use httparse::Error as Syntax;
+        match error {
+            Syntax::Version | Syntax::Status | Syntax::Token => Error::NotHttp,
+            Syntax::HeaderName | Syntax::HeaderValue | Syntax::NewLine => Error::Line,
+            Syntax::TooManyHeaders => Error::TooManyLines,
+        }
+    }
 }
 
 impl fmt::Display for Error {
@@ -189,6 +208,7 @@ impl fmt::Display for Error {
         match self {
             Error::NotHttp => f.write_str("the answer is not HTTP/1.1"),
             Error::Line => f.write_str("the answer has a malformed header line"),
+            Error::TooManyLines => write!(f, "the answer has more than {HEADERS_MAX} header lines"),
             Error::Value(name) => write!(f, "the answer has a malformed {name}"),
             Error::Twice(name) => write!(f, "the answer has two different {name}"),
             Error::LengthAndChunks => f.write_str("the answer has both a length and chunks"),
@@ -240,6 +260,14 @@ mod tests {
             ("no name", "HTTP/1.1 200 OK\r\n: 5\r\n\r\n", Err(Error::Line)),
             ("space before colon", "HTTP/1.1 200 OK\r\nContent-Length : 5\r\n\r\n", Err(Error::Line)),
             ("folded", "HTTP/1.1 200 OK\r\nX-Y: z\r\n Content-Length: 5\r\n\r\n", Err(Error::Line)),
+            ("empty line first", "\r\nHTTP/1.1 200 OK\r\n\r\n", Err(Error::NotHttp)),
+            ("HTTP/1.2", "HTTP/1.2 200 OK\r\n\r\n", Err(Error::NotHttp)),
+            ("two spaces", "HTTP/1.1  200 OK\r\n\r\n", Err(Error::NotHttp)),
+            ("control character in the reason", "HTTP/1.1 200 O\x01K\r\n\r\n", Err(Error::NotHttp)),
+            ("folded at once", "HTTP/1.1 200 OK\r\n Content-Length: 5\r\n\r\n", Err(Error::Line)),
+            ("no token", "HTTP/1.1 200 OK\r\nContent(Length): 5\r\n\r\n", Err(Error::Line)),
+            ("not all of it", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n", Err(Error::Line)),
+            ("more behind", "HTTP/1.1 200 OK\r\n\r\nContent-Length: 5\r\n\r\n", Err(Error::Line)),
             ("bare CR", "HTTP/1.1 200 OK\r\nX-Y: z\rContent-Length: 5\r\n\r\n", Err(Error::Line)),
             ("NUL", "HTTP/1.1 200 OK\r\nX-Y: \0\r\n\r\n", Err(Error::Line)),
             (
@@ -295,6 +323,44 @@ mod tests {
         ];
         for (name, text, want) in rows {
             assert_eq!(Head::parse(text.as_bytes()), *want, "{name}");
+        }
+    }
+
+    #[test]
+    fn no_more_lines_are_taken_than_there_is_room_for() {
+        let lines = |count| format!("HTTP/1.1 200 OK\r\n{}\r\n", "X: y\r\n".repeat(count));
+        assert_eq!(Head::parse(lines(HEADERS_MAX).as_bytes()), Ok(head(200, Framing::Unknown)));
+        assert_eq!(Head::parse(lines(HEADERS_MAX + 1).as_bytes()), Err(Error::TooManyLines));
+    }
+
+    #[test]
+    fn chunk_lines_and_the_lengths_in_them() {
+        let rows: &[(&str, Option<u64>)] = &[
+            ("0\r\n", Some(0)),
+            ("1aF\r\n", Some(0x1af)),
+            ("5;x=y\r\n", Some(5)),
+            ("5 ;x\r\n", Some(5)),
+            ("fffffffffffffff\r\n", Some(CHUNK_MAX)),
+            ("1000000000000000\r\n", None),
+            ("10000000000000005\r\n", None),
+            ("00000000000000005\r\n", None),
+            ("", None),
+            ("\r\n", None),
+            (";x\r\n", None),
+            (" 5\r\n", None),
+            ("-5\r\n", None),
+            ("+5\r\n", None),
+            ("0x5\r\n", None),
+            ("5 5\r\n", None),
+            ("5", None),
+            ("5\n", None),
+            ("5\r", None),
+            ("5\r5\r\n", None),
+            ("5;x\n", None),
+            ("5\r\n5\r\n", None),
+        ];
+        for (line, want) in rows {
+            assert_eq!(chunk_length(line.as_bytes()), *want, "{line:?}");
         }
     }
 
