@@ -76,6 +76,23 @@ pub fn a_foreign_disk_that_stalls_holds_nothing_up(rig: &mut Rig) -> Result {
     Ok(())
 }
 
+/// What is written to it after the restart has synced hangs init, which has killed everybody by then: the watchdog is left.
+pub fn a_restart_that_hangs_in_init_is_ended_by_the_watchdog(rig: &mut Rig) -> Result {
+    rig.image.hurry_grub()?;
+    let blank = blank_disk(rig)?;
+    rig.add_disk(&blank);
+    let mut machine = rig.power_on()?;
+    machine.comes_up(Slot::A)?;
+    stall(&mut machine, "second", "vdb")?;
+    let write = "dd if=/dev/zero of=/dev/vdb bs=4096 count=4";
+    shell::must(&mut machine, &format!("((trap '{write}' TERM; while :; do usleep 100000; done) >/dev/null 2>&1 &)"), COMMAND)?;
+    shell::must(&mut machine, "kubesolo-boot slot set B good", COMMAND)?;
+    machine.type_line("kubesolo-boot rollback --reboot")?;
+    machine.wait_for("Sent SIGKILL to all processes", BOOT)?;
+    machine.wait_for("ksolo: booting slot B (good, 2 boots left)", BOOT)?;
+    Ok(())
+}
+
 /// A second disk that never answered from power-on: its driver waits for the partition table. All other drivers are loaded, and the
 /// box comes up as ever.
 pub fn a_foreign_disk_that_stalls_at_power_on(rig: &mut Rig) -> Result {
