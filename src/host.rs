@@ -17,7 +17,7 @@ use crate::disk::partitions;
 use crate::disk::partitions::Disk;
 use crate::disk::search::Search;
 use crate::failure::{Exit, Failure, Reason};
-use crate::linux::ask::Hanging;
+use crate::linux::children::Hanging;
 use crate::linux::device::Device;
 use crate::linux::folder::{folder_and_name, open_folder};
 use crate::linux::mount::{self, Access, Kind};
@@ -28,6 +28,7 @@ use kubesolo_core::boot::slot::Slot;
 use kubesolo_core::boot::stage;
 use kubesolo_core::boot::state::{BootState, Reading};
 use kubesolo_core::disk::storage::read_at;
+use kubesolo_core::ignore::ignore;
 
 /// Where the data partition is mounted.
 pub const DATA_FOLDER: &str = "/var/lib/kubesolo";
@@ -145,7 +146,7 @@ impl<'a> Host<'a> {
     pub fn disk(&self) -> Result<Disk, Failure> {
         match self.disk.get() {
             Some(disk) => Ok(disk.clone()),
-            None => self.look_for_disk(ANSWER, false).map(|disk| self.settle_on(disk)),
+            None => self.look_for_disk(ANSWER, false).map(|disk| self.use_disk(disk)),
         }
     }
 
@@ -154,11 +155,11 @@ impl<'a> Host<'a> {
     ///
     /// # Errors
     /// As [`Search::find`], when the time is over.
-    pub fn wait_for_disk(&self, patience: Duration, say: &dyn Fn(fmt::Arguments<'_>)) -> Result<Disk, Failure> {
+    pub fn wait_for_disk(&self, timeout: Duration, say: &dyn Fn(fmt::Arguments<'_>)) -> Result<Disk, Failure> {
         let began = Instant::now();
-        let (settled, mut told) = (patience.min(DOUBT), Duration::ZERO);
+        let (settled, mut told) = (timeout.min(DOUBT), Duration::ZERO);
         loop {
-            let left = patience.saturating_sub(began.elapsed());
+            let left = timeout.saturating_sub(began.elapsed());
             let found = self.look_for_disk(left.clamp(PAUSE, ANSWER), true);
             // Who looks at a disk does so seldom.
             let pause = if found.is_ok() { PAUSE_BETWEEN_LOOKS } else { PAUSE };
@@ -167,8 +168,8 @@ impl<'a> Host<'a> {
                 Ok(disk) => disk.sure || waited >= settled,
                 Err(failure) => failure.exit() != Exit::NoDisk && waited >= settled,
             };
-            if over || waited.saturating_add(pause) >= patience {
-                return found.map(|disk| self.settle_on(disk));
+            if over || waited.saturating_add(pause) >= timeout {
+                return found.map(|disk| self.use_disk(disk));
             }
             if waited.saturating_sub(told) >= TELL_EVERY {
                 told = waited;
@@ -190,12 +191,12 @@ impl<'a> Host<'a> {
     /// anew each time.
     pub fn remember_disk(&self) {
         if let Some(disk) = self.disk.get() {
-            chosen::keep(self.run_folder(), disk).unwrap_or_default();
+            ignore(chosen::keep(self.run_folder(), disk), "what cannot be kept is looked for anew each time");
         }
     }
 
     /// A disk of which the kernel has not yet listed all partitions is looked at once more the next time.
-    fn settle_on(&self, disk: Disk) -> Disk {
+    fn use_disk(&self, disk: Disk) -> Disk {
         if disk.is_complete() {
             self.disk.get_or_init(|| disk.clone());
         }

@@ -27,6 +27,7 @@ use kubesolo_core::boot::slot::Slot;
 use kubesolo_core::boot::state::BootState;
 use kubesolo_core::flow::outcome;
 use kubesolo_core::flow::ports::Why;
+use kubesolo_core::ignore::ignore;
 use kubesolo_core::text::json::Quoted;
 use kubesolo_core::update::config::Config;
 
@@ -95,12 +96,12 @@ fn run(called: &OsStr, arguments: &[&OsStr]) -> u8 {
 fn init(call: &Call<'_>) -> Result<Exit, Failure> {
     let notes = Notes::with_kernel_log();
     let host = Host::new(&call.given.flags, process::HOOKS);
-    let ended = process::within(INIT_DEADLINE, || verb::init::run(&host, &notes) as u8);
+    let ended = process::run_with_timeout(INIT_DEADLINE, || verb::init::run(&host, &notes) as u8);
     Ok(match ended {
         process::Ended::With(code) => {
             return Ok(Exit::with(code).unwrap_or(Exit::GoOnDegraded));
         }
-        process::Ended::TooLate => verb::init::too_late(&host, &notes, INIT_DEADLINE),
+        process::Ended::TimedOut => verb::init::too_late(&host, &notes, INIT_DEADLINE),
         process::Ended::Crashed => {
             notes.say(format_args!("init: go on, degraded: crashed; please report this"));
             Exit::GoOnDegraded
@@ -145,7 +146,7 @@ fn run_in_time(call: &Call<'_>, verb: Verb<'_>, notes: &Notes) -> Result<Exit, F
 
 fn run_in_child(session: Session<'_>, verb: Verb<'_>, deadline: Duration) -> Result<(Exit, bool), Failure> {
     let word = session.call.word();
-    let (ended, passed_on) = process::passing_on(deadline, || match run_verb(session, verb) {
+    let (ended, passed_on) = process::run_passing_output_on(deadline, || match run_verb(session, verb) {
         Ok((exit, restart)) => exit as u8 | if restart { RESTART } else { 0 },
         Err(failure) => {
             session.notes.say(format_args!("{failure}"));
@@ -157,7 +158,7 @@ fn run_in_child(session: Session<'_>, verb: Verb<'_>, deadline: Duration) -> Res
         process::Ended::Crashed => {
             return Err(Failure::new(Exit::Io, format_args!("{word}: crashed; please report this")));
         }
-        process::Ended::TooLate => {
+        process::Ended::TimedOut => {
             let seconds = deadline.as_secs();
             return Err(Failure::new(
                 Exit::Io,
@@ -250,7 +251,7 @@ fn print(text: &str) -> Result<Exit, Failure> {
 fn say(out: &mut Output<'_>, line: std::fmt::Arguments<'_>) {
     use std::fmt::Write;
     // An output keeps its error until it is finished.
-    writeln!(out, "{line}").unwrap_or_default();
+    ignore(writeln!(out, "{line}"), "an output keeps its error until it is finished");
 }
 
 fn finish(out: Output<'_>) -> Result<(), Failure> {
@@ -267,7 +268,7 @@ fn show_status(status: &Status, session: Session<'_>, out: &mut Output<'_>) {
         false => status.print(session.host, session.look.colour, out),
     };
     // An output keeps its error until it is finished.
-    printed.unwrap_or_default();
+    ignore(printed, "an output keeps its error until it is finished");
 }
 
 fn show_applied(Installed { slot, version, already }: &Installed, json: bool, out: &mut Output<'_>) {

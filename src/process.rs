@@ -3,12 +3,13 @@
 //! The program starts at C's `main`, without the runtime that Rust would put before it (signal handlers, a guard page,
 //! the main thread's name): that is 12 KB and 10 system calls which nothing here needs. So SIGPIPE ends the program.
 
+use kubesolo_core::ignore::ignore;
 use std::ffi::{CStr, CString, OsStr, c_char};
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
 use kubesolo_boot::failure::Exit;
-use kubesolo_boot::linux::ask::{is_any_ready, is_ready};
+use kubesolo_boot::linux::children::{is_any_ready, is_ready};
 use kubesolo_boot::linux::process::{Process, Ran};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsRawFd, BorrowedFd, OwnedFd};
@@ -38,7 +39,7 @@ pub enum Ended {
     /// It was killed, or could not be started.
     Crashed,
     /// It did not end, and goes on hanging where it hangs.
-    TooLate,
+    TimedOut,
 }
 
 unsafe extern "C" {
@@ -97,14 +98,14 @@ fn hold_standard_streams() {
 /// Runs `work` in a child process and gives its exit code.
 ///
 /// The child inherits everything open. It is killed at the deadline; one that the kernel cannot kill is left behind.
-pub fn within(deadline: Duration, work: impl FnOnce() -> u8) -> Ended {
+pub fn run_with_timeout(deadline: Duration, work: impl FnOnce() -> u8) -> Ended {
     let mut work = Some(work);
     let Some(child) = fork(&mut || work.take().map_or(0, |work| work())) else {
         return Ended::Crashed;
     };
     if !ends_by(child, deadline) {
-        kill_process(child, Signal::KILL).unwrap_or_default();
-        return Ended::TooLate;
+        ignore(kill_process(child, Signal::KILL), "it has ended already");
+        return Ended::TimedOut;
     }
     exit_code(child).map_or(Ended::Crashed, Ended::With)
 }
@@ -124,7 +125,7 @@ fn fork(work: &mut dyn FnMut() -> u8) -> Option<Pid> {
 /// that is left behind. And it ends with this process, whose locks it holds as well.
 fn apart(work: &mut dyn FnMut()) -> Option<Pid> {
     fork(&mut || {
-        set_parent_process_death_signal(Some(Signal::KILL)).unwrap_or_default();
+        ignore(set_parent_process_death_signal(Some(Signal::KILL)), "without it the child ends by itself, later");
         if let Ok((from, to)) = pipe_with(PipeFlags::CLOEXEC)
             && dup2_stdin(from).and_then(|()| dup2_stdout(&to)).and_then(|()| dup2_stderr(&to)).is_ok()
         {
@@ -162,7 +163,7 @@ impl Stream<'_> {
 ///
 /// # Errors
 /// The first one of passing it on.
-pub fn passing_on(deadline: Duration, work: impl FnOnce() -> u8) -> (Ended, Result<(), Errno>) {
+pub fn run_passing_output_on(deadline: Duration, work: impl FnOnce() -> u8) -> (Ended, Result<(), Errno>) {
     let pipes = pipe_with(PipeFlags::CLOEXEC).and_then(|out| Ok((out, pipe_with(PipeFlags::CLOEXEC)?)));
     let Ok(((out, out_end), (err, err_end))) = pipes else { return (Ended::Crashed, Ok(())) };
     let mut work = Some(work);
@@ -178,8 +179,8 @@ pub fn passing_on(deadline: Duration, work: impl FnOnce() -> u8) -> (Ended, Resu
     let streams = [Stream { from: err, to: stderr() }, Stream { from: out, to: stdout() }];
     let (in_time, passed) = pass_on(child, streams, now.checked_add(deadline).unwrap_or(now));
     if !in_time {
-        kill_process(child, Signal::KILL).unwrap_or_default();
-        return (Ended::TooLate, passed);
+        ignore(kill_process(child, Signal::KILL), "it has ended already");
+        return (Ended::TimedOut, passed);
     }
     (exit_code(child).map_or(Ended::Crashed, Ended::With), passed)
 }
@@ -252,7 +253,7 @@ fn watchdog(device: BorrowedFd<'_>, seconds: u32) -> Result<(u32, bool), Errno> 
     ask(WDIOC_SETTIMEOUT, &mut taken).or_else(|_| ask(WDIOC_GETTIMEOUT, &mut taken))?;
     let mut status = 0;
     // One that does not know was not it.
-    ask(WDIOC_GETBOOTSTATUS, &mut status).unwrap_or_default();
+    ignore(ask(WDIOC_GETBOOTSTATUS, &mut status), "a driver without it never caused a reset");
     Ok((u32::try_from(taken).unwrap_or(seconds), status & WDIOF_CARDRESET != 0))
 }
 
@@ -312,34 +313,34 @@ fn variable(name: &str) -> Option<String> {
 fn output(words: &[&str], deadline: Duration, buffer: &mut [u8]) -> Ran {
     let now = Instant::now();
     let deadline = now.checked_add(deadline).unwrap_or(now);
-    let Some((child, from)) = start(words) else { return Ran::NotAtAll };
+    let Some((child, from)) = start(words) else { return Ran::NotStarted };
     let mut filled: usize = 0;
     let early = loop {
         if !is_ready(&from, deadline.saturating_duration_since(Instant::now())) {
-            break Some(Ran::TooLate);
+            break Some(Ran::TimedOut);
         }
         match read(&from, buffer.get_mut(filled..).unwrap_or_default()) {
             // A buffer that is full to the brim cannot tell whether there is more.
-            Ok(0) if filled == buffer.len() => break Some(Ran::TooLong),
+            Ok(0) if filled == buffer.len() => break Some(Ran::OutputTooLong),
             Ok(0) => break None,
             Ok(count) => filled = filled.saturating_add(count),
             Err(Errno::INTR) => {}
-            Err(_) => break Some(Ran::Badly(filled)),
+            Err(_) => break Some(Ran::Failed(filled)),
         }
     };
     let early = early.or_else(|| {
         let in_time = ends_by(child, deadline.saturating_duration_since(Instant::now()));
-        (!in_time).then_some(Ran::TooLate)
+        (!in_time).then_some(Ran::TimedOut)
     });
     if early.is_some() {
-        kill_process(child, Signal::KILL).unwrap_or_default();
+        ignore(kill_process(child, Signal::KILL), "it has ended already");
         // One that hangs in the kernel is left behind.
         if !ends_by(child, Duration::from_secs(1)) {
-            return Ran::TooLate;
+            return Ran::TimedOut;
         }
     }
     let code = exit_code(child);
-    early.unwrap_or(if code == Some(0) { Ran::Well(filled) } else { Ran::Badly(filled) })
+    early.unwrap_or(if code == Some(0) { Ran::Succeeded(filled) } else { Ran::Failed(filled) })
 }
 
 /// Starts a program; gives it and the end of the pipe that it writes to.

@@ -1,5 +1,6 @@
 //! `--reboot`: the box restarts, by its init if there is one that listens.
 
+use kubesolo_core::ignore::ignore;
 use std::time::Duration;
 
 use embedded_io::Write;
@@ -13,7 +14,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::system::{RebootCommand, reboot};
 
-use crate::process::{Ended, outlive_shutdown, within};
+use crate::process::{Ended, outlive_shutdown, run_with_timeout};
 
 /// How long init may take to stop its services.
 const INIT_DEADLINE: Duration = Duration::from_secs(30);
@@ -34,12 +35,14 @@ const WATCHDOG_SECONDS: u32 = 60;
 /// # Errors
 /// [`Exit::Io`] if the kernel refuses. Else this does not return.
 pub fn now(host: &Host<'_>) -> Result<(), Failure> {
-    // One that nobody else feeds; without one, nothing more can be done.
-    drop(Watchdog::start(host.dev_folder(), host.process, WATCHDOG_SECONDS));
+    ignore(
+        Watchdog::start(host.dev_folder(), host.process, WATCHDOG_SECONDS),
+        "a box without one has only what follows",
+    );
     // In a child, which is left behind with a disk that hangs.
-    let synced = within(SYNC_DEADLINE, || {
+    let synced = run_with_timeout(SYNC_DEADLINE, || {
         // That it is on purpose is only of use to know, and where there is no data partition nobody does.
-        verb::stopping::run(host).unwrap_or_default();
+        ignore(verb::stopping::run(host), "that it is on purpose is only of use to know");
         sync();
         0
     });
@@ -48,7 +51,7 @@ pub fn now(host: &Host<'_>) -> Result<(), Failure> {
     if !emergency && matches!(synced, Ended::With(_)) && kill_process(Pid::INIT, Signal::INT).is_ok() {
         std::thread::sleep(INIT_DEADLINE);
     }
-    let asked = within(KERNEL_DEADLINE, || match reboot(RebootCommand::Restart) {
+    let asked = run_with_timeout(KERNEL_DEADLINE, || match reboot(RebootCommand::Restart) {
         Ok(()) => 0,
         Err(errno) => u8::try_from(errno.raw_os_error()).unwrap_or(u8::MAX),
     });

@@ -165,7 +165,7 @@ fn impossible_values_are_read_safely_and_named() {
     let text = machine.run("status");
     for (name, doubt) in ["slot_A", "active_slot", "boot_counter", "boot_success"].iter().zip(doubts) {
         assert!(doubt.as_str().unwrap().starts_with(name), "{name}: {doubts:?}");
-        assert!(text.out().contains(&format!("Doubt       {name} is ")), "{}", text.out());
+        assert!(text.out().contains(&format!("Assumed     {name} is ")), "{}", text.out());
     }
     assert_eq!(doubts.len(), 4);
 }

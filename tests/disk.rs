@@ -19,7 +19,7 @@ use kubesolo_boot::disk::chosen::{self, Chosen};
 use kubesolo_boot::disk::partitions::{Disk, Why};
 use kubesolo_boot::disk::search::Search;
 use kubesolo_boot::failure::{Exit, Failure};
-use kubesolo_boot::linux::ask::Hanging;
+use kubesolo_boot::linux::children::Hanging;
 use kubesolo_boot::linux::device::Device;
 use kubesolo_boot::linux::process::Process;
 use kubesolo_boot::linux::sysblock::Uevent;
@@ -564,7 +564,7 @@ fn a_damaged_filesystem_says_so_itself() {
     fs::File::create(&image).unwrap().set_len(4 << 20).unwrap();
     let looked = || {
         let mut device = Device::open(rustix::fs::CWD, &image, OFlags::RDONLY).unwrap();
-        ext4::unsound(&mut device).unwrap()
+        ext4::needs_fsck(&mut device).unwrap()
     };
     assert_eq!(looked(), Some(Unsound::NotExt4));
     must(&mkfs, &["-q", "-F", &image]);

@@ -414,7 +414,7 @@ fn the_block_of_an_older_system_gets_the_missing_variables() {
     let block = block_with(&[("active_slot", "A"), ("boot_counter", "2"), ("boot_success", "0")]);
     let machine = Machine::with_block(&block);
     let status = machine.run("status");
-    assert!(status.out().contains("Doubt       slot_A is missing, taken as good"), "{}", status.out());
+    assert!(status.out().contains("Assumed     slot_A is missing, taken as good"), "{}", status.out());
     init(&machine, GO_ON, "init: env block: slot_A is missing, taken as good");
     // The slot that runs is there. One that cannot be looked into is not fallen back to.
     assert_eq!(machine.state(), state(A, 3, true, Good, Empty));

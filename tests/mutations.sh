@@ -59,9 +59,9 @@ check 'healthcheck: one failure more than allowed' caught flow/healthcheck.rs 's
 check 'a new file: named before it is synced' caught flow/partial_file.rs \
     's/( +file\.sync\(\)\?;\n)( +file\.name\(\))\n(\}\n)/$2?;\n    file.sync()\n$3/'
 check 'a download: the mark before the bytes' caught flow/partial_file.rs \
-    's/( +file\.sync\(\)\?;\n)( +file\.mark\(len\);\n)/$2$1/'
+    's/( +file\.sync\(\)\?;\n)( +file\.mark\(len\))\n/$2?;\n    file.sync()\n/'
 check 'a download begun anew: the mark outlives its bytes' caught flow/partial_file.rs \
-    's/( +file\.mark\(0\);\n)( +file\.sync\(\)\?;\n)/$2$1/'
+    's/( +file\.mark\(0\)\?;\n)( +file\.sync\(\)\?;\n)/$2$1/'
 check 'the block: the second copy before the first' caught boot/env_copies.rs \
     's/match store\(first, found_first, new\) \{\n( +)Ok\(\(\)\) if make_second => Ok\(store\(second, found_second, new\)\.err\(\)\)/let spare = store(second, found_second, new).err();\n    match store(first, found_first, new) {\n$1Ok(()) if make_second => Ok(spare)/; s/Err\(error\) if by_the_second.*?\n        \}\n//s'
 verdict

@@ -11,6 +11,7 @@
 //! | [`boot`] | who boots next |
 //! | [`disk`] | bytes on a disk |
 //! | [`text`] | text and the values that it stands for |
+//! | [`ignore`] | a result that is not looked at, and why |
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -22,6 +23,7 @@ pub mod boot;
 pub mod disk;
 pub mod flow;
 pub mod history;
+pub mod ignore;
 pub mod net;
 pub mod text;
 pub mod update;

@@ -54,11 +54,11 @@ fn store(
 fn state_of(first: &[u8], second: &[u8]) -> Option<BootState> {
     let (first, second) = (Found::with(first), Found::with(second));
     let (block, source) = choose(&first, &second)?;
-    if source == Source::Remains {
+    if source == Source::NoActiveSlot {
         return None;
     }
     let reading = BootState::read_safely(&block, |_| false);
-    reading.doubts.is_empty().then_some(reading.state)
+    reading.assumptions.is_empty().then_some(reading.state)
 }
 
 fn block(state: BootState, extra: &[(&str, &str)]) -> EnvBlock<Bytes> {
@@ -286,7 +286,7 @@ fn in_two_transactions(
     old: &mut Found,
     new: &EnvBlock<Bytes>,
 ) -> Result<(), env_copies::Error<Cut>> {
-    let mut between = old.block().unwrap().sound();
+    let mut between = old.block().unwrap().canonical();
     let active: Vec<u8> = new.get("active_slot").unwrap().bytes().collect();
     between.set(b"active_slot", &active).unwrap();
     replace(copy, old, &between)?;
@@ -428,7 +428,7 @@ fn a_disk_that_fails_is_told_from_another_program() {
     let mut copy = Meddled { medium: Medium::holding(b""), syncs: 0, at_sync: &|_, medium| set(b"", medium) };
     let mut found = Found::with(b"");
     assert_eq!(replace(&mut copy, &mut found, &new), Err(Changed));
-    assert_eq!(found.flaw(), Some(env_copies::Flaw::Changing));
+    assert_eq!(found.fault(), Some(env_copies::CopyFault::Changing));
 }
 
 /// A copy for [`env_copies::store_both`].
@@ -441,7 +441,7 @@ impl env_copies::CopyFile for InMemory<'_> {
         replace(self.0, found, new)
     }
 
-    fn settle(&mut self) -> Result<(), Self::Error> {
+    fn sync_length(&mut self) -> Result<(), Self::Error> {
         self.0.truncate(SIZE)?;
         Ok(self.0.sync()?)
     }

@@ -28,47 +28,47 @@ pub fn value(argument: &Argument) -> Value {
 }
 
 /// A place on the command line: the words before it, each row another way to get there, and what may stand there.
-pub struct Place {
+pub struct PartitionPath {
     pub before: Vec<String>,
-    pub offer: Offer,
+    pub offer: RemoteManifest,
 }
 
 /// What a shell can offer.
 #[derive(Clone)]
-pub enum Offer {
+pub enum RemoteManifest {
     Words(Vec<&'static str>),
     Files,
     Folders,
     Nothing,
 }
 
-impl Offer {
-    pub fn of(value: Value) -> Offer {
+impl RemoteManifest {
+    pub fn of(value: Value) -> RemoteManifest {
         match value {
-            Value::OneOf(words) => Offer::Words(words.to_vec()),
-            Value::File(_) => Offer::Files,
-            Value::Folder(_) => Offer::Folders,
-            Value::Text(_) => Offer::Nothing,
+            Value::OneOf(words) => RemoteManifest::Words(words.to_vec()),
+            Value::File(_) => RemoteManifest::Files,
+            Value::Folder(_) => RemoteManifest::Folders,
+            Value::Text(_) => RemoteManifest::Nothing,
         }
     }
 }
 
 /// The place where a verb stands: first, or behind `help`.
-pub fn verbs() -> Place {
+pub fn verbs() -> PartitionPath {
     let words = VERBS.iter().map(|row| row.word).collect();
-    Place { before: vec![String::new(), "help".into()], offer: Offer::Words(words) }
+    PartitionPath { before: vec![String::new(), "help".into()], offer: RemoteManifest::Words(words) }
 }
 
 /// Every place behind a verb where there is something to offer.
-pub fn places() -> Vec<Place> {
+pub fn places() -> Vec<PartitionPath> {
     let mut places = Vec::new();
     for verb in VERBS {
         for form in verb.forms {
             let mut before = vec![verb.word.to_owned()];
             for argument in *form {
-                let offer = Offer::of(value(argument));
+                let offer = RemoteManifest::of(value(argument));
                 add(&mut places, &before, &offer);
-                let Offer::Words(words) = offer else { break };
+                let RemoteManifest::Words(words) = offer else { break };
                 before =
                     before.iter().flat_map(|before| words.iter().map(move |word| format!("{before} {word}"))).collect();
             }
@@ -77,11 +77,11 @@ pub fn places() -> Vec<Place> {
     places
 }
 
-fn add(places: &mut Vec<Place>, before: &[String], offer: &Offer) {
+fn add(places: &mut Vec<PartitionPath>, before: &[String], offer: &RemoteManifest) {
     match (places.iter_mut().find(|place| place.before == before).map(|place| &mut place.offer), offer) {
-        (_, Offer::Nothing) => {}
-        (Some(Offer::Words(words)), Offer::Words(more)) => words.extend(more),
+        (_, RemoteManifest::Nothing) => {}
+        (Some(RemoteManifest::Words(words)), RemoteManifest::Words(more)) => words.extend(more),
         (Some(_), _) => panic!("behind {before:?} either words or files can be offered"),
-        (None, _) => places.push(Place { before: before.to_vec(), offer: offer.clone() }),
+        (None, _) => places.push(PartitionPath { before: before.to_vec(), offer: offer.clone() }),
     }
 }

@@ -2,7 +2,7 @@
 //! record is read back.
 #![no_main]
 
-use kubesolo_core::boot::env_mismatch::Split;
+use kubesolo_core::boot::env_mismatch::EnvMismatch;
 use kubesolo_core::boot::slot::{Slot, SlotState};
 use kubesolo_core::history::boot_log::{Begun, LEN, Mark, Record, SECTOR, Traces, newest, offset, record, sector};
 use kubesolo_core::text::timestamp::Moment;
@@ -25,7 +25,7 @@ fuzz_target!(|input: &[u8]| {
         }
         let panic = before.map(|before| before.last_words());
         let traces = Traces { panic, watchdog: input.len() % 2 == 1 };
-        let (slot, state, split) = (Slot::B, SlotState::Trial, Some(Split::NotSaved));
+        let (slot, state, split) = (Slot::B, SlotState::Trial, Some(EnvMismatch::NotSaved));
         let begun = Begun { boot_id: "id", slot, state, at: Moment(0), split, before, traces };
         let (number, text, follows) = (begun.number(), begun.to_string(), before.is_some());
         assert!(text.len() < SECTOR, "{text}");

@@ -4,8 +4,8 @@
 //! variable, and those that it does not name keep value and place. Whatever stands in it, a boot state comes of it.
 #![no_main]
 
-use kubesolo_core::boot::env_block::{Defect, EnvBlock, SIZE};
-use kubesolo_core::boot::env_copies::{Flaw, Found, choose};
+use kubesolo_core::boot::env_block::{BlockDefect, EnvBlock, SIZE};
+use kubesolo_core::boot::env_copies::{CopyFault, Found, choose};
 use kubesolo_core::boot::state::{self, BootState};
 use kubesolo_fuzz::bounded;
 use libfuzzer_sys::fuzz_target;
@@ -35,7 +35,7 @@ fuzz_target!(|input: &[u8]| {
             let Ok(block) = EnvBlock::parse(file) else { continue };
             assert_eq!(block.bytes(), file, "parse and encode are the identity");
             let rebuilt = block.rebuilt();
-            assert!(matches!(rebuilt.defect(), None | Some(Defect::Padding)), "{:?}", rebuilt.defect());
+            assert!(matches!(rebuilt.defect(), None | Some(BlockDefect::Padding)), "{:?}", rebuilt.defect());
             assert!(rebuilt.defect().is_none() || rebuilt.text_len() == SIZE);
         }
         if let Ok(block) = EnvBlock::parse(file.to_vec()) {
@@ -47,16 +47,16 @@ fuzz_target!(|input: &[u8]| {
 
 fn boot_state_of(file: &[u8]) {
     let found = Found::with(file);
-    let (none, flaw) = (Found::nothing(Flaw::Missing), found.flaw());
+    let (none, flaw) = (Found::nothing(CopyFault::Missing), found.fault());
     let Some((block, _)) = choose(&none, &found) else { return };
-    let sound = block.sound();
+    let sound = block.canonical();
     for (a, b) in [(false, false), (false, true), (true, false), (true, true)] {
         let reading = BootState::read_safely(&block, |slot| if slot.name() == "A" { a } else { b });
-        assert_eq!(flaw == Some(Flaw::NoSlot), !state::names_a_slot(&block));
+        assert_eq!(flaw == Some(CopyFault::NoSlot), !state::names_a_slot(&block));
         let mut sound = sound.clone();
         if reading.state.write_to(&mut sound).is_ok() {
             let again = BootState::read_safely(&sound, |_| panic!("no state is unrecorded now"));
-            assert_eq!((again.state, again.doubts.len()), (reading.state, 0), "written and read back");
+            assert_eq!((again.state, again.assumptions.len()), (reading.state, 0), "written and read back");
         }
     }
 }

@@ -133,7 +133,7 @@ fuzz_target!(|input: &[u8]| {
             }
         }
         let Ok(_) = label::read(&mut disk, 0);
-        let Ok(_) = ext4::unsound(&mut disk);
+        let Ok(_) = ext4::needs_fsck(&mut disk);
         let len = Some(disk.size);
         let Ok(_) = contents::identify(&mut disk, 0, len);
         let Ok(_) = ext4::size(&mut disk, 0);

@@ -21,14 +21,14 @@ thread_local! {
 /// Ends and prints as it was told to, into the buffer as a process would.
 fn output(_: &[&str], _: Duration, buffer: &mut [u8]) -> Ran {
     ANSWER.with_borrow(|(end, text)| {
-        let Some(place) = buffer.get_mut(..text.len()) else { return Ran::TooLong };
+        let Some(place) = buffer.get_mut(..text.len()) else { return Ran::OutputTooLong };
         place.copy_from_slice(text);
         match end {
-            b'!' => Ran::Badly(text.len()),
-            b'>' => Ran::TooLong,
-            b'.' => Ran::TooLate,
-            b'-' => Ran::NotAtAll,
-            _ => Ran::Well(text.len()),
+            b'!' => Ran::Failed(text.len()),
+            b'>' => Ran::OutputTooLong,
+            b'.' => Ran::TimedOut,
+            b'-' => Ran::NotStarted,
+            _ => Ran::Succeeded(text.len()),
         }
     })
 }

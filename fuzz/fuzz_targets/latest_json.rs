@@ -6,7 +6,7 @@
 
 use kubesolo_core::net::url::{self, Location, Scheme};
 use kubesolo_core::text::json::{self, Text, Value};
-use kubesolo_core::update::manifest::{ARCHITECTURE, Gate, MAX, Manifest};
+use kubesolo_core::update::manifest::{ARCHITECTURE, UpdatePolicy, MAX, Manifest};
 use kubesolo_core::update::signature::Keys;
 use kubesolo_core::update::version::Version;
 use kubesolo_fuzz::{bounded, parts};
@@ -32,7 +32,7 @@ fuzz_target!(|input: &[u8]| {
         assert!([manifest.vmlinuz.size, manifest.initramfs.size].iter().all(|size| *size != Some(0)));
         let image = manifest.image();
         assert_eq!(image.len(), 32);
-        let mut gate = Gate {
+        let mut gate = UpdatePolicy {
             channel: Some(channel).filter(|channel| !channel.is_empty()),
             architecture: ARCHITECTURE,
             running: Version::parse(running).ok(),

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use kubesolo_boot::update::state::State;
-use kubesolo_core::boot::env_copies::{self, Flaw, Found, Source};
+use kubesolo_core::boot::env_copies::{self, CopyFault, Found, Source};
 use kubesolo_core::boot::slot::{Slot, SlotState};
 use kubesolo_core::boot::state::{self, BootState, GrubBoot};
 use kubesolo_core::update::digest::Hash;
@@ -118,10 +118,10 @@ impl Judge {
         let esp = self.esp(disk)?;
         let copies = esp.by_grub.each_ref().map(found);
         let state = match env_copies::choose(&copies[0], &copies[1]) {
-            Some((block, source)) if source != Source::Remains => {
+            Some((block, source)) if source != Source::NoActiveSlot => {
                 // Whether a slot holds files is only asked where the block does not say, which is wrong anyway.
                 let reading = BootState::read_safely(&block, |_| false);
-                verdict.wrong.extend(reading.doubts.iter().map(|doubt| format!("the block: {doubt}")));
+                verdict.wrong.extend(reading.assumptions.iter().map(|doubt| format!("the block: {doubt}")));
                 verdict.second_copy = source == Source::Second;
                 Some(reading.state)
             }
@@ -247,5 +247,5 @@ impl Judge {
 }
 
 fn found(copy: &Option<Vec<u8>>) -> Found {
-    copy.as_ref().map_or(Found::nothing(Flaw::Missing), |bytes| Found::with(bytes))
+    copy.as_ref().map_or(Found::nothing(CopyFault::Missing), |bytes| Found::with(bytes))
 }

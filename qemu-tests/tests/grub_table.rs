@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use kubesolo_core::boot::cmdline::Cmdline;
 use kubesolo_core::boot::env_block::EnvBlock;
-use kubesolo_core::boot::env_mismatch::{self, Split};
+use kubesolo_core::boot::env_mismatch::{self, EnvMismatch};
 use kubesolo_core::boot::slot::{Slot, SlotState};
 use kubesolo_core::boot::state::{self, BootState, Files as Found};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -395,7 +395,7 @@ fn check_in(row: &Row, base: &Path, work: &Path, transcript: &Transcript) -> Res
         let unsaved = used.is_some() && !row.saves;
         ensure_eq!(word("ksolo.via=").as_deref(), Some(if unsaved { "unsaved" } else { "auto" }), "ksolo.via");
         let split = env_mismatch::compare(&Cmdline::parse(line), on_disk.as_ref());
-        ensure_eq!(split, unsaved.then_some(Split::NotSaved), "what `init` makes of it");
+        ensure_eq!(split, unsaved.then_some(EnvMismatch::NotSaved), "what `init` makes of it");
         let guid = &image.extent(Part::from(slot)).guid;
         ensure_eq!(word("ksolo.partuuid=").as_ref(), Some(guid), "ksolo.partuuid");
         ensure_eq!(word("panic=").as_deref(), Some("10"), "panic");

@@ -25,7 +25,7 @@ use crate::linux::mount::Access;
 use crate::linux::odd;
 use crate::linux::replace::replace_by;
 use kubesolo_core::boot::env_block::{EnvBlock, SIZE};
-use kubesolo_core::boot::env_copies::{self, Bytes, CopyFile, Flaw, Found, Source, store_both};
+use kubesolo_core::boot::env_copies::{self, Bytes, CopyFault, CopyFile, Found, Source, store_both};
 use kubesolo_core::disk::storage::Storage;
 
 /// How often a change is made anew when another program, which takes no lock, changes the file at the same time.
@@ -65,7 +65,7 @@ impl Loaded {
     /// Before anything is read. It is filled in place: two kilobytes are not worth moving about.
     #[inline(always)]
     pub const fn nothing() -> Loaded {
-        Loaded { first: Found::nothing(Flaw::Missing), second: Found::nothing(Flaw::Missing) }
+        Loaded { first: Found::nothing(CopyFault::Missing), second: Found::nothing(CopyFault::Missing) }
     }
 
     /// The block to go by and where it came from; `None` if neither file is an env block.
@@ -78,7 +78,7 @@ impl Loaded {
     /// # Errors
     /// [`Exit::NoBlock`] if there is none.
     pub fn block(&self) -> Result<EnvBlock<&[u8]>, Failure> {
-        let absent = |found: &Found| found.flaw().unwrap_or(Flaw::Missing);
+        let absent = |found: &Found| found.fault().unwrap_or(CopyFault::Missing);
         self.chosen().map(|(block, _)| block).ok_or_else(|| {
             Failure::new(
                 Exit::NoBlock,
@@ -203,8 +203,8 @@ impl Copy {
         };
         match result {
             Ok(()) => {}
-            Err(Errno::NOENT) => found.lose(Flaw::Missing),
-            Err(_) => found.lose(Flaw::Unreadable),
+            Err(Errno::NOENT) => found.lose(CopyFault::Missing),
+            Err(_) => found.lose(CopyFault::Unreadable),
         }
     }
 
@@ -220,16 +220,12 @@ impl Copy {
         }
     }
 
-    fn told(&self, error: WriteError) -> Failure {
+    fn write_error(&self, error: WriteError) -> Failure {
         match error {
             env_copies::Error::Io(error) => self.failed("write", error.0),
-            env_copies::Error::NotTaken => Failure::new(
-                Exit::Io,
-                format_args!(
-                    "write {}: the disk gives other bytes back than were written; replace the disk",
-                    self.name
-                ),
-            ),
+            env_copies::Error::NotTaken => {
+                Failure::new(Exit::Io, format_args!("write {}: read-back mismatch; replace the disk", self.name))
+            }
             env_copies::Error::Changed => Failure::new(
                 Exit::Io,
                 format_args!("write {}: another program changed it at the same time; try again", self.name),
@@ -275,7 +271,7 @@ impl InFolder<'_> {
         };
         match make() {
             Ok(true) => Ok(()),
-            Ok(false) => Err(copy.told(env_copies::Error::NotTaken)),
+            Ok(false) => Err(copy.write_error(env_copies::Error::NotTaken)),
             Err(errno) => Err(copy.failed("make", errno)),
         }
     }
@@ -295,7 +291,7 @@ impl CopyFile for InFolder<'_> {
         let of_use = found.names_a_slot();
         // Never truncated, never renamed: GRUB must find the same blocks, and FAT has no atomic rename.
         let written = match &mut copy.file {
-            Ok(file) if found.flaw() != Some(Flaw::Unreadable) => env_copies::replace(file, found, new),
+            Ok(file) if found.fault() != Some(CopyFault::Unreadable) => env_copies::replace(file, found, new),
             Ok(_) => Err(IoError(Errno::IO).into()),
             &mut Err(errno) => Err(IoError(errno).into()),
         };
@@ -304,18 +300,18 @@ impl CopyFile for InFolder<'_> {
             Err(env_copies::Error::Io(IoError(Errno::NOENT | Errno::ISDIR | Errno::IO | Errno::NXIO))) if !of_use => {
                 self.make_anew(found, new)
             }
-            Err(error) => Err(copy.told(error)),
+            Err(error) => Err(copy.write_error(error)),
         }
     }
 
     fn hide(&mut self) -> Result<(), Failure> {
         match &mut self.copy.file {
-            Ok(file) => env_copies::hide(file).map_err(|error| self.copy.told(error)),
+            Ok(file) => env_copies::hide(file).map_err(|error| self.copy.write_error(error)),
             &mut Err(errno) => Err(self.copy.failed("write", errno)),
         }
     }
 
-    fn settle(&mut self) -> Result<(), Failure> {
+    fn sync_length(&mut self) -> Result<(), Failure> {
         let settled = self.copy.file.as_ref().map_err(|errno| *errno).and_then(|file| {
             ftruncate(file.fd(), SIZE as u64).and_then(|()| fsync(file.fd())).and_then(|()| fsync(self.folder))
         });

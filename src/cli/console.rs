@@ -2,6 +2,7 @@
 //! kernel log as well, where they outlive the console.
 
 use core::fmt::{self, Write};
+use kubesolo_core::ignore::ignore;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, open};
@@ -28,7 +29,7 @@ impl<'fd> Output<'fd> {
         for part in bytes.chunks(self.buffer.capacity()) {
             if self.buffer.extend_from_slice(part).is_err() {
                 self.flush();
-                self.buffer.extend_from_slice(part).unwrap_or_default();
+                ignore(self.buffer.extend_from_slice(part), "a buffer that is full is written out first");
             }
         }
     }

@@ -5,7 +5,7 @@ use core::fmt::{self, Write};
 use rustix::fs::access;
 
 use crate::failure::{Exit, Failure};
-use crate::linux::ask;
+use crate::linux::children;
 use crate::linux::sysblock::{Kind, Listed};
 use kubesolo_core::boot::slot::Slot;
 
@@ -19,7 +19,7 @@ pub const ESP: &str = "KSOLOEFI";
 pub const DATA: &str = "KSOLODATA";
 
 /// A path under `/dev`, or that of an image file.
-pub type Path = ask::Subject;
+pub type Path = children::Subject;
 
 /// Why it is this disk and not the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,20 +69,20 @@ pub struct Disk {
     pub sure: bool,
     pub(super) kind: Kind,
     /// Where each partition can be opened.
-    pub(super) places: [Option<Place>; 4],
+    pub(super) places: [Option<PartitionPath>; 4],
     /// Whether the kernel itself found the partitions.
     pub(super) listed: bool,
 }
 
 /// Where a partition can be opened: a device node, or `FILE@OFFSET` (bytes) within an image file, as mtools write it.
-pub type Place = heapless::String<160>;
+pub type PartitionPath = heapless::String<160>;
 
 impl Disk {
     /// The device node of that partition.
     ///
     /// # Errors
     /// [`Exit::NoDisk`] if the disk has no such partition, or the kernel no node for it.
-    pub fn partition(&self, name: &str) -> Result<Place, Failure> {
+    pub fn partition(&self, name: &str) -> Result<PartitionPath, Failure> {
         let place = NAMES.iter().position(|ours| *ours == name).and_then(|place| self.places.get(place));
         let Some(place) = place.and_then(Option::as_ref) else {
             return Err(Failure::new(
@@ -117,7 +117,7 @@ impl Disk {
         let mut places = [const { None }; 4];
         for (place, node) in places.iter_mut().zip(&disk.partitions) {
             let Some(node) = node else { continue };
-            let mut path = Place::new();
+            let mut path = PartitionPath::new();
             write!(path, "{dev}/{node}").ok()?;
             *place = Some(path);
         }

@@ -9,6 +9,7 @@ use crate::failure::{Exit, Failure, Reason};
 use crate::linux::device::Device;
 use crate::linux::folder::open_folder;
 use kubesolo_core::disk::storage::{Storage, read_at};
+use kubesolo_core::ignore::ignore;
 
 const LEN: usize = 1024;
 /// The probe's file. One that a power cut left behind is removed by the next probe, and so is a link or a pipe; where a
@@ -41,7 +42,7 @@ pub fn disk_writable(folder: &str) -> Result<(), Failure> {
         Ok(back) if back == wanted => removed.map_err(|errno| failed("remove", name, errno)),
         Ok(_) => Err(Failure::new(
             Exit::No,
-            format_args!("probe: read {folder}/{name}: the disk gives other bytes back than were written"),
+            format_args!("probe: read {folder}/{name}: read-back mismatch; replace the disk"),
         )),
         Err((step, errno)) => Err(failed(step, name, errno)),
     }
@@ -78,6 +79,6 @@ fn write_and_read_back(mut file: Device, wanted: &[u8; LEN]) -> Result<[u8; LEN]
 /// ones each time.
 fn pattern() -> [u8; LEN] {
     let mut bytes = [0x5a; LEN];
-    getrandom(&mut bytes, GetRandomFlags::NONBLOCK).unwrap_or_default();
+    ignore(getrandom(&mut bytes, GetRandomFlags::NONBLOCK), "other bytes than last time do as well");
     bytes
 }

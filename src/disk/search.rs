@@ -3,7 +3,7 @@
 //!
 //! A disk that has nothing of ours by its partitions' names is not touched: it may be broken, and a call that waits for it
 //! does not come back. Only where no disk has the names are all of them read, for filesystem labels. Whatever is read,
-//! is read in a child process with a deadline ([`crate::linux::ask`]); a disk that does not answer is left out and named.
+//! is read in a child process with a deadline ([`crate::linux::children`]); a disk that does not answer is left out and named.
 //!
 //! Of several disks with our names it is
 //! 1. the one that this boot was found to run from before ([`crate::disk::chosen`]),
@@ -21,9 +21,9 @@ use embedded_io::{Read, Seek};
 use rustix::fs::{CWD, FileType, OFlags, stat};
 
 use crate::disk::chosen::Chosen;
-use crate::disk::partitions::{Disk, NAMES, NAMES_TEXT, Path, Place, Why};
+use crate::disk::partitions::{Disk, NAMES, NAMES_TEXT, PartitionPath, Path, Why};
 use crate::failure::{Exit, Failure, Reason};
-use crate::linux::ask::{self, ANSWER_MAX, AT_ONCE, Answer, Hanging};
+use crate::linux::children::{self, ANSWER_MAX, AT_ONCE, Answer, Hanging};
 use crate::linux::device::{Device, IoError};
 use crate::linux::folder::folder_and_name;
 use crate::linux::process::Process;
@@ -31,6 +31,7 @@ use crate::linux::sysblock::{self, DISKS_MAX, Kind};
 use kubesolo_core::disk::gpt::{self, Table};
 use kubesolo_core::disk::label;
 use kubesolo_core::disk::mbr;
+use kubesolo_core::ignore::ignore;
 
 /// Where to look, and what is known of the disk.
 pub struct Search<'a> {
@@ -84,7 +85,7 @@ impl Search<'_> {
         let mut candidates = Candidates::new();
         for disk in &listed {
             if let Some(disk) = Disk::listed(disk, self.dev) {
-                candidates.push((disk, None)).unwrap_or_default();
+                ignore(candidates.push((disk, None)), "disks beyond the number that is told apart are passed over");
             }
         }
         if candidates.is_empty() {
@@ -113,7 +114,7 @@ impl Search<'_> {
         let fail = |reason: fmt::Arguments<'_>| Failure::new(Exit::NoDisk, format_args!("find disk: {path}: {reason}"));
         let subject = Path::try_from(path).map_err(|_| fail(format_args!("the path is too long")))?;
         let mut found = None;
-        ask::all(
+        children::all(
             self.process,
             self.deadline,
             hanging,
@@ -146,7 +147,10 @@ impl Search<'_> {
         sysblock::each_disk(self.sys, &mut |disk| {
             let mut path = Path::new();
             if write!(path, "{}/{}", self.dev, disk.node).is_ok() && is_meant(&path, disk.seq) {
-                batch.push((path, disk.seq, disk.kind)).unwrap_or_default();
+                ignore(
+                    batch.push((path, disk.seq, disk.kind)),
+                    "disks beyond the number that is told apart are passed over",
+                );
             }
             if batch.is_full() {
                 self.read_batch(hanging, &batch, &mut looked, candidates);
@@ -168,7 +172,7 @@ impl Search<'_> {
         let subjects: heapless::Vec<Path, AT_ONCE> = batch.iter().map(|(path, ..)| path.clone()).collect();
         let mut silent = [true; AT_ONCE];
         let work = |place: usize| subjects.get(place).map_or_else(Answer::new, |path| Reading::of(path).encode());
-        ask::all(self.process, self.deadline, hanging, &subjects, &work, &mut |place, answer| {
+        children::all(self.process, self.deadline, hanging, &subjects, &work, &mut |place, answer| {
             let (Some((path, seq, kind)), Some(silent)) = (batch.get(place), silent.get_mut(place)) else { return };
             *silent = false;
             match Reading::decode(answer) {
@@ -179,7 +183,10 @@ impl Search<'_> {
                         candidates.clear();
                         looked.named = true;
                     }
-                    candidates.push((parts.disk(path, *seq, *kind), None)).unwrap_or_default();
+                    ignore(
+                        candidates.push((parts.disk(path, *seq, *kind), None)),
+                        "disks beyond the number that is told apart are passed over",
+                    );
                 }
                 Reading::Damaged(text) => {
                     let text = format_args!("find disk: {path}: {text}");
@@ -204,7 +211,7 @@ impl Search<'_> {
                 let evidence = disks.get(place).map_or_else(Evidence::default, |disk| self.examine(disk));
                 core::iter::once(evidence.encode()).collect()
             };
-            ask::all(self.process, self.deadline, hanging, &subjects, &work, &mut |place, answer| {
+            children::all(self.process, self.deadline, hanging, &subjects, &work, &mut |place, answer| {
                 if let (Some((_, evidence)), Some(byte)) = (batch.get_mut(place), answer.first()) {
                     *evidence = Some(Evidence::decode(*byte));
                 }
@@ -293,7 +300,7 @@ impl Names {
     fn add(&mut self, path: &str) {
         let name = folder_and_name(path).1;
         if self.0.len().saturating_add(name.len()).saturating_add(1) <= self.0.capacity() {
-            write!(self.0, " {name}").unwrap_or_default();
+            ignore(write!(self.0, " {name}"), "a message is cut off where its buffer ends");
         }
     }
 }
@@ -375,7 +382,7 @@ impl Reading {
 
     fn failed(error: gpt::Error<IoError>) -> Reading {
         let mut text = Text::new();
-        write!(text, "{error}").unwrap_or_default();
+        ignore(write!(text, "{error}"), "a message is cut off where its buffer ends");
         match error {
             gpt::Error::NoSignature | gpt::Error::Io(_) | gpt::Error::Short => Reading::None(text),
             _ => Reading::Damaged(text),
@@ -425,7 +432,7 @@ impl Reading {
 impl Parts {
     fn disk(&self, path: &Path, seq: u64, kind: Kind) -> Disk {
         let places = self.places.map(|(number, offset)| {
-            let mut place = Place::new();
+            let mut place = PartitionPath::new();
             let written = if self.is_file {
                 write!(place, "{path}@{offset}")
             } else {

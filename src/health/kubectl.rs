@@ -40,17 +40,17 @@ pub fn ask<'b>(
     let mut line = heapless::Vec::<&str, 12>::from_iter([program, "--kubeconfig", kubeconfig, "--request-timeout=8s"]);
     line.extend(words.iter().copied().take(8));
     let ran = (process.output)(&line, DEADLINE, buffer);
-    let (Ran::Well(len) | Ran::Badly(len)) = ran else {
+    let (Ran::Succeeded(len) | Ran::Failed(len)) = ran else {
         let why = match ran {
-            Ran::TooLong => "prints too much",
-            Ran::TooLate => "has no answer in time",
+            Ran::OutputTooLong => "prints too much",
+            Ran::TimedOut => "has no answer in time",
             _ => "cannot be run",
         };
         return Err(failed(format_args!("{program} {why}")));
     };
     let text = buffer.get(..len).and_then(|bytes| core::str::from_utf8(bytes).ok());
     match text {
-        Some(text) if ran == Ran::Well(len) => Ok(text),
+        Some(text) if ran == Ran::Succeeded(len) => Ok(text),
         Some("") => Err(failed(format_args!("{program} cannot be run; give its path with kubectl="))),
         Some(text) => Err(failed(format_args!("{program}: {}", last_line(text)))),
         None => Err(failed(format_args!("{program} prints no text"))),

@@ -41,11 +41,11 @@ const CHECKS: [(&str, Check); 6] = [
 pub struct Report(pub [(&'static str, Option<Failure>); 6]);
 
 impl Report {
-    /// Runs every check; each may take its `patience` for what is not yet right to become so.
-    pub fn make(host: &Host<'_>, config: &Config<'_>, patience: &dyn Fn(&str) -> Duration) -> Report {
+    /// Runs every check; each may take its `timeout` for what is not yet right to become so.
+    pub fn make(host: &Host<'_>, config: &Config<'_>, timeout: &dyn Fn(&str) -> Duration) -> Report {
         Report(CHECKS.map(|(name, check)| {
             let now = Instant::now();
-            let subject = Subject { host, config, deadline: now.checked_add(patience(name)).unwrap_or(now) };
+            let subject = Subject { host, config, deadline: now.checked_add(timeout(name)).unwrap_or(now) };
             (name, check(&subject).err())
         }))
     }

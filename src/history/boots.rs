@@ -16,10 +16,11 @@ use crate::linux::lock::{self, Share};
 use crate::linux::odd;
 use crate::linux::replace::replace;
 use crate::update::state::now;
-use kubesolo_core::boot::env_mismatch::Split;
+use kubesolo_core::boot::env_mismatch::EnvMismatch;
 use kubesolo_core::boot::slot::{Slot, SlotState};
 use kubesolo_core::disk::storage::{Storage, read_at};
 use kubesolo_core::history::boot_log::{Begun, LEN, Line, Mark, Record, Traces, newest, offset, sector};
+use kubesolo_core::ignore::ignore;
 
 const FOLDER: &str = "update";
 const FILE: &str = "boots";
@@ -68,7 +69,7 @@ pub fn begin(
     host: &Host<'_>,
     slot: Slot,
     state: SlotState,
-    split: Option<Split>,
+    split: Option<EnvMismatch>,
     watchdog: bool,
     log: &mut [u8; LEN],
 ) -> Result<Boot, Failure> {
@@ -78,14 +79,14 @@ pub fn begin(
     let before = newest(log);
     let mut line = Line::new();
     if let Some(before) = before.filter(|before| before.boot_id() == boot_id) {
-        line.push_str(before.line).unwrap_or_default();
+        ignore(line.push_str(before.line), "a record was a line before");
         return Ok(Boot { file, line });
     }
     // Flags that stand for a machine of files mean another machine's kernel as well.
     let left = if host.flags().data.is_none() { pstore::read() } else { None };
     let traces = Traces { panic: left.as_ref().and_then(|left| left.panic()), watchdog };
     let begun = Begun { boot_id, slot, state, at: now(), split, before, traces };
-    write!(line, "{begun}").unwrap_or_default();
+    ignore(write!(line, "{begun}"), "a longer record is cut off");
     if begun.is_first() {
         // Whatever stands there with a higher number would be taken for the newest.
         ftruncate(file.fd(), 0).map_err(failed)?;
@@ -95,7 +96,10 @@ pub fn begin(
         if left.panic().is_some() {
             let folder = open_folder(CWD, host.data_folder()).and_then(|data| open_folder(data, FOLDER));
             // On a disk that is full its last words have to do: they are in the record.
-            folder.and_then(|folder| replace(folder.as_fd(), PANIC, left.log())).unwrap_or_default();
+            ignore(
+                folder.and_then(|folder| replace(folder.as_fd(), PANIC, left.log())),
+                "on a full disk the words in the record have to do",
+            );
         }
         left.clear();
     }
@@ -114,12 +118,12 @@ pub fn mark(host: &Host<'_>, mark: Mark) -> Result<(), Failure> {
     };
     let Some(record) = this(host, log) else { return Ok(()) };
     let mut line = Line::new();
-    line.push_str(record.line).unwrap_or_default();
+    ignore(line.push_str(record.line), "a record was a line before");
     Boot { file, line }.mark(mark)
 }
 
 /// The log as it is, for [`kubesolo_core::history::boot_log::record`]; empty where it cannot be read.
-pub fn peek<'a>(host: &Host<'_>, log: &'a mut [u8; LEN]) -> &'a [u8] {
+pub fn read_unlocked<'a>(host: &Host<'_>, log: &'a mut [u8; LEN]) -> &'a [u8] {
     open(host, OFlags::RDONLY, log).map_or(&[], |(_, log)| log)
 }
 

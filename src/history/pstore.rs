@@ -16,6 +16,7 @@ use crate::linux::device::{Device, IoError};
 use crate::linux::folder::open_folder;
 use crate::linux::mount::{self, Access, Kind};
 use kubesolo_core::disk::storage::read_at;
+use kubesolo_core::ignore::ignore;
 use kubesolo_core::text::decimal::decimal;
 
 /// How much of a log is kept, in bytes: its end. The kernel keeps 10 KiB by default, but fills what a record of the firmware
@@ -31,7 +32,7 @@ const PANIC: &str = "Panic#";
 const MESSAGE: &[u8] = b"Kernel panic";
 
 /// What was kept.
-pub struct Left {
+pub struct PanicRecord {
     root: OwnedFd,
     found: bool,
     bytes: [u8; LEN_MAX],
@@ -47,23 +48,23 @@ struct Part {
 }
 
 /// Looks for what the kernel kept; `None` if it keeps nothing on this box.
-pub fn read() -> Option<Left> {
+pub fn read() -> Option<PanicRecord> {
     Some(read_in(mount::detached("pstore", Kind::Pstore, Access::Write).ok()?))
 }
 
-fn read_in(root: OwnedFd) -> Left {
+fn read_in(root: OwnedFd) -> PanicRecord {
     let mut parts: heapless::Vec<Part, PARTS_MAX> = heapless::Vec::new();
     let mut found = false;
     each(&root, &mut |folder, name| {
         found = true;
         if let Some(part) = part(folder, name) {
             // More than there is room for are parts of an older one, or the beginning of the log.
-            parts.push(part).unwrap_or_default();
+            ignore(parts.push(part), "more parts than there is room for are not read");
         }
     });
     let newest = parts.iter().map(|part| part.written).max().unwrap_or_default();
     parts.retain(|part| part.written.abs_diff(newest) <= WRITTEN_WITHIN);
-    let mut left = Left { root, found, bytes: [0; LEN_MAX], len: 0 };
+    let mut left = PanicRecord { root, found, bytes: [0; LEN_MAX], len: 0 };
     // From the end of the log back, as far as there is room; of two with the same number the newer is this panic's.
     parts.sort_unstable_by_key(|part| (part.number, core::cmp::Reverse(part.written)));
     let mut before = None;
@@ -75,7 +76,7 @@ fn read_in(root: OwnedFd) -> Left {
     left
 }
 
-impl Left {
+impl PanicRecord {
     /// The kernel's log up to the last panic, its last 16 KiB; the kernel's line about each part stands before it.
     pub fn log(&self) -> &[u8] {
         self.bytes.get(LEN_MAX.saturating_sub(self.len)..).unwrap_or_default()
@@ -174,7 +175,7 @@ mod tests {
             Kept(folder)
         }
 
-        fn left(&self) -> Left {
+        fn left(&self) -> PanicRecord {
             read_in(open_folder(rustix::fs::CWD, self.0.to_str().unwrap()).unwrap())
         }
 

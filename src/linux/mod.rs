@@ -1,6 +1,6 @@
 //! One kernel interface a file. Knows nothing of slots.
 
-pub mod ask;
+pub mod children;
 pub mod device;
 pub mod efivars;
 pub mod folder;

@@ -28,15 +28,15 @@ pub struct Process {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ran {
     /// With exit code 0; so many bytes are in the buffer.
-    Well(usize),
+    Succeeded(usize),
     /// With another, or killed; so many bytes are in the buffer.
-    Badly(usize),
+    Failed(usize),
     /// It printed more than the buffer holds, and was killed.
-    TooLong,
+    OutputTooLong,
     /// Not by the deadline, and was killed.
-    TooLate,
+    TimedOut,
     /// There was no process for it.
-    NotAtAll,
+    NotStarted,
 }
 
 impl Process {
@@ -46,7 +46,7 @@ impl Process {
         watchdog: |_, _| Err(Errno::NOTTY),
         resize_partition: |_, _, _, _| Err(Errno::NOTTY),
         resize_filesystem: |_, _| Err(Errno::NOTTY),
-        output: |_, _, _| Ran::NotAtAll,
+        output: |_, _, _| Ran::NotStarted,
         apart: |work| {
             work();
             None

@@ -11,7 +11,7 @@ use crate::linux::device::Device;
 use crate::linux::folder::open_folder;
 use crate::linux::odd;
 use kubesolo_core::disk::storage::Storage;
-use kubesolo_core::flow::partial_file::{Unnamed, finish};
+use kubesolo_core::flow::partial_file::{TempFile, finish};
 
 /// Makes the file `name` in `folder` hold `content`. Durable on return; a power cut before that leaves the old file or
 /// the new one, and maybe `NAME.part` beside it, which the next call writes over.
@@ -47,7 +47,7 @@ struct New<'a> {
     to: &'a str,
 }
 
-impl Unnamed for New<'_> {
+impl TempFile for New<'_> {
     type Error = Errno;
 
     fn sync(&mut self) -> Result<(), Errno> {

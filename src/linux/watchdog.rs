@@ -3,6 +3,7 @@
 //!
 //! Closing it does not stop it unless the letter `V` was written before, and not even then under `nowayout`.
 
+use kubesolo_core::ignore::ignore;
 use rustix::fd::AsFd;
 use rustix::fs::{CWD, OFlags};
 use rustix::io::{Errno, write};
@@ -17,7 +18,7 @@ pub struct Watchdog {
     /// Its time-out in seconds: what it was asked for, or what it can do.
     pub seconds: u32,
     /// It was the watchdog that reset the box before this boot.
-    pub was_it: bool,
+    pub caused_last_reset: bool,
 }
 
 impl Watchdog {
@@ -27,7 +28,10 @@ impl Watchdog {
     /// [`Exit::Io`].
     pub fn start(dev: &str, process: Process, seconds: u32) -> Result<Option<Watchdog>, Failure> {
         let mut path = heapless::String::<128>::new();
-        path.push_str(dev).and_then(|()| path.push_str("/watchdog")).unwrap_or_default();
+        ignore(
+            path.push_str(dev).and_then(|()| path.push_str("/watchdog")),
+            "a path that is cut off is not found, which is said",
+        );
         let failed = |step: &str, errno| {
             let advice = match errno {
                 Errno::NOENT | Errno::NODEV => "; load its driver, or take watchdog= out of update.conf",
@@ -40,19 +44,22 @@ impl Watchdog {
             opened => opened.map_err(|errno| failed("open", errno))?,
         };
         // One without a choice of time-outs runs with its own.
-        let (seconds, was_it) =
+        let (seconds, caused_last_reset) =
             (process.watchdog)(device.fd().as_fd(), seconds).map_err(|errno| failed("set the time-out of", errno))?;
-        Ok(Some(Watchdog { device, seconds, was_it }))
+        Ok(Some(Watchdog { device, seconds, caused_last_reset }))
     }
 
     /// The time-out begins anew.
-    pub fn feed(&self) {
-        // A watchdog that takes no food resets the box: nothing could be done about it here.
-        write(self.device.fd(), &[0]).unwrap_or_default();
+    pub fn keepalive(&self) {
+        // A watchdog that takes no keepalive resets the box: nothing could be done about it here.
+        ignore(
+            write(self.device.fd(), &[0]),
+            "a watchdog that takes no keepalive resets the box: nothing could be done about it here",
+        );
     }
 
     /// Stops it, for a watchdog that can be stopped.
     pub fn stop(self) {
-        write(self.device.fd(), b"V").unwrap_or_default();
+        ignore(write(self.device.fd(), b"V"), "one that cannot be stopped goes on, as it may");
     }
 }

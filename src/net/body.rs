@@ -9,7 +9,7 @@ const TRAILERS_MAX: u32 = 32;
 
 /// How much of a body is still to come.
 #[derive(Clone, Copy)]
-enum Left {
+enum Remaining {
     /// So many bytes.
     Bytes(u64),
     /// A line with a chunk's length, behind a line break unless it is the first.
@@ -26,16 +26,16 @@ enum Left {
 /// A body on its way.
 pub struct Body {
     connection: Connection,
-    left: Left,
+    left: Remaining,
 }
 
 impl Body {
     /// The body that comes next on `connection`.
     pub fn new(connection: Connection, framing: Framing) -> Body {
         let left = match framing {
-            Framing::Length(length) => Left::Bytes(length),
-            Framing::Chunked => Left::ChunkLine { first: true },
-            Framing::Unknown => Left::Unknown,
+            Framing::Length(length) => Remaining::Bytes(length),
+            Framing::Chunked => Remaining::ChunkLine { first: true },
+            Framing::Unknown => Remaining::Unknown,
         };
         Body { connection, left }
     }
@@ -49,10 +49,10 @@ impl Body {
     }
 
     fn read_next(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
-        if let Left::ChunkLine { first } = self.left {
+        if let Remaining::ChunkLine { first } = self.left {
             self.left = self.next_chunk(first)?;
         }
-        let (Left::Bytes(left) | Left::Chunk(left)) = self.left else { return Err(Error::NoLength) };
+        let (Remaining::Bytes(left) | Remaining::Chunk(left)) = self.left else { return Err(Error::NoLength) };
         let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         if most == 0 {
             return Ok(0);
@@ -64,25 +64,25 @@ impl Body {
         let left = left.saturating_sub(count as u64);
         self.left = match self.left {
             // What is behind a chunk is read with the next one: these bytes are given out even if it never comes.
-            Left::Chunk(_) if left == 0 => Left::ChunkLine { first: false },
-            Left::Chunk(_) => Left::Chunk(left),
-            _ => Left::Bytes(left),
+            Remaining::Chunk(_) if left == 0 => Remaining::ChunkLine { first: false },
+            Remaining::Chunk(_) => Remaining::Chunk(left),
+            _ => Remaining::Bytes(left),
         };
         Ok(count)
     }
 
     /// Reads to the beginning of the next chunk, or over the trailers to the end.
-    fn next_chunk(&mut self, first: bool) -> Result<Left, Error> {
+    fn next_chunk(&mut self, first: bool) -> Result<Remaining, Error> {
         if !first && !is_blank(&self.line()?) {
             return Err(Error::Chunk);
         }
         let length = chunk_length(&self.line()?).ok_or(Error::Chunk)?;
         if length > 0 {
-            return Ok(Left::Chunk(length));
+            return Ok(Remaining::Chunk(length));
         }
         for _ in 0..TRAILERS_MAX {
             if is_blank(&self.line()?) {
-                return Ok(Left::Bytes(0));
+                return Ok(Remaining::Bytes(0));
             }
         }
         Err(Error::Chunk)

@@ -17,6 +17,7 @@ use crate::net::body;
 use crate::net::connection::{self, Connection, Target};
 use crate::net::proxy;
 use crate::net::transport::Transport;
+use kubesolo_core::ignore::ignore;
 use kubesolo_core::net::http::{self, Framing, Head, Validator, is_validator};
 use kubesolo_core::net::url::{Location, Scheme};
 
@@ -100,7 +101,7 @@ impl<'a> Client<'a> {
     pub fn fetch_small(&self, location: &Location, buffer: &mut [u8]) -> Result<usize, Failure> {
         let deadline = Instant::now().checked_add(self.limits.small);
         let mut body = self.open_by(location, None, deadline, deadline)?;
-        let too_long = |body: &Body, most: usize| told(&body.location, format_args!("longer than {most} bytes"));
+        let too_long = |body: &Body, most: usize| fetch_error(&body.location, format_args!("longer than {most} bytes"));
         if body.total.is_some_and(|total| total > buffer.len() as u64) {
             return Err(too_long(&body, buffer.len()));
         }
@@ -146,7 +147,7 @@ impl<'a> Client<'a> {
                 // Without a range there is nothing to start over from.
                 Answer::StartOver => resume = None,
                 Answer::Redirect(_) if redirects == REDIRECTS_MAX => {
-                    return Err(told(&location, format_args!("more than {REDIRECTS_MAX} redirects")));
+                    return Err(fetch_error(&location, format_args!("more than {REDIRECTS_MAX} redirects")));
                 }
                 Answer::Redirect(next) => {
                     redirects = redirects.saturating_add(1);
@@ -165,11 +166,11 @@ impl<'a> Client<'a> {
         whole: Option<Instant>,
     ) -> Result<Answer, Failure> {
         let proxy = proxy::choose(location, &self.variable)
-            .map_err(|unusable| told(location, format_args!("{}: not http://HOST:PORT", unusable.variable)))?;
+            .map_err(|unusable| fetch_error(location, format_args!("{}: not http://HOST:PORT", unusable.variable)))?;
         let failed = |error: connection::Error| {
             let failure = match &proxy {
-                Some(proxy) => told(location, format_args!("by proxy {}:{}: {error}", proxy.host, proxy.port)),
-                None => told(location, format_args!("{error}")),
+                Some(proxy) => fetch_error(location, format_args!("by proxy {}:{}: {error}", proxy.host, proxy.port)),
+                None => fetch_error(location, format_args!("{error}")),
             };
             failure.transient(error.is_transient())
         };
@@ -186,8 +187,9 @@ impl<'a> Client<'a> {
         let mut headers = heapless::String::<256>::new();
         if let Some(Resume { offset, validator }) = resume {
             use fmt::Write as _;
-            write!(headers, "Range: bytes={offset}-\r\nIf-Range: {validator}\r\n")
-                .map_err(|fmt::Error| told(location, format_args!("the validator to resume with is too long")))?;
+            write!(headers, "Range: bytes={offset}-\r\nIf-Range: {validator}\r\n").map_err(|fmt::Error| {
+                fetch_error(location, format_args!("the validator to resume with is too long"))
+            })?;
         }
         let length = connection.get(&target, &headers).map_err(&failed)?;
         let head = connection.head(length).map_err(|error| failed(connection::Error::Head(error)))?;
@@ -199,7 +201,7 @@ impl<'a> Client<'a> {
         }
         let part = match (head.status, resume) {
             (206, Some(resume)) => Some(part(location, &head, resume)?),
-            (206, None) => return Err(told(location, format_args!("a part of the file (206), unasked"))),
+            (206, None) => return Err(fetch_error(location, format_args!("a part of the file (206), unasked"))),
             _ => None,
         };
         // The server took the old file's name for a new one, in spite of If-Range.
@@ -225,7 +227,7 @@ enum Answer {
 }
 
 fn redirect(location: &Location, head: &Head<'_>) -> Result<Location, Failure> {
-    let refused = |why: &dyn fmt::Display| told(location, format_args!("redirect: {why}"));
+    let refused = |why: &dyn fmt::Display| fetch_error(location, format_args!("redirect: {why}"));
     let to = head.location.ok_or_else(|| refused(&"leads nowhere (no Location)"))?;
     let to = location.join(to).map_err(|error| refused(&error))?;
     match (location.scheme(), to.scheme()) {
@@ -237,14 +239,14 @@ fn redirect(location: &Location, head: &Head<'_>) -> Result<Location, Failure> {
 
 /// The part of the file that the answer holds.
 fn part(location: &Location, head: &Head<'_>, resume: Resume<'_>) -> Result<http::ContentRange, Failure> {
-    let wrong = |why| told(location, format_args!("the server answers with another part of the file: {why}"));
+    let wrong = |why| fetch_error(location, format_args!("the server answers with another part of the file: {why}"));
     let part = head.range.ok_or_else(|| wrong("no Content-Range"))?;
     if part.first != resume.offset {
         return Err(wrong("it begins elsewhere"));
     }
     let length = part.last.saturating_sub(part.first).saturating_add(1);
     match head.framing {
-        Framing::Length(told) if told != length => Err(wrong("Content-Length and Content-Range differ")),
+        Framing::Length(claimed) if claimed != length => Err(wrong("Content-Length and Content-Range differ")),
         _ => Ok(part),
     }
 }
@@ -258,17 +260,17 @@ fn refused(location: &Location, status: u16) -> Failure {
         500..=599 => "; the server has a problem of its own",
         _ => "",
     };
-    told(location, format_args!("the server answers {status}{advice}")).transient(http::is_transient(status))
+    fetch_error(location, format_args!("the server answers {status}{advice}")).transient(http::is_transient(status))
 }
 
 fn open_file(location: &Location, resume: Option<Resume<'_>>) -> Result<Body, Failure> {
-    let failed = |errno| told(location, format_args!("{}", Reason(errno)));
+    let failed = |errno| fetch_error(location, format_args!("{}", Reason(errno)));
     // A pipe without a writer would be waited for.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = open(location.as_str(), flags, Mode::empty()).map_err(failed)?;
     let metadata = fstat(&file).map_err(failed)?;
     if FileType::from_raw_mode(metadata.st_mode) != FileType::RegularFile {
-        return Err(told(location, format_args!("not a file")));
+        return Err(fetch_error(location, format_args!("not a file")));
     }
     let total = u64::try_from(metadata.st_size).unwrap_or_default();
     let validator = validator_of(&metadata);
@@ -276,7 +278,7 @@ fn open_file(location: &Location, resume: Option<Resume<'_>>) -> Result<Body, Fa
     let offset = resume.filter(same).map_or(0, |resume| resume.offset);
     seek(&file, SeekFrom::Start(offset)).map_err(failed)?;
     // Only advice: not to be able to take it changes nothing.
-    fadvise(&file, 0, None, Advice::Sequential).unwrap_or_default();
+    ignore(fadvise(&file, 0, None, Advice::Sequential), "it only reads faster");
     let left = Some(total.saturating_sub(offset));
     Ok(Body { source: Source::File(file), location: location.clone(), offset, total: Some(total), validator, left })
 }
@@ -311,12 +313,12 @@ impl Body {
         let result = match &mut self.source {
             Source::Web(body) => body
                 .read(buffer)
-                .map_err(|error| told(location, format_args!("{error}")).transient(error.is_transient())),
+                .map_err(|error| fetch_error(location, format_args!("{error}")).transient(error.is_transient())),
             Source::File(file) => {
                 let most = usize::try_from(self.left.unwrap_or_default()).unwrap_or(usize::MAX);
                 let most = most.min(buffer.len());
                 let free = buffer.get_mut(..most).unwrap_or_default();
-                read(&*file, free).map_err(|errno| told(location, format_args!("{}", Reason(errno))))
+                read(&*file, free).map_err(|errno| fetch_error(location, format_args!("{}", Reason(errno))))
             }
         };
         let count = result?;
@@ -324,7 +326,7 @@ impl Body {
             *left = left.saturating_sub(count as u64);
             // A server may send less of the file than was asked for, and a file may shrink.
             if count == 0 && *left > 0 && !buffer.is_empty() {
-                return Err(told(location, format_args!("{}", connection::Error::Truncated)).transient(true));
+                return Err(fetch_error(location, format_args!("{}", connection::Error::Truncated)).transient(true));
             }
         }
         Ok(count)
@@ -342,6 +344,6 @@ impl embedded_io::Read for Body {
     }
 }
 
-fn told(location: &Location, reason: fmt::Arguments<'_>) -> Failure {
+fn fetch_error(location: &Location, reason: fmt::Arguments<'_>) -> Failure {
     Failure::new(Exit::Io, format_args!("fetch {location}: {reason}"))
 }

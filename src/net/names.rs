@@ -12,7 +12,7 @@ use std::time::Instant;
 use rustix::io::Errno;
 
 use crate::failure::Reason;
-use crate::linux::ask::{self, Answer};
+use crate::linux::children::{self, Answer};
 use crate::linux::process::Process;
 
 /// Most addresses of one host that are looked at: what fits in an answer.
@@ -45,7 +45,7 @@ pub fn look_up(process: Process, host: &str, deadline: Instant) -> Result<Addres
         return Ok([address].into_iter().collect());
     }
     let left = deadline.saturating_duration_since(Instant::now());
-    let answer = ask::one(process, left, &|| encode(&addresses_of(host))).ok_or(Error::NoAnswer)?;
+    let answer = children::one(process, left, &|| encode(&addresses_of(host))).ok_or(Error::NoAnswer)?;
     decode(&answer)
 }
 
@@ -75,7 +75,7 @@ fn encode(found: &Result<Addresses, Error>) -> Answer {
         }
         Err(error) => {
             let text = if let Error::Resolver(text) = error { text.as_str() } else { "" };
-            answer.extend([FAILED].into_iter().chain(text.bytes()).take(ask::ANSWER_MAX));
+            answer.extend([FAILED].into_iter().chain(text.bytes()).take(children::ANSWER_MAX));
         }
     }
     answer
@@ -141,7 +141,7 @@ mod tests {
             assert_eq!(decode(&encode(&found)), found);
         }
         let long = encode(&Err(Error::Resolver("a".repeat(1000))));
-        assert_eq!(decode(&long), Err(Error::Resolver("a".repeat(ask::ANSWER_MAX - 1))));
+        assert_eq!(decode(&long), Err(Error::Resolver("a".repeat(children::ANSWER_MAX - 1))));
         assert_eq!(decode(&[]), Err(Error::NoAnswer));
     }
 }

@@ -143,25 +143,31 @@ impl fmt::Display for Error {
         match self {
             Error::Io(error) => Reason(*error).fmt(f),
             Error::Ca(file) => write!(f, "no certificates to trust in {file}; give a PEM file with --ca or ca="),
-            Error::Certificate(why) => f.write_str(match why {
-                Why::Expired | Why::ExpiredContext { .. } => {
-                    "the server's certificate has expired; or is this box's clock wrong?"
+            Error::Certificate(why) => write!(
+                f,
+                "TLS handshake failed: {}",
+                match why {
+                    Why::Expired | Why::ExpiredContext { .. } => {
+                        "the server's certificate has expired; or is this box's clock wrong?"
+                    }
+                    Why::NotValidYet | Why::NotValidYetContext { .. } => {
+                        "the server's certificate is for later; is this box's clock wrong?"
+                    }
+                    Why::UnknownIssuer => "the server's certificate comes from nobody this box trusts; see --ca or ca=",
+                    Why::NotValidForName | Why::NotValidForNameContext { .. } => {
+                        "the server's certificate is for another host"
+                    }
+                    Why::Revoked => "the server's certificate is revoked",
+                    _ => "the server's certificate is not sound",
                 }
-                Why::NotValidYet | Why::NotValidYetContext { .. } => {
-                    "the server's certificate is for later; is this box's clock wrong?"
-                }
-                Why::UnknownIssuer => "the server's certificate comes from nobody this box trusts; see --ca or ca=",
-                Why::NotValidForName | Why::NotValidForNameContext { .. } => {
-                    "the server's certificate is for another host"
-                }
-                Why::Revoked => "the server's certificate is revoked",
-                _ => "the server's certificate is not sound",
-            }),
-            Error::Handshake(rustls::Error::AlertReceived(_)) => f.write_str("the server refuses the TLS connection"),
-            Error::Handshake(rustls::Error::InvalidMessage(_)) => {
-                f.write_str("the server does not speak TLS on this port")
+            ),
+            Error::Handshake(rustls::Error::AlertReceived(_)) => {
+                f.write_str("TLS handshake failed: the server refuses it")
             }
-            Error::Handshake(_) => f.write_str("no TLS connection that both sides agree to"),
+            Error::Handshake(rustls::Error::InvalidMessage(_)) => {
+                f.write_str("TLS handshake failed: the server does not speak TLS on this port")
+            }
+            Error::Handshake(_) => f.write_str("TLS handshake failed: no version or cipher that both sides have"),
         }
     }
 }

@@ -34,7 +34,7 @@ pub fn note(host: &Host<'_>, why: Option<&str>) -> Result<(), Errno> {
 }
 
 /// Why this boot is degraded; `None` if it is not.
-pub fn peek(host: &Host<'_>) -> Option<String> {
+pub fn read(host: &Host<'_>) -> Option<String> {
     let folder = open_folder(CWD, host.run_folder()).ok()?;
     let mut file = Device::open(folder, FILE, OFlags::RDONLY | OFlags::NOFOLLOW).ok()?;
     let mut bytes = [0; LEN_MAX];

@@ -4,12 +4,12 @@ use core::fmt::{self, Write};
 use std::string::String;
 
 use crate::host::Host;
-use crate::update::state::{State, peek};
+use crate::update::state::{State, read_unlocked};
 
 /// The lines of `status` about the last update.
 pub fn print(host: &Host<'_>, out: &mut impl Write) -> fmt::Result {
     let Some(State { phase, from_version, to_version, updated_at, attempt_count, last_error, failed_before, .. }) =
-        peek(&host.state_path())
+        read_unlocked(&host.state_path())
     else {
         return Ok(());
     };
@@ -30,7 +30,7 @@ pub fn print(host: &Host<'_>, out: &mut impl Write) -> fmt::Result {
 
 /// The member `update` of `status --json`: `state.json` as it is, or `null`.
 pub fn print_json(host: &Host<'_>, out: &mut impl Write) -> fmt::Result {
-    match peek(&host.state_path()) {
+    match read_unlocked(&host.state_path()) {
         Some(state) => write!(out, ",\"update\":{state}"),
         None => write!(out, ",\"update\":null"),
     }

@@ -1,5 +1,6 @@
 //! How far a long piece of work is: a bar on a terminal, a line every tenth in a log, events for a script.
 
+use kubesolo_core::ignore::ignore;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
@@ -115,7 +116,7 @@ impl<'a> Progress<'a> {
         let left = self.total.saturating_sub(self.done).checked_div(rate).unwrap_or_default();
         let mut bar = heapless::String::<{ BAR_WIDTH as usize }>::new();
         for place in 0..BAR_WIDTH {
-            bar.push(if place < filled { '#' } else { '.' }).unwrap_or_default();
+            ignore(bar.push(if place < filled { '#' } else { '.' }), "a bar is as long as its buffer");
         }
         to_stderr(format_args!(
             "\r  {:<21} [{bar}] {percent:>3} %  {}/s  {}:{:02} left \x1b[K",
@@ -139,16 +140,16 @@ impl<'a> Progress<'a> {
             "{{\"event\":\"progress\",\"file\":\"{}\",\"bytes\":{},\"total\":{}}}",
             self.what, self.done, self.total
         );
-        written.unwrap_or_default();
-        out.finish().unwrap_or_default();
+        ignore(written, "progress that nobody sees is no progress lost");
+        ignore(out.finish(), "progress that nobody sees is no progress lost");
     }
 }
 
 fn to_stderr(text: std::fmt::Arguments<'_>) {
     let mut out = Output::to(rustix::stdio::stderr());
     // Progress that cannot be shown is no reason to stop the work.
-    out.write_fmt(text).unwrap_or_default();
-    out.finish().unwrap_or_default();
+    ignore(out.write_fmt(text), "progress that nobody sees is no progress lost");
+    ignore(out.finish(), "progress that nobody sees is no progress lost");
 }
 
 fn tenths(done: u64, total: u64) -> u64 {

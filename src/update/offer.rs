@@ -15,7 +15,7 @@ use kubesolo_core::update::manifest::Manifest;
 use kubesolo_core::update::signature::Keys;
 
 /// A manifest that may be believed, as far as keys were given to check it by.
-pub struct Offer {
+pub struct RemoteManifest {
     /// Where it came from; its files are found from there.
     pub at: Location,
     document: Vec<u8>,
@@ -28,15 +28,15 @@ const DOCUMENT_MAX: usize = 64 * 1024;
 const SIGNATURE_MAX: usize = 1024;
 const KEYS_MAX: usize = 8192;
 
-impl Offer {
+impl RemoteManifest {
     /// Fetches the manifest at `at` and checks its signature with the keys in that file, if one is configured.
     ///
     /// # Errors
     /// [`Exit::Io`] if it cannot be had, [`Exit::Untrusted`] if the signature is missing or not of these keys.
-    pub fn fetch(client: &Client<'_>, at: Location, pubkey: Option<&str>) -> Result<Offer, Failure> {
+    pub fn fetch(client: &Client<'_>, at: Location, pubkey: Option<&str>) -> Result<RemoteManifest, Failure> {
         let keys = pubkey.map(read_keys).transpose()?;
         let document = fetch(client, &at, DOCUMENT_MAX)?;
-        let offer = Offer { at, document, signed: keys.is_some() };
+        let offer = RemoteManifest { at, document, signed: keys.is_some() };
         if let Some(keys) = keys {
             offer.verify(client, &keys)?;
         }

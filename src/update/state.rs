@@ -225,7 +225,7 @@ impl StateFile {
 }
 
 /// The state in that file, for a reader that takes no lock; `None` if there is none, or none that parses.
-pub fn peek(path: &str) -> Option<State> {
+pub fn read_unlocked(path: &str) -> Option<State> {
     let (parent, name) = folder_and_name(path);
     State::parse(&read(&open_folder(CWD, parent).ok()?, name).ok()??).ok()
 }

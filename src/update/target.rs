@@ -18,7 +18,7 @@ use crate::linux::device::Device;
 use crate::linux::folder::open_folder;
 use crate::linux::replace::{rename, replace};
 use kubesolo_core::disk::storage::{Storage, read_at};
-use kubesolo_core::flow::partial_file::{self, Growing, Unnamed};
+use kubesolo_core::flow::partial_file::{self, ResumableFile, TempFile};
 use kubesolo_core::text::decimal::decimal;
 use kubesolo_core::update::digest::{Hash, Sha256};
 use kubesolo_core::update::sums;
@@ -250,7 +250,7 @@ impl Part<'_> {
     }
 }
 
-impl Unnamed for Part<'_> {
+impl TempFile for Part<'_> {
     type Error = Failure;
 
     fn sync(&mut self) -> Result<(), Failure> {
@@ -262,7 +262,7 @@ impl Unnamed for Part<'_> {
     }
 }
 
-impl Growing for Part<'_> {
+impl ResumableFile for Part<'_> {
     fn length(&self) -> u64 {
         self.target.len(&self.temporary)
     }
@@ -277,9 +277,13 @@ impl Growing for Part<'_> {
         decimal(kept).unwrap_or_default()
     }
 
-    fn mark(&mut self, len: u64) {
+    fn mark(&mut self, len: u64) -> Result<(), Failure> {
         let mark = format!("{len} {}", self.validator);
-        fsetxattr(self.device.fd(), MARK, mark.as_bytes(), XattrFlags::empty()).unwrap_or_default();
+        match fsetxattr(self.device.fd(), MARK, mark.as_bytes(), XattrFlags::empty()) {
+            // Nor is there an older one then.
+            Ok(()) | Err(Errno::NOTSUP) => Ok(()),
+            Err(errno) => Err(self.failed("mark how much is kept of", errno)),
+        }
     }
 
     fn cut(&mut self, len: u64) -> Result<(), Failure> {

@@ -25,7 +25,7 @@ use crate::linux::folder::open_folder;
 use crate::linux::mount::{self, Access, Kind};
 use crate::net::fetch::{Client, Resume};
 use crate::report::progress::{Progress, Size, Style};
-use crate::update::offer::Offer;
+use crate::update::offer::RemoteManifest;
 use crate::update::state::{self, State, push_word};
 use crate::update::target::{CHUNK, Part, Target, part_name};
 use kubesolo_core::boot::slot::{Slot, SlotState};
@@ -35,6 +35,7 @@ use kubesolo_core::disk::ext4;
 use kubesolo_core::flow::apply::{Applied, Update, apply};
 use kubesolo_core::flow::install::{TargetSlot, WritableSlot};
 use kubesolo_core::history::boot_log;
+use kubesolo_core::ignore::ignore;
 use kubesolo_core::net::backoff::Retry;
 use kubesolo_core::net::url::Location;
 use kubesolo_core::update::config::{Config, Mark};
@@ -103,7 +104,7 @@ struct Job<'a> {
 
 /// All that is settled before the first byte changes.
 struct Chosen {
-    offer: Offer,
+    offer: RemoteManifest,
     version: String,
     running: Option<Version>,
     target: Target,
@@ -127,7 +128,7 @@ impl Update for Machine<'_, Job<'_>> {
         let offer = check::ask(client, config, source, self.notes)?;
         let manifest = offer.manifest()?;
         let running = check::running_version(self.host);
-        check::gate(self.host, config, running, &state.known_bad)
+        check::policy(self.host, config, running, &state.known_bad)
             .check(&manifest)
             .map_err(|refusal| Failure::new(Exit::Refused, format_args!("apply: {refusal}")))?;
         let (version, target) = (format!("{}", manifest.version), open_target(self.host, slot)?);
@@ -237,7 +238,7 @@ impl Download<'_> {
             let transferred = self.transfer(&mut part, &mut hash, &mut done, &mut progress);
             let Err(failure) = transferred else { break };
             // What cannot be kept is downloaded again.
-            part.keep().unwrap_or_default();
+            ignore(part.keep(), "what cannot be kept is downloaded again");
             if !failure.is_transient() {
                 return Err(failure);
             }
@@ -318,7 +319,7 @@ pub fn verify(target: &Target, files: &Files<'_>, style: Style) -> Result<(), Fa
         Err(Failure::new(
             Exit::Io,
             format_args!(
-                "verify {name}: the disk gives back {len} bytes with SHA-256 {hash}, not {want}; it may be failing"
+                "verify {name}: read-back mismatch: {len} bytes with SHA-256 {hash}, not {want}; the disk may be failing"
             ),
         ))
     };
@@ -353,7 +354,7 @@ fn target_slot(host: &Host<'_>, state: &BootState) -> Result<Slot, Failure> {
     };
     let force = host.flags().force;
     let mut log = [0; boot_log::LEN];
-    let boot = boots::this(host, boots::peek(host, &mut log));
+    let boot = boots::this(host, boots::read_unlocked(host, &mut log));
     if let Some(split) = boot.and_then(|boot| boot.split()).filter(|_| !force) {
         return Err(refused(format_args!("{split}; or --force")));
     }
@@ -365,8 +366,8 @@ fn target_slot(host: &Host<'_>, state: &BootState) -> Result<Slot, Failure> {
     }
     match state.slot(booted) {
         SlotState::Good => Ok(!booted),
-        standing => Err(refused(format_args!(
-            "the running slot {booted} is {standing}, not good: there would be nothing to go back to; wait for its \
+        slot_state => Err(refused(format_args!(
+            "the running slot {booted} is {slot_state}, not good: there would be nothing to go back to; wait for its \
              health check, or kubesolo-boot commit"
         ))),
     }
@@ -425,12 +426,12 @@ fn is_sound(partition: &str, slot: Slot) -> Result<(), Failure> {
         ));
     }
     let mut device = Device::open(CWD, partition, OFlags::RDONLY).map_err(|errno| failed(&Reason(errno)))?;
-    match ext4::unsound(&mut device).map_err(|error| failed(&error))? {
+    match ext4::needs_fsck(&mut device).map_err(|error| failed(&error))? {
         None => Ok(()),
-        Some(unsound) => Err(Failure::new(
+        Some(needs_fsck) => Err(Failure::new(
             Exit::Refused,
             format_args!(
-                "apply: {name} ({partition}): {unsound}; repair it with e2fsck -f {partition}, or make it anew with \
+                "apply: {name} ({partition}): {needs_fsck}; repair it with e2fsck -f {partition}, or make it anew with \
                  mkfs.ext4 -L {name} {partition}"
             ),
         )),
@@ -438,7 +439,7 @@ fn is_sound(partition: &str, slot: Slot) -> Result<(), Failure> {
 }
 
 /// Where the two files are, as the manifest's own place has it.
-fn places(offer: &Offer, manifest: &Manifest<'_>) -> Result<[Location; 2], Failure> {
+fn places(offer: &RemoteManifest, manifest: &Manifest<'_>) -> Result<[Location; 2], Failure> {
     let failed = |error: &dyn fmt::Display| Failure::new(Exit::Io, format_args!("read {}: {error}", offer.at));
     let (vmlinuz, initramfs) = manifest.urls().map_err(|error| failed(&error))?;
     let join = |text: kubesolo_core::text::json::Text<'_>| {

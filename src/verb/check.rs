@@ -7,13 +7,14 @@ use crate::cli::console::{Notes, Output};
 use crate::failure::{Exit, Failure};
 use crate::host::{Flags, Host};
 use crate::net::fetch::Client;
-use crate::update::offer::Offer;
+use crate::update::offer::RemoteManifest;
 use crate::update::slot_version::read_version;
-use crate::update::state::peek;
+use crate::update::state::read_unlocked;
+use kubesolo_core::ignore::ignore;
 use kubesolo_core::net::url::Location;
 use kubesolo_core::text::json::Quoted;
 use kubesolo_core::update::config::Config;
-use kubesolo_core::update::manifest::{ARCHITECTURE, Gate, Manifest, Refusal};
+use kubesolo_core::update::manifest::{ARCHITECTURE, Manifest, Refusal, UpdatePolicy};
 use kubesolo_core::update::version::Version;
 
 /// Asks the server, or the place given, and prints the answer.
@@ -32,7 +33,7 @@ pub fn run(
     let manifest = offer.manifest()?;
     let running = running_version(host);
     let known_bad = known_bad(host);
-    let (exit, word, reason) = match gate(host, config, running, &known_bad).check(&manifest) {
+    let (exit, word, reason) = match policy(host, config, running, &known_bad).check(&manifest) {
         Ok(()) => (Exit::Done, "available", None),
         Err(refusal @ Refusal::UpToDate(_)) => (Exit::No, "up_to_date", Some(refusal)),
         Err(refusal) => (Exit::Refused, "refused", Some(refusal)),
@@ -43,15 +44,20 @@ pub fn run(
         print(out, &manifest, running, reason.as_ref())
     };
     // An output keeps its own error until it is finished.
-    printed.unwrap_or_default();
+    ignore(printed, "an output keeps its error until it is finished");
     Ok(exit)
 }
 
 /// Fetches the offer and says loudly if nobody vouches for it.
 ///
 /// # Errors
-/// [`Exit::Usage`] if no server is configured; those of [`Offer::fetch`].
-pub fn ask(client: &Client<'_>, config: &Config<'_>, source: Option<&str>, notes: &Notes) -> Result<Offer, Failure> {
+/// [`Exit::Usage`] if no server is configured; those of [`RemoteManifest::fetch`].
+pub fn ask(
+    client: &Client<'_>,
+    config: &Config<'_>,
+    source: Option<&str>,
+    notes: &Notes,
+) -> Result<RemoteManifest, Failure> {
     let text = source.or(config.server).ok_or_else(|| {
         Failure::new(
             Exit::Usage,
@@ -60,7 +66,7 @@ pub fn ask(client: &Client<'_>, config: &Config<'_>, source: Option<&str>, notes
     })?;
     let at = Location::manifest_of(text)
         .map_err(|error| Failure::new(Exit::Usage, format_args!("update server {text}: {error}")))?;
-    let offer = Offer::fetch(client, at, config.pubkey)?;
+    let offer = RemoteManifest::fetch(client, at, config.pubkey)?;
     if !offer.signed {
         notes.say(format_args!(
             "WARNING: no public key is configured (pubkey=): anybody who can change {} decides what this box runs",
@@ -71,15 +77,20 @@ pub fn ask(client: &Client<'_>, config: &Config<'_>, source: Option<&str>, notes
 }
 
 /// The gates of this box.
-pub fn gate<'a>(host: &Host<'a>, config: &Config<'a>, running: Option<Version>, known_bad: &'a str) -> Gate<'a> {
+pub fn policy<'a>(
+    host: &Host<'a>,
+    config: &Config<'a>,
+    running: Option<Version>,
+    known_bad: &'a str,
+) -> UpdatePolicy<'a> {
     let Flags { allow_downgrade, force, .. } = *host.flags();
     let known_bad = if force { "" } else { known_bad };
-    Gate { channel: config.channel, architecture: ARCHITECTURE, running, allow_downgrade, known_bad }
+    UpdatePolicy { channel: config.channel, architecture: ARCHITECTURE, running, allow_downgrade, known_bad }
 }
 
 /// The images that were rolled back from.
 fn known_bad(host: &Host<'_>) -> String {
-    peek(&host.state_path()).map(|state| state.known_bad).unwrap_or_default()
+    read_unlocked(&host.state_path()).map(|state| state.known_bad).unwrap_or_default()
 }
 
 /// The version of the slot that runs.
@@ -115,7 +126,7 @@ fn print(
 fn print_json(
     out: &mut Output<'_>,
     word: &str,
-    offer: &Offer,
+    offer: &RemoteManifest,
     manifest: &Manifest<'_>,
     running: Option<Version>,
     reason: Option<&Refusal<'_>>,

@@ -9,6 +9,7 @@ use crate::host::Host;
 use crate::linux::mount::Access;
 use kubesolo_core::boot::env_block::EnvBlock;
 use kubesolo_core::boot::env_copies::Bytes;
+use kubesolo_core::ignore::ignore;
 use kubesolo_core::text::json::Quoted;
 
 use super::machine::crowded;
@@ -42,7 +43,10 @@ pub fn list_json(host: &Host<'_>, out: &mut Output<'_>) -> Result<(), Failure> {
     for var in block.variables() {
         let value: heapless::Vec<u8, 1024> = var.value.bytes().take(1024).collect();
         // An output keeps its own error and never fails here.
-        write!(out, "{separator}{}:{}", Quoted(var.name), Quoted(&value)).unwrap_or_default();
+        ignore(
+            write!(out, "{separator}{}:{}", Quoted(var.name), Quoted(&value)),
+            "an output keeps its error until it is finished",
+        );
         separator = ",";
     }
     out.bytes(if separator == "{" { b"{}\n" } else { b"}\n" });
@@ -111,7 +115,7 @@ fn change(
 ) -> Result<(), Failure> {
     let mut files = host.env_files(Access::Write)?;
     let (big, spare) = files.edit(false, &|loaded| {
-        let mut block = loaded.block()?.sound();
+        let mut block = loaded.block()?.canonical();
         edit(&mut block)?;
         let big = crowded(&block);
         Ok((block, big))

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use crate::cli::console::Notes;
 use crate::disk::ours;
-use crate::disk::partitions::{NAMES, NAMES_TEXT, Place};
+use crate::disk::partitions::{NAMES, NAMES_TEXT, PartitionPath};
 use crate::failure::{Exit, Failure};
 use crate::host::Host;
 use kubesolo_core::text::decimal::decimal;
@@ -13,7 +13,7 @@ use kubesolo_core::text::decimal::decimal;
 ///
 /// # Errors
 /// [`Exit::Usage`] for any other name, or a time that is none; those of finding the disk and of [`ours::check`].
-pub fn run(host: &Host<'_>, notes: &Notes, name: &str, ext4: bool) -> Result<Place, Failure> {
+pub fn run(host: &Host<'_>, notes: &Notes, name: &str, ext4: bool) -> Result<PartitionPath, Failure> {
     if !NAMES.contains(&name) {
         return Err(Failure::new(
             Exit::Usage,

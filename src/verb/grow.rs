@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::cli::console::{Notes, Output};
-use crate::disk::partitions::{DATA, Disk, ESP, NAMES, Place};
+use crate::disk::partitions::{DATA, Disk, ESP, NAMES, PartitionPath};
 use crate::failure::{Exit, Failure, Reason};
 use crate::host::{DATA_FOLDER, Host};
 use crate::linux::device::{Device, IoError};
@@ -24,6 +24,7 @@ use kubesolo_core::disk::ext4;
 use kubesolo_core::disk::gpt::{self, Table};
 use kubesolo_core::disk::grow::{self, DISK, Plan, Wish};
 use kubesolo_core::disk::guid::Guid;
+use kubesolo_core::ignore::ignore;
 use kubesolo_core::update::config::Config;
 
 /// The version of a GUID that image/build made: the same on each box.
@@ -51,7 +52,7 @@ pub fn run(host: &Host<'_>, notes: &Notes, config: &Config<'_>, out: &mut Output
         is_mounted(&data)?;
     }
     let mut device = open_locked(&disk)?;
-    let table = gpt::read(&mut device).map_err(|error| told(&disk, &grow::Error::Table(error)))?;
+    let table = gpt::read(&mut device).map_err(|error| grow_error(&disk, &grow::Error::Table(error)))?;
     // A disk that goes by its file systems' labels is none of our image's.
     let Some(number) = table.named(DATA).map(|partition| partition.number) else { return Ok(()) };
     let are_given = disk.is_file() || table.guid.version() != FROM_IMAGE;
@@ -72,7 +73,7 @@ pub fn run(host: &Host<'_>, notes: &Notes, config: &Config<'_>, out: &mut Output
 
 fn say(out: &mut Output<'_>, line: core::fmt::Arguments<'_>) {
     // An output keeps its error until it is finished.
-    writeln!(out, "{line}").unwrap_or_default();
+    ignore(writeln!(out, "{line}"), "an output keeps its error until it is finished");
 }
 
 fn refused(disk: &Disk, why: core::fmt::Arguments<'_>) -> Failure {
@@ -80,7 +81,7 @@ fn refused(disk: &Disk, why: core::fmt::Arguments<'_>) -> Failure {
 }
 
 /// Only what is in use as the data partition is enlarged: what else may stand on it, its owner knows.
-fn is_mounted(data: &Place) -> Result<(), Failure> {
+fn is_mounted(data: &PartitionPath) -> Result<(), Failure> {
     if let (Ok(there), Ok(partition)) = (stat(DATA_FOLDER), stat(data.as_str()))
         && there.st_dev == partition.st_rdev
     {
@@ -93,7 +94,7 @@ fn is_mounted(data: &Place) -> Result<(), Failure> {
 }
 
 /// Others keep something at the end of what they use, and would not find it there any more.
-fn is_ours(device: &mut Device, start: u64, data: &Place) -> Result<(), Failure> {
+fn is_ours(device: &mut Device, start: u64, data: &PartitionPath) -> Result<(), Failure> {
     match ext4::size(device, start) {
         Ok(Some(_)) => Ok(()),
         Ok(None) => Err(Failure::new(
@@ -144,14 +145,14 @@ fn new_guids(table: &Table, notes: &Notes, out: &mut Output<'_>) -> Guids {
     }
     let ours = NAMES.iter().filter_map(|name| table.named(name));
     let mut targets: heapless::Vec<(u32, bool, Guid), 5> = heapless::Vec::new();
-    targets.push((DISK, false, table.guid)).unwrap_or_default();
+    ignore(targets.push((DISK, false, table.guid)), "a table has no more entries than there is room for");
     targets.extend(ours.map(|partition| (partition.number, partition.name == ESP, partition.guid)).take(4));
     for ((number, is_esp, guid), bytes) in targets.iter().zip(random) {
         if *is_esp && efivars::may_name(*guid) {
             say(out, format_args!("{ESP} keeps its GUID: a boot entry of the firmware goes by it, or may do so."));
         } else if guid.version() == FROM_IMAGE {
             // There is room for five.
-            guids.push((*number, Guid::random(bytes))).unwrap_or_default();
+            ignore(guids.push((*number, Guid::random(bytes))), "a table has no more entries than there is room for");
         }
     }
     guids
@@ -164,10 +165,10 @@ fn fill(bytes: &mut [u8]) -> Result<(), Errno> {
 }
 
 fn look(disk: &Disk, device: &mut Device, wish: &Wish<'_>) -> Result<Plan, Failure> {
-    grow::look(device, wish).map_err(|error| told(disk, &error))
+    grow::look(device, wish).map_err(|error| grow_error(disk, &error))
 }
 
-fn told(disk: &Disk, error: &grow::Error<IoError>) -> Failure {
+fn grow_error(disk: &Disk, error: &grow::Error<IoError>) -> Failure {
     match error.is_refusal() {
         true => refused(disk, format_args!("{error}")),
         false => Failure::new(Exit::Io, format_args!("grow: read table of {}: {error}", disk.path)),
@@ -183,7 +184,7 @@ fn write(disk: &Disk, plan: &Plan) -> Result<(), Failure> {
     })
 }
 
-fn tell(plan: &Plan, disk: &Disk, data: &Place, out: &mut Output<'_>) {
+fn tell(plan: &Plan, disk: &Disk, data: &PartitionPath, out: &mut Output<'_>) {
     if plan.from_backup {
         say(out, format_args!("The damaged primary table of {} is made anew from its backup.", disk.path));
     }
@@ -199,7 +200,13 @@ fn tell(plan: &Plan, disk: &Disk, data: &Place, out: &mut Output<'_>) {
 }
 
 /// Tells the kernel, whose table is that of the boot. Gives the partition's length in bytes, as both have it.
-fn enlarge_partition(host: &Host<'_>, disk: &Disk, data: &Place, number: u32, plan: &Plan) -> Result<u64, Failure> {
+fn enlarge_partition(
+    host: &Host<'_>,
+    disk: &Disk,
+    data: &PartitionPath,
+    number: u32,
+    plan: &Plan,
+) -> Result<u64, Failure> {
     let len = || {
         Device::open(CWD, data.as_str(), OFlags::RDONLY)
             .map_err(Into::into)
@@ -224,7 +231,7 @@ fn enlarge_partition(host: &Host<'_>, disk: &Disk, data: &Place, number: u32, pl
 }
 
 /// Lets ext4 enlarge the mounted filesystem to its partition.
-fn enlarge_filesystem(host: &Host<'_>, data: &Place, len: u64, out: &mut Output<'_>) -> Result<(), Failure> {
+fn enlarge_filesystem(host: &Host<'_>, data: &PartitionPath, len: u64, out: &mut Output<'_>) -> Result<(), Failure> {
     let size = || {
         let read = Device::open(CWD, data.as_str(), OFlags::RDONLY)
             .map_err(Into::into)

@@ -11,6 +11,7 @@ use crate::failure::{Exit, Failure};
 use crate::health::Report;
 use crate::host::Host;
 use kubesolo_core::flow::healthcheck::{self as flow, Outcome};
+use kubesolo_core::ignore::ignore;
 use kubesolo_core::text::json::Quoted;
 use kubesolo_core::update::config::Config;
 
@@ -40,9 +41,9 @@ pub fn run(
     let mut machine = Machine::new(host, notes, ());
     let excused = flow::begin(&mut machine)?.map(|update| update.failed_before).unwrap_or_default();
     let is_excused = |name: &str| name != "disk_writable" && excused.split(' ').any(|excused| excused == name);
-    let patience = Duration::from_secs(config.healthcheck_timeout.into());
+    let timeout = Duration::from_secs(config.healthcheck_timeout.into());
     // Nobody waits for what did not work before.
-    let report = Report::make(host, config, &|name| if is_excused(name) { Duration::ZERO } else { patience });
+    let report = Report::make(host, config, &|name| if is_excused(name) { Duration::ZERO } else { timeout });
     let mut reasons = String::new();
     for (name, failure) in report.failed().filter(|(name, _)| !is_excused(name)) {
         if !reasons.is_empty() {
@@ -63,7 +64,7 @@ pub fn run(
     let printed =
         if json { print_json(out, &report, healthy, outcome) } else { print(out, &report, outcome, &is_excused) };
     // An output keeps its own error until it is finished.
-    printed.unwrap_or_default();
+    ignore(printed, "an output keeps its error until it is finished");
     let rolled_back = matches!(concluded?, Outcome::RolledBack);
     Ok((if healthy { Exit::Done } else { Exit::No }, rolled_back))
 }

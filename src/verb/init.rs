@@ -15,19 +15,20 @@ use crate::report::degraded;
 use crate::update::settings::{self, Settings};
 use kubesolo_core::boot::env_block::EnvBlock;
 use kubesolo_core::boot::env_copies::{Bytes, Source};
-use kubesolo_core::boot::env_mismatch::{self, Split};
+use kubesolo_core::boot::env_mismatch::{self, EnvMismatch};
 use kubesolo_core::boot::slot::{Slot, SlotState};
 use kubesolo_core::boot::stage::Decision;
 use kubesolo_core::boot::state::BootState;
 use kubesolo_core::flow::init::{self as flow, BootStage, Ended, EnvCopies, Notice, Record};
 use kubesolo_core::flow::ports::BootLog;
 use kubesolo_core::history::boot_log::{self, Mark as Reached};
+use kubesolo_core::ignore::ignore;
 use kubesolo_core::update::config::{Config, Mark};
 
 use super::machine::{Machine, crowded, into_block};
 
 /// Longest wait for the disk to turn up: USB and NVMe devices come late.
-const DISK_PATIENCE: Duration = Duration::from_secs(10);
+const DISK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the boot stage keeps open from beginning to end.
 struct Open<'a> {
@@ -36,7 +37,7 @@ struct Open<'a> {
     log: &'a mut [u8; boot_log::LEN],
     boot: Option<Boot>,
     /// The watchdog reset the box before this boot.
-    was_the_watchdog: bool,
+    reset_by_watchdog: bool,
 }
 
 /// Does the boot-time work and says how to go on.
@@ -50,18 +51,18 @@ pub fn run(host: &Host<'_>, notes: &Notes) -> Exit {
     let settings = Settings::read(host.flags(), &mut buffer);
     let Config { mark: decides, watchdog, .. } =
         settings.lenient(host.flags(), &|problem| notes.say(format_args!("init: {problem}")));
-    let was_the_watchdog = start_watchdog(host, notes, watchdog);
+    let reset_by_watchdog = start_watchdog(host, notes, watchdog);
     wait_for_disk(host, notes);
 
     let (mut loaded, mut log) = (Loaded::nothing(), [0; boot_log::LEN]);
-    let open = Open { env: None, loaded: &mut loaded, log: &mut log, boot: None, was_the_watchdog };
+    let open = Open { env: None, loaded: &mut loaded, log: &mut log, boot: None, reset_by_watchdog };
     let mut machine = Machine::new(host, notes, open);
     let ended = flow::init(&mut machine, decides == Mark::Init);
     let exit = conclude(&mut machine, &ended);
     // What was wrong with it was said.
     if let Some(Ok(Some(watchdog))) = watchdog.map(|seconds| Watchdog::start(host.dev_folder(), host.process, seconds))
     {
-        watchdog.feed();
+        watchdog.keepalive();
     }
     exit
 }
@@ -87,15 +88,15 @@ fn conclude(machine: &mut Machine<'_, Open<'_>>, ended: &Ended<Failure>) -> Exit
         }
         (_, None, Ok(Record { state, booted, .. })) => {
             notes.say(format_args!("init: go on (slot {booted}, {})", state.slot(*booted)));
-            degraded::note(host, None).unwrap_or_default();
+            ignore(degraded::note(host, None), "who reads it finds the old word, no more");
         }
         (_, why, _) => {
             let why = why.map_or("", |failure| failure.text());
             notes.say(format_args!("init: go on, degraded: {why}"));
             // Where that is not possible either, it was said.
-            degraded::note(host, Some(why)).unwrap_or_default();
+            ignore(degraded::note(host, Some(why)), "it was said on the console");
             if let Some(boot) = &mut machine.job.boot {
-                boot.degraded(why).unwrap_or_default();
+                ignore(boot.degraded(why), "a log that takes nothing was said when the boot began");
             }
         }
     }
@@ -111,7 +112,7 @@ pub fn too_late(host: &Host<'_>, notes: &Notes, deadline: Duration) -> Exit {
         Exit::Reboot
     } else {
         notes.say(format_args!("init: go on, degraded: {why}"));
-        degraded::note(host, Some(why.text())).unwrap_or_default();
+        ignore(degraded::note(host, Some(why.text())), "it was said on the console");
         Exit::GoOnDegraded
     }
 }
@@ -121,10 +122,8 @@ fn wait_for_disk(host: &Host<'_>, notes: &Notes) {
     if host.flags().grubenv.is_some() && host.flags().data.is_some() {
         return;
     }
-    // What is wrong then, its first user says.
-    host.wait_for_disk(DISK_PATIENCE, &|why| notes.say(format_args!("init: waiting for the disk: {why}")))
-        .map(drop)
-        .unwrap_or_default();
+    let say = |why: core::fmt::Arguments<'_>| notes.say(format_args!("init: waiting for the disk: {why}"));
+    ignore(host.wait_for_disk(DISK_TIMEOUT, &say), "what is wrong then, its first user says");
 }
 
 /// From here on a hang resets the box, until the real init feeds the watchdog, or `kubesolo-boot watchdog` does. It is closed
@@ -132,9 +131,9 @@ fn wait_for_disk(host: &Host<'_>, notes: &Notes) {
 /// watchdog that reset the box before.
 fn start_watchdog(host: &Host<'_>, notes: &Notes, seconds: Option<u32>) -> bool {
     match seconds.map(|seconds| Watchdog::start(host.dev_folder(), host.process, seconds)) {
-        Some(Ok(Some(Watchdog { seconds, was_it, .. }))) => {
+        Some(Ok(Some(Watchdog { seconds, caused_last_reset, .. }))) => {
             notes.say(format_args!("init: watchdog: resets the box if nobody feeds it for {seconds} s"));
-            was_it
+            caused_last_reset
         }
         Some(Err(failure)) => {
             notes.say(format_args!("init: {failure}"));
@@ -158,7 +157,7 @@ impl EnvCopies for Machine<'_, Open<'_>> {
         let copies = [("grubenv", &self.job.loaded.first), ("grubenv.bak", &self.job.loaded.second)];
         let mut are_whole = true;
         for (name, found) in copies {
-            if let Some(flaw) = found.flaw() {
+            if let Some(flaw) = found.fault() {
                 are_whole = false;
                 self.notes.say(format_args!("init: {name}: {flaw}; writing it anew"));
             }
@@ -188,21 +187,21 @@ impl BootLog for Machine<'_, Open<'_>> {
     fn reached(&mut self, mark: Reached) {
         // What cannot be written now could not be at the beginning, and was said then.
         if let Some(boot) = &mut self.job.boot {
-            boot.mark(mark).unwrap_or_default();
+            ignore(boot.mark(mark), "a log that takes nothing was said when the boot began");
         }
     }
 }
 
 impl BootStage for Machine<'_, Open<'_>> {
-    fn told(&self) -> Result<Option<Slot>, Failure> {
+    fn booted_by_grub(&self) -> Result<Option<Slot>, Failure> {
         self.host.booted_if_known()
     }
 
-    fn told_a_trial(&self) -> bool {
+    fn grub_booted_a_trial(&self) -> bool {
         self.host.cmdline().is_trial()
     }
 
-    fn compare(&self, block: Option<&BootState>) -> Option<Split> {
+    fn compare(&self, block: Option<&BootState>) -> Option<EnvMismatch> {
         env_mismatch::compare(&self.host.cmdline(), block)
     }
 
@@ -213,8 +212,8 @@ impl BootStage for Machine<'_, Open<'_>> {
             Notice::Lost(booted) => notes.say(format_args!(
                 "init: both copies of the env block are lost; slot {booted} is on trial until a commit"
             )),
-            Notice::Doubts(reading) => {
-                for doubt in &reading.doubts {
+            Notice::Assumptions(reading) => {
+                for doubt in &reading.assumptions {
                     notes.say(format_args!("init: env block: {doubt}"));
                 }
             }
@@ -248,7 +247,7 @@ impl BootStage for Machine<'_, Open<'_>> {
         let told = || Some((self.host.cmdline().booted().ok()??, SlotState::Trial));
         let Some((slot, state)) = known.or_else(told) else { return };
         let mismatch = record.and_then(|record| record.mismatch);
-        match boots::begin(self.host, slot, state, mismatch, self.job.was_the_watchdog, self.job.log) {
+        match boots::begin(self.host, slot, state, mismatch, self.job.reset_by_watchdog, self.job.log) {
             Ok(boot) => self.job.boot = Some(boot),
             Err(failure) => self.notes.say(format_args!("init: {failure}")),
         }

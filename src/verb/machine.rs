@@ -151,7 +151,7 @@ pub fn edit(host: &Host<'_>, notes: &Notes, transition: &Transition<'_>) -> Resu
     let ((state, crowded), spare) = files.edit(true, &|loaded| {
         let state = host.reading(loaded)?.state;
         let new = transition(state, host.booted(state.active)?)?;
-        let block = into_block(new, &loaded.block()?.sound())?;
+        let block = into_block(new, &loaded.block()?.canonical())?;
         let crowded = crowded(&block);
         Ok((block, (new, crowded)))
     })?;

@@ -13,9 +13,10 @@ use crate::host::Host;
 use crate::linux::folder::{folder_and_name, open_folder};
 use crate::linux::replace::replace;
 use crate::report::degraded;
-use crate::update::state::{State, peek};
+use crate::update::state::{State, read_unlocked};
 use kubesolo_core::boot::slot::Slot;
 use kubesolo_core::boot::state::BootState;
+use kubesolo_core::ignore::ignore;
 use kubesolo_core::text::timestamp::Moment;
 use kubesolo_core::update::phase::Phase;
 
@@ -25,16 +26,22 @@ use kubesolo_core::update::phase::Phase;
 /// [`Exit::Io`] if the file cannot be written; those of reading the boot state.
 pub fn run(host: &Host<'_>, file: Option<&str>, out: &mut Output<'_>) -> Result<(), Failure> {
     let boot = host.boot_state()?;
-    let update = peek(&host.state_path()).unwrap_or_default();
-    let is_degraded = degraded::peek(host).is_some();
+    let update = read_unlocked(&host.state_path()).unwrap_or_default();
+    let is_degraded = degraded::read(host).is_some();
     let Some(path) = file else {
         // An output keeps its own error until it is finished.
-        print(&boot, is_degraded, &update, out).unwrap_or_default();
+        ignore(
+            print(&boot, is_degraded, &update, out),
+            "an output keeps its error until it is finished, and text in memory has none",
+        );
         return Ok(());
     };
     let (folder, name) = folder_and_name(path);
     let mut text = String::new();
-    print(&boot, is_degraded, &update, &mut text).unwrap_or_default();
+    ignore(
+        print(&boot, is_degraded, &update, &mut text),
+        "an output keeps its error until it is finished, and text in memory has none",
+    );
     open_folder(CWD, folder)
         .and_then(|folder| replace(folder.as_fd(), name, text.as_bytes()))
         .map_err(|errno| Failure::new(Exit::Io, format_args!("write {path}: {}", Reason(errno))))

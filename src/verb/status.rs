@@ -16,7 +16,7 @@ use crate::report::{degraded, last_update};
 use crate::update::slot_version::{Version, version_in};
 use kubesolo_core::boot::env_copies::{Found, Source};
 use kubesolo_core::boot::slot::{Slot, SlotState};
-use kubesolo_core::boot::state::{BootState, Doubt, Files};
+use kubesolo_core::boot::state::{Assumption, BootState, Files};
 use kubesolo_core::history::boot_log::{self, Record};
 use kubesolo_core::text::json::Quoted;
 use kubesolo_core::text::timestamp::Moment;
@@ -40,7 +40,7 @@ pub struct Status {
     booted: Option<Slot>,
     by_hand: bool,
     state: BootState,
-    doubts: heapless::Vec<Doubt, 5>,
+    assumptions: heapless::Vec<Assumption, 5>,
     contents: [Content; 2],
     source: Source,
     copies: [Found; 2],
@@ -55,13 +55,13 @@ impl Status {
         let mut loaded = Loaded::nothing();
         host.env_files(Access::Read)?.load(&mut loaded);
         let reading = host.reading(&loaded)?;
-        let source = loaded.chosen().map_or(Source::Remains, |(_, source)| source);
+        let source = loaded.chosen().map_or(Source::NoActiveSlot, |(_, source)| source);
         Ok(Status {
             disk: host.disk().ok(),
             booted: host.booted_if_known()?,
             by_hand: host.cmdline().via == Some("menu"),
             state: reading.state,
-            doubts: reading.doubts,
+            assumptions: reading.assumptions,
             contents: Slot::BOTH.map(|slot| Content::read(host, slot)),
             source,
             copies: [loaded.first, loaded.second],
@@ -104,8 +104,8 @@ impl Status {
         writeln!(out, "\n  SLOT  STATE   VERSION     SIZE      INSTALLED   WHY")?;
         for slot in Slot::BOTH {
             let Content { version, size, installed } = self.content(slot);
-            let (standing, why) = (state.slot(slot), self.why(slot));
-            let (on, off) = if colour { (shade(standing), "\x1b[m") } else { ("", "") };
+            let (slot_state, why) = (state.slot(slot), self.why(slot));
+            let (on, off) = if colour { (shade(slot_state), "\x1b[m") } else { ("", "") };
             let version = version.as_deref().unwrap_or("-");
             let (mut long, mut when) = (heapless::String::<16>::new(), heapless::String::<20>::new());
             match size {
@@ -117,7 +117,11 @@ impl Status {
                 None => when.write_char('-')?,
             }
             let day = when.split('T').next().unwrap_or_default();
-            writeln!(out, "  {slot}     {on}{:<6}{off}  {version:<10}  {long:<8}  {day:<10}  {why}", standing.name())?;
+            writeln!(
+                out,
+                "  {slot}     {on}{:<6}{off}  {version:<10}  {long:<8}  {day:<10}  {why}",
+                slot_state.name()
+            )?;
         }
         writeln!(out)?;
         match self.next() {
@@ -130,13 +134,13 @@ impl Status {
             state.counter,
             if state.success { "" } else { "not " }
         )?;
-        if let Some(why) = degraded::peek(host) {
+        if let Some(why) = degraded::read(host) {
             writeln!(out, "Degraded    {why}")?;
         }
         last_update::print(host, out)?;
         print_boots(host, out)?;
         for (name, copy) in ["grubenv", "grubenv.bak"].iter().zip(&self.copies) {
-            match copy.flaw() {
+            match copy.fault() {
                 None => writeln!(out, "Env block   {name}: good")?,
                 Some(flaw) => writeln!(out, "Env block   {name}: {flaw}; the next boot repairs it")?,
             }
@@ -144,8 +148,8 @@ impl Status {
         if self.source == Source::Second {
             writeln!(out, "            going by grubenv.bak")?;
         }
-        for doubt in &self.doubts {
-            writeln!(out, "Doubt       {doubt}")?;
+        for doubt in &self.assumptions {
+            writeln!(out, "Assumed     {doubt}")?;
         }
         Ok(())
     }
@@ -214,17 +218,17 @@ impl Status {
         }
         for (name, copy) in ["grubenv", "grubenv_bak"].iter().zip(&self.copies) {
             write!(out, ",\"{name}\":\"")?;
-            match copy.flaw() {
+            match copy.fault() {
                 None => write!(out, "good\"")?,
                 Some(flaw) => write!(out, "{flaw}\"")?,
             }
         }
         write!(out, ",\"degraded\":")?;
-        json_text(out, degraded::peek(host).as_deref())?;
+        json_text(out, degraded::read(host).as_deref())?;
         last_update::print_json(host, out)?;
         print_boots_json(host, out)?;
         write!(out, ",\"doubts\":[")?;
-        for (number, doubt) in self.doubts.iter().enumerate() {
+        for (number, doubt) in self.assumptions.iter().enumerate() {
             write!(out, "{}\"{doubt}\"", if number == 0 { "" } else { "," })?;
         }
         writeln!(out, "]}}")
@@ -234,7 +238,7 @@ impl Status {
 /// The boots before the newest, and how they ended.
 fn print_boots(host: &Host<'_>, out: &mut Output<'_>) -> fmt::Result {
     let mut log = [0; boot_log::LEN];
-    let log = boots::peek(host, &mut log);
+    let log = boots::read_unlocked(host, &mut log);
     let Some(mut after) = boot_log::newest(log) else { return Ok(()) };
     if let Some(split) = boots::this(host, log).and_then(|boot| boot.split()) {
         writeln!(out, "Mismatch    {split}; until then apply refuses")?;
@@ -258,7 +262,7 @@ fn print_boots(host: &Host<'_>, out: &mut Output<'_>) -> fmt::Result {
 /// The member `boots` of `status --json`, the newest first.
 fn print_boots_json(host: &Host<'_>, out: &mut Output<'_>) -> fmt::Result {
     let mut log = [0; boot_log::LEN];
-    let log = boots::peek(host, &mut log);
+    let log = boots::read_unlocked(host, &mut log);
     let last = boot_log::newest(log).map_or(0, |newest| newest.number);
     let mut after = None;
     write!(out, ",\"boots\":[")?;
@@ -301,8 +305,8 @@ impl Content {
 }
 
 /// The colour of a state on a terminal (ECMA-48, SGR).
-const fn shade(standing: SlotState) -> &'static str {
-    match standing {
+const fn shade(slot_state: SlotState) -> &'static str {
+    match slot_state {
         SlotState::Good => "\x1b[32m",
         SlotState::Bad => "\x1b[31m",
         SlotState::Trial | SlotState::Staged => "\x1b[33m",

@@ -1,6 +1,6 @@
 //! `watchdog`: feeds the hardware watchdog that `init` started, until the boot is committed or given up.
 //!
-//! It looks at the env block before each meal: when the disk hangs, so does this, and the box is reset.
+//! It looks at the env block before each keepalive: when the disk hangs, so does this, and the box is reset.
 
 use core::fmt::Write;
 use core::time::Duration;
@@ -14,6 +14,7 @@ use crate::linux::device::Device;
 use crate::linux::watchdog::Watchdog;
 use kubesolo_core::boot::slot::SlotState;
 use kubesolo_core::disk::storage::read_at;
+use kubesolo_core::ignore::ignore;
 use kubesolo_core::update::config::Config;
 
 /// Where the kernel says whether a watchdog that runs can be stopped.
@@ -41,19 +42,22 @@ pub fn run(host: &Host<'_>, notes: &Notes, config: &Config<'_>, out: &mut Output
         return Ok(());
     };
     let Some(watchdog) = Watchdog::start(host.dev_folder(), host.process, seconds)? else {
-        writeln!(out, "Somebody else feeds the watchdog.").unwrap_or_default();
+        ignore(writeln!(out, "Somebody else feeds the watchdog."), "an output keeps its error until it is finished");
         return Ok(());
     };
     let pause = Duration::from_secs((watchdog.seconds / 3).max(1).into());
     let (mut was_active, mut for_ever) = (false, false);
     loop {
-        watchdog.feed();
+        watchdog.keepalive();
         match verdict(host, &mut was_active) {
             _ if for_ever => {}
             Verdict::Open => {}
             Verdict::Settled if can_be_stopped() => {
                 watchdog.stop();
-                writeln!(out, "Nothing hangs on this boot any more: the watchdog is stopped.").unwrap_or_default();
+                ignore(
+                    writeln!(out, "Nothing hangs on this boot any more: the watchdog is stopped."),
+                    "an output keeps its error until it is finished",
+                );
                 return Ok(());
             }
             Verdict::Settled => {
@@ -62,7 +66,10 @@ pub fn run(host: &Host<'_>, notes: &Notes, config: &Config<'_>, out: &mut Output
             }
             Verdict::GivenUp => {
                 let seconds = watchdog.seconds;
-                writeln!(out, "The boot is given up: the watchdog resets the box in {seconds} s.").unwrap_or_default();
+                ignore(
+                    writeln!(out, "The boot is given up: the watchdog resets the box in {seconds} s."),
+                    "an output keeps its error until it is finished",
+                );
                 return Ok(());
             }
         }

@@ -13,6 +13,7 @@
 //! [`EnvBlock`], which borrows or owns any bytes. A name may stand twice: an edit touches the first, GRUB's
 //! `load_env` goes by the last. Whatever an edit does not name keeps its bytes.
 
+use crate::ignore::ignore;
 use core::fmt;
 
 /// Length of the block that GRUB reads and writes, in bytes.
@@ -54,7 +55,7 @@ impl core::error::Error for Error {}
 
 /// What makes a block that parses unfit for GRUB's own `save_env`, so that it should be rebuilt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Defect {
+pub enum BlockDefect {
     /// Not [`SIZE`] bytes long.
     Length(usize),
     /// The text is not followed by a newline and padding: `save_env` finds no room and says nothing.
@@ -65,12 +66,12 @@ pub enum Defect {
     Name,
 }
 
-impl fmt::Display for Defect {
+impl fmt::Display for BlockDefect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Defect::Length(len) => write!(f, "{len} bytes long instead of {SIZE}"),
-            Defect::Padding => f.write_str("not padded with '#'"),
-            Defect::Name => f.write_str("a variable stands twice, or a line is none"),
+            BlockDefect::Length(len) => write!(f, "{len} bytes long instead of {SIZE}"),
+            BlockDefect::Padding => f.write_str("not padded with '#'"),
+            BlockDefect::Name => f.write_str("a variable stands twice, or a line is none"),
         }
     }
 }
@@ -148,7 +149,7 @@ impl<B: AsRef<[u8]>> EnvBlock<B> {
     }
 
     /// A block of the same variables that GRUB can save into: the same bytes if nothing is wrong with them.
-    pub fn sound(&self) -> EnvBlock<[u8; SIZE]> {
+    pub fn canonical(&self) -> EnvBlock<[u8; SIZE]> {
         match self.bytes().first_chunk() {
             Some(bytes) if self.defect().is_none() => EnvBlock { bytes: *bytes, room: self.room },
             _ => self.rebuilt(),
@@ -156,22 +157,22 @@ impl<B: AsRef<[u8]>> EnvBlock<B> {
     }
 
     /// What would keep GRUB from saving into this block, if anything.
-    pub fn defect(&self) -> Option<Defect> {
+    pub fn defect(&self) -> Option<BlockDefect> {
         let bytes = self.bytes();
         if bytes.len() != SIZE {
-            return Some(Defect::Length(bytes.len()));
+            return Some(BlockDefect::Length(bytes.len()));
         }
         if self.room.is_none_or(|at| at == bytes.len()) {
-            return Some(Defect::Padding);
+            return Some(BlockDefect::Padding);
         }
         let mut variables = self.variables();
         let mut names = heapless::Vec::<&[u8], NAMES_MAX>::new();
         let unfit = variables.by_ref().any(|var| {
             let unfit = is_broken(var.name) || names.contains(&var.name);
-            names.push(var.name).unwrap_or_default();
+            ignore(names.push(var.name), "a block has no more names than there is room for");
             unfit
         });
-        (unfit || variables.at < variables.text.len()).then_some(Defect::Name)
+        (unfit || variables.at < variables.text.len()).then_some(BlockDefect::Name)
     }
 }
 

@@ -5,7 +5,7 @@
 
 use core::fmt;
 
-use crate::boot::env_block::{Defect, EnvBlock, Error as BlockError, ONE_SECTOR, SIZE};
+use crate::boot::env_block::{BlockDefect, EnvBlock, Error as BlockError, ONE_SECTOR, SIZE};
 use crate::boot::state;
 use crate::disk::storage::{self, Storage, read_at};
 
@@ -14,7 +14,7 @@ pub type Bytes = [u8; SIZE];
 
 /// Why a copy is not used, or has to be written anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flaw {
+pub enum CopyFault {
     /// There is no such file.
     Missing,
     /// The medium does not give it.
@@ -24,20 +24,20 @@ pub enum Flaw {
     /// The bytes are no env block.
     Block(BlockError),
     /// It can be read, but GRUB could not save into it.
-    Defect(Defect),
+    BlockDefect(BlockDefect),
     /// It names no active slot.
     NoSlot,
 }
 
-impl fmt::Display for Flaw {
+impl fmt::Display for CopyFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Flaw::Missing => f.write_str("missing"),
-            Flaw::Unreadable => f.write_str("unreadable"),
-            Flaw::Changing => f.write_str("being written by another program"),
-            Flaw::Block(error) => error.fmt(f),
-            Flaw::Defect(defect) => defect.fmt(f),
-            Flaw::NoSlot => f.write_str("names no active slot"),
+            CopyFault::Missing => f.write_str("missing"),
+            CopyFault::Unreadable => f.write_str("unreadable"),
+            CopyFault::Changing => f.write_str("being written by another program"),
+            CopyFault::Block(error) => error.fmt(f),
+            CopyFault::BlockDefect(defect) => defect.fmt(f),
+            CopyFault::NoSlot => f.write_str("names no active slot"),
         }
     }
 }
@@ -48,19 +48,19 @@ impl fmt::Display for Flaw {
 pub struct Found {
     content: [u8; SIZE + 1],
     len: usize,
-    absent: Option<Flaw>,
+    absent: Option<CopyFault>,
 }
 
 impl Found {
     /// A copy of which no byte is known.
     #[inline(always)]
-    pub const fn nothing(flaw: Flaw) -> Found {
+    pub const fn nothing(flaw: CopyFault) -> Found {
         Found { content: [0; SIZE + 1], len: 0, absent: Some(flaw) }
     }
 
     /// A copy with this content, of which the first `SIZE + 1` bytes count.
     pub fn with(content: &[u8]) -> Found {
-        let mut found = Found::nothing(Flaw::Missing);
+        let mut found = Found::nothing(CopyFault::Missing);
         let len = content.len().min(SIZE.saturating_add(1));
         if let (Some(to), Some(from)) = (found.content.get_mut(..len), content.get(..len)) {
             to.copy_from_slice(from);
@@ -73,14 +73,14 @@ impl Found {
     /// # Errors
     /// The storage's own; the copy is then one of which nothing is known.
     pub fn read<S: Storage>(&mut self, copy: &mut S) -> Result<(), S::Error> {
-        self.absent = Some(Flaw::Unreadable);
+        self.absent = Some(CopyFault::Unreadable);
         self.len = read_at(copy, 0, &mut self.content)?;
         self.absent = None;
         Ok(())
     }
 
     /// Nothing is known of the copy after all.
-    pub fn lose(&mut self, flaw: Flaw) {
+    pub fn lose(&mut self, flaw: CopyFault) {
         self.absent = Some(flaw);
         self.len = 0;
     }
@@ -101,15 +101,15 @@ impl Found {
     }
 
     /// What is wrong with it.
-    pub fn flaw(&self) -> Option<Flaw> {
+    pub fn fault(&self) -> Option<CopyFault> {
         if self.absent.is_some() {
             return self.absent;
         }
         match EnvBlock::parse(self.first_block()) {
-            Err(error) => Some(Flaw::Block(error)),
-            Ok(block) if !state::names_a_slot(&block) => Some(Flaw::NoSlot),
-            Ok(_) if self.len != SIZE => Some(Flaw::Defect(Defect::Length(self.len))),
-            Ok(block) => block.defect().map(Flaw::Defect),
+            Err(error) => Some(CopyFault::Block(error)),
+            Ok(block) if !state::names_a_slot(&block) => Some(CopyFault::NoSlot),
+            Ok(_) if self.len != SIZE => Some(CopyFault::BlockDefect(BlockDefect::Length(self.len))),
+            Ok(block) => block.defect().map(CopyFault::BlockDefect),
         }
     }
 
@@ -136,7 +136,7 @@ pub enum Source {
     /// Only the second does.
     Second,
     /// Neither does; these are the variables that are left in one of them.
-    Remains,
+    NoActiveSlot,
 }
 
 /// The block to go by, and from which copy; `None` if neither copy is an env block at all.
@@ -145,7 +145,7 @@ pub fn choose<'a>(first: &'a Found, second: &'a Found) -> Option<(EnvBlock<&'a [
     let source = |source| move |block| (block, source);
     (usable(first).map(source(Source::First)))
         .or_else(|| usable(second).map(source(Source::Second)))
-        .or_else(|| first.block().or_else(|| second.block()).map(source(Source::Remains)))
+        .or_else(|| first.block().or_else(|| second.block()).map(source(Source::NoActiveSlot)))
 }
 
 /// Whether two pieces of a block are the same, compared a word at a time: musl's `memcmp` goes byte by byte.
@@ -204,7 +204,7 @@ pub fn replace<S: Storage>(copy: &mut S, found: &mut Found, new: &EnvBlock<Bytes
         // one, or garbage.
         let is_old = old.is_some_and(|old| same(found.first_block(), &old));
         if found.is_short() || found.block().is_some() && !is_old {
-            found.lose(Flaw::Changing);
+            found.lose(CopyFault::Changing);
             return Err(Error::Changed);
         }
         write_at(copy, 0, new.bytes())?;
@@ -240,7 +240,7 @@ pub trait CopyFile {
     ///
     /// # Errors
     /// Those of the filesystem.
-    fn settle(&mut self) -> Result<(), Self::Error>;
+    fn sync_length(&mut self) -> Result<(), Self::Error>;
 
     /// Makes the file no env block, by [`hide`].
     ///
@@ -256,8 +256,8 @@ impl<C: CopyFile> CopyFile for &mut C {
         (**self).replace(found, new)
     }
 
-    fn settle(&mut self) -> Result<(), C::Error> {
-        (**self).settle()
+    fn sync_length(&mut self) -> Result<(), C::Error> {
+        (**self).sync_length()
     }
 
     fn hide(&mut self) -> Result<(), C::Error> {
@@ -293,7 +293,7 @@ pub fn store<C: CopyFile>(mut copy: C, found: &mut Found, new: &EnvBlock<Bytes>)
     let whole = found.whole().is_some();
     copy.replace(found, new)?;
     // Of the wrong length before, or new: the rest goes, and the name is made durable too.
-    if whole { Ok(()) } else { copy.settle() }
+    if whole { Ok(()) } else { copy.sync_length() }
 }
 
 /// Makes both copies hold `new`, the first before the second. A second copy that is not there is made only if
@@ -317,7 +317,7 @@ pub fn store_both<C: CopyFile>(
     make_second: bool,
 ) -> Result<Option<C::Error>, C::Error> {
     let by_the_second = !found_first.names_a_slot() && found_second.names_a_slot();
-    let make_second = make_second || found_second.flaw() != Some(Flaw::Missing);
+    let make_second = make_second || found_second.fault() != Some(CopyFault::Missing);
     if takes_two_sectors(found_first, new) && make_second && store(&mut second, found_second, new).is_ok() {
         first.hide()?;
     }
@@ -325,7 +325,7 @@ pub fn store_both<C: CopyFile>(
         Ok(()) if make_second => Ok(store(second, found_second, new).err()),
         Ok(()) => Ok(None),
         // What another program writes there may well name one.
-        Err(error) if by_the_second && found_first.flaw() != Some(Flaw::Changing) => {
+        Err(error) if by_the_second && found_first.fault() != Some(CopyFault::Changing) => {
             store(second, found_second, new).map(|()| Some(error))
         }
         Err(error) => Err(error),
@@ -366,26 +366,26 @@ mod tests {
             );
         };
         check(&found(&a), &found(&b), Some((&a, Source::First)));
-        for bad in [&nameless, &corrupt, &Found::nothing(Flaw::Missing)] {
+        for bad in [&nameless, &corrupt, &Found::nothing(CopyFault::Missing)] {
             check(bad, &found(&b), Some((&b, Source::Second)));
             check(&found(&b), bad, Some((&b, Source::First)));
         }
-        check(&nameless, &corrupt, Some((&blank, Source::Remains)));
-        check(&corrupt, &Found::nothing(Flaw::Unreadable), None);
+        check(&nameless, &corrupt, Some((&blank, Source::NoActiveSlot)));
+        check(&corrupt, &Found::nothing(CopyFault::Unreadable), None);
     }
 
     #[test]
     fn a_block_of_the_wrong_length_or_padding_is_used_and_can_be_rebuilt() {
         let whole = block(BootState::fresh(SlotState::Good));
         let short = Found::with(whole.bytes().get(..600).unwrap());
-        assert_eq!(short.flaw(), Some(Flaw::Defect(Defect::Length(600))));
+        assert_eq!(short.fault(), Some(CopyFault::BlockDefect(BlockDefect::Length(600))));
         assert_eq!(short.whole(), None);
         let mut nul = *whole.bytes().first_chunk::<SIZE>().unwrap();
         nul.iter_mut().skip(whole.text_len()).for_each(|byte| *byte = 0);
         let nul = Found::with(&nul);
-        assert_eq!(nul.flaw(), Some(Flaw::Defect(Defect::Padding)));
+        assert_eq!(nul.fault(), Some(CopyFault::BlockDefect(BlockDefect::Padding)));
         for found in [short, nul] {
-            assert_eq!(choose(&found, &Found::nothing(Flaw::Missing)).unwrap().0.rebuilt(), whole);
+            assert_eq!(choose(&found, &Found::nothing(CopyFault::Missing)).unwrap().0.rebuilt(), whole);
         }
     }
 }

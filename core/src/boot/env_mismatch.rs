@@ -11,7 +11,7 @@ use crate::boot::state::BootState;
 
 /// How the two differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Split {
+pub enum EnvMismatch {
     /// The slot was chosen in GRUB's menu, and is not the active one.
     ByHand,
     /// GRUB could not save that it counted this boot.
@@ -20,27 +20,29 @@ pub enum Split {
     OtherBlock,
 }
 
-impl Split {
+impl EnvMismatch {
     /// All of them.
-    pub const ALL: [Split; 3] = [Split::ByHand, Split::NotSaved, Split::OtherBlock];
+    pub const ALL: [EnvMismatch; 3] = [EnvMismatch::ByHand, EnvMismatch::NotSaved, EnvMismatch::OtherBlock];
 
     /// The word in records and JSON.
     pub const fn name(self) -> &'static str {
         match self {
-            Split::ByHand => "by_hand",
-            Split::NotSaved => "not_saved",
-            Split::OtherBlock => "other_block",
+            EnvMismatch::ByHand => "by_hand",
+            EnvMismatch::NotSaved => "not_saved",
+            EnvMismatch::OtherBlock => "other_block",
         }
     }
 }
 
-impl fmt::Display for Split {
+impl fmt::Display for EnvMismatch {
     /// What it is, and how it is mended.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Split::ByHand => "this slot was chosen by hand, and another is active; reboot",
-            Split::NotSaved => "GRUB could not save that it counted this boot; check the ESP (fsck.vfat), then reboot",
-            Split::OtherBlock => {
+            EnvMismatch::ByHand => "this slot was chosen by hand, and another is active; reboot",
+            EnvMismatch::NotSaved => {
+                "GRUB could not save that it counted this boot; check the ESP (fsck.vfat), then reboot"
+            }
+            EnvMismatch::OtherBlock => {
                 "GRUB goes by another env block than Linux finds; look for a second disk or ESP, then reboot"
             }
         })
@@ -49,29 +51,29 @@ impl fmt::Display for Split {
 
 /// Compares; `block` is the state as found, or `None` if no copy names a slot. `None`: they agree, or an older grub.cfg
 /// did not say enough.
-pub fn compare(told: &Cmdline<'_>, block: Option<&BootState>) -> Option<Split> {
+pub fn compare(told: &Cmdline<'_>, block: Option<&BootState>) -> Option<EnvMismatch> {
     let slot = told.booted().ok()??;
     let (state, counter) = (told.state?, told.counter?);
     if told.via == Some("unsaved") {
-        return Some(Split::NotSaved);
+        return Some(EnvMismatch::NotSaved);
     }
     let Some(block) = block else {
-        return (counter != "none").then_some(Split::OtherBlock);
+        return (counter != "none").then_some(EnvMismatch::OtherBlock);
     };
     let by_hand = told.via == Some("menu");
     // Only a person's choice is booted without being counted.
     let counted = by_hand || (slot == block.active && !block.success);
     if counter.as_bytes() != [block.counter.saturating_add(b'0')] || state != block.slot(slot).name() || !counted {
-        return Some(Split::OtherBlock);
+        return Some(EnvMismatch::OtherBlock);
     }
-    (slot != block.active).then_some(Split::ByHand)
+    (slot != block.active).then_some(EnvMismatch::ByHand)
 }
 
 /// Whether this may be the block that GRUB went by, of several that could be: where it could not save, it tells what it
 /// read back.
 pub fn is_the_same_block(told: &Cmdline<'_>, block: Option<&BootState>) -> bool {
     let via = if told.via == Some("unsaved") { Some("menu") } else { told.via };
-    compare(&Cmdline { via, ..*told }, block) != Some(Split::OtherBlock)
+    compare(&Cmdline { via, ..*told }, block) != Some(EnvMismatch::OtherBlock)
 }
 
 #[cfg(test)]
@@ -87,34 +89,39 @@ mod tests {
         let said = "ksolo.slot=A ksolo.state=good ksolo.counter=2 ksolo.via=auto";
         for (what, cmdline, block, want) in [
             ("counted and saved", said, Some(&counted), None),
-            ("not counted", said, Some(&marked), Some(Split::OtherBlock)),
-            ("another slot is active", said, Some(&other), Some(Split::OtherBlock)),
-            ("another count", "ksolo.slot=A ksolo.state=good ksolo.counter=1", Some(&counted), Some(Split::OtherBlock)),
+            ("not counted", said, Some(&marked), Some(EnvMismatch::OtherBlock)),
+            ("another slot is active", said, Some(&other), Some(EnvMismatch::OtherBlock)),
+            (
+                "another count",
+                "ksolo.slot=A ksolo.state=good ksolo.counter=1",
+                Some(&counted),
+                Some(EnvMismatch::OtherBlock),
+            ),
             (
                 "another state",
                 "ksolo.slot=A ksolo.state=trial ksolo.counter=2",
                 Some(&counted),
-                Some(Split::OtherBlock),
+                Some(EnvMismatch::OtherBlock),
             ),
             (
                 "GRUB found none",
                 "ksolo.slot=A ksolo.state=none ksolo.counter=none",
                 Some(&counted),
-                Some(Split::OtherBlock),
+                Some(EnvMismatch::OtherBlock),
             ),
-            ("Linux finds none", said, None, Some(Split::OtherBlock)),
+            ("Linux finds none", said, None, Some(EnvMismatch::OtherBlock)),
             ("neither finds one", "ksolo.slot=A ksolo.state=none ksolo.counter=none", None, None),
             (
                 "not saved",
                 "ksolo.slot=A ksolo.state=good ksolo.counter=2 ksolo.via=unsaved",
                 Some(&counted),
-                Some(Split::NotSaved),
+                Some(EnvMismatch::NotSaved),
             ),
             (
                 "by hand",
                 "ksolo.slot=A ksolo.state=good ksolo.counter=2 ksolo.via=menu",
                 Some(&other),
-                Some(Split::ByHand),
+                Some(EnvMismatch::ByHand),
             ),
             (
                 "by hand, the active one",
@@ -126,7 +133,7 @@ mod tests {
                 "by hand, of another block",
                 "ksolo.slot=A ksolo.state=good ksolo.counter=1 ksolo.via=menu",
                 Some(&other),
-                Some(Split::OtherBlock),
+                Some(EnvMismatch::OtherBlock),
             ),
             ("an older grub.cfg", "ksolo.slot=A", Some(&marked), None),
             ("another loader", "quiet", Some(&marked), None),

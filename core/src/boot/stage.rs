@@ -46,11 +46,11 @@ pub const fn decide(seen: &Seen) -> Decision {
 
 /// Whether a copy names an active slot.
 pub fn names_a_slot(chosen: Option<(EnvBlock<&[u8]>, Source)>) -> bool {
-    !matches!(chosen, None | Some((_, Source::Remains)))
+    !matches!(chosen, None | Some((_, Source::NoActiveSlot)))
 }
 
 /// For a `state` that was read from a `block` which does not say which slot is active: the one that runs is.
-pub fn settle(state: &mut BootState, block: &EnvBlock<Bytes>, booted: Slot) {
+pub fn adopt_booted(state: &mut BootState, block: &EnvBlock<Bytes>, booted: Slot) {
     state.active = booted;
     if block.get(booted.variable()).is_none() {
         // Nor that it was ever good.

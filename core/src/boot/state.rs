@@ -123,7 +123,7 @@ impl core::error::Error for Refused {}
 
 /// A variable that was missing or impossible, and what was assumed in its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Doubt {
+pub enum Assumption {
     /// `active_slot` names no slot; this one was taken.
     Active(Slot),
     /// `boot_counter` is not 0 to 3; taken as [`TRIES`].
@@ -137,14 +137,14 @@ pub enum Doubt {
     Unrecorded(Slot, SlotState),
 }
 
-impl fmt::Display for Doubt {
+impl fmt::Display for Assumption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Doubt::Active(slot) => write!(f, "active_slot is missing or impossible, taken as {slot}"),
-            Doubt::Counter => write!(f, "boot_counter is missing or impossible, taken as {TRIES}"),
-            Doubt::Success => f.write_str("boot_success is missing or impossible, taken as 0"),
-            Doubt::State(slot) => write!(f, "{} is impossible, taken as bad", slot.variable()),
-            Doubt::Unrecorded(slot, state) => write!(f, "{} is missing, taken as {state}", slot.variable()),
+            Assumption::Active(slot) => write!(f, "active_slot is missing or impossible, taken as {slot}"),
+            Assumption::Counter => write!(f, "boot_counter is missing or impossible, taken as {TRIES}"),
+            Assumption::Success => f.write_str("boot_success is missing or impossible, taken as 0"),
+            Assumption::State(slot) => write!(f, "{} is impossible, taken as bad", slot.variable()),
+            Assumption::Unrecorded(slot, state) => write!(f, "{} is missing, taken as {state}", slot.variable()),
         }
     }
 }
@@ -155,7 +155,7 @@ pub struct Reading {
     /// The state, with a safe value in place of each doubtful one.
     pub state: BootState,
     /// One entry for each variable that was not as it should be.
-    pub doubts: heapless::Vec<Doubt, 5>,
+    pub assumptions: heapless::Vec<Assumption, 5>,
 }
 
 /// Whether GRUB can go by this block: it names the active slot.
@@ -200,8 +200,8 @@ impl BootState {
     ///
     /// `has_files` tells whether a slot holds a kernel and an initramfs; it is asked only for a slot without a state.
     pub fn read_safely<B: AsRef<[u8]>>(block: &EnvBlock<B>, has_files: impl Fn(Slot) -> bool) -> Reading {
-        let mut doubts = heapless::Vec::new();
-        let mut doubt = |found: Doubt| doubts.push(found).unwrap_or_default();
+        let mut assumptions = heapless::Vec::new();
+        let mut doubt = |found: Assumption| assumptions.push(found).unwrap_or_default();
 
         // In one pass; of a name that stands twice the last counts, as for GRUB.
         let [active, counter, success, a, b] = VARIABLES;
@@ -215,7 +215,7 @@ impl BootState {
 
         let mut slot_state = |slot: Slot, value: Option<Value<'_>>| match value {
             Some(value) => SlotState::ALL.into_iter().find(|state| value.is(state.name())).unwrap_or_else(|| {
-                doubt(Doubt::State(slot));
+                doubt(Assumption::State(slot));
                 SlotState::Bad
             }),
             None => {
@@ -225,7 +225,7 @@ impl BootState {
                     true => SlotState::Staged,
                     false => SlotState::Empty,
                 };
-                doubt(Doubt::Unrecorded(slot, state));
+                doubt(Assumption::Unrecorded(slot, state));
                 state
             }
         };
@@ -233,24 +233,24 @@ impl BootState {
 
         let active = active.and_then(parse_slot).unwrap_or_else(|| {
             let safe = if a != SlotState::Good && b == SlotState::Good { Slot::B } else { Slot::A };
-            doubt(Doubt::Active(safe));
+            doubt(Assumption::Active(safe));
             safe
         });
         let counter = counter.and_then(parse_counter).unwrap_or_else(|| {
-            doubt(Doubt::Counter);
+            doubt(Assumption::Counter);
             TRIES
         });
         if !success.is_some_and(|value| value.is("0") || value.is("1")) {
-            doubt(Doubt::Success);
+            doubt(Assumption::Success);
         }
         let success = success.is_some_and(|value| value.is("1"));
         let [rollback_from, retry] = [rollback_from, retry].map(|slot| slot.and_then(parse_slot));
         let data_excused = excused.is_some_and(|value| value.is("1"));
-        Reading { state: BootState { active, counter, success, a, b, rollback_from, retry, data_excused }, doubts }
+        Reading { state: BootState { active, counter, success, a, b, rollback_from, retry, data_excused }, assumptions }
     }
 
     /// Puts the state into the block: a variable that is there keeps its place, a missing one is appended. Give it a
-    /// block that is [`EnvBlock::sound`], where no name stands twice. Changes memory only.
+    /// block that is [`EnvBlock::canonical`], where no name stands twice. Changes memory only.
     ///
     /// # Errors
     /// [`BlockError::NoRoom`]; the block may then hold a part of the state and must not be written.
@@ -522,7 +522,7 @@ fn parse_counter(value: Value<'_>) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::boot::env_block::Defect;
+    use crate::boot::env_block::BlockDefect;
     use SlotState::*;
 
     extern crate std;
@@ -568,7 +568,7 @@ mod tests {
                 from.write_to(&mut block).unwrap();
                 let reading = BootState::read_safely(&block, no_files);
                 assert_eq!(reading.state, from);
-                assert!(reading.doubts.is_empty());
+                assert!(reading.assumptions.is_empty());
                 assert!(block.get("other").unwrap().is("kept"));
                 assert!(block.text_len() <= crate::boot::env_block::ONE_SECTOR);
             }
@@ -577,31 +577,31 @@ mod tests {
 
     #[test]
     fn doubtful_variables_are_read_safely_and_named() {
-        type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], BootState, &'a [Doubt]);
+        type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], BootState, &'a [Assumption]);
         let rows: &[Row] = &[
             (
                 "older KubeSolo OS, both slots populated",
                 &[("active_slot", "B"), ("boot_counter", "3"), ("boot_success", "1")],
                 state(Slot::B, 3, true, Good, Good),
-                &[Doubt::Unrecorded(Slot::A, Good), Doubt::Unrecorded(Slot::B, Good)],
+                &[Assumption::Unrecorded(Slot::A, Good), Assumption::Unrecorded(Slot::B, Good)],
             ),
             (
                 "nothing at all",
                 &[],
                 state(Slot::A, 3, false, Staged, Staged),
                 &[
-                    Doubt::Unrecorded(Slot::A, Staged),
-                    Doubt::Unrecorded(Slot::B, Staged),
-                    Doubt::Active(Slot::A),
-                    Doubt::Counter,
-                    Doubt::Success,
+                    Assumption::Unrecorded(Slot::A, Staged),
+                    Assumption::Unrecorded(Slot::B, Staged),
+                    Assumption::Active(Slot::A),
+                    Assumption::Counter,
+                    Assumption::Success,
                 ],
             ),
             (
                 "no active slot: the good one",
                 &[("boot_counter", "1"), ("boot_success", "0"), ("slot_A", "bad"), ("slot_B", "good")],
                 state(Slot::B, 1, false, Bad, Good),
-                &[Doubt::Active(Slot::B)],
+                &[Assumption::Active(Slot::B)],
             ),
             (
                 "no active slot, nothing good: A",
@@ -613,7 +613,7 @@ mod tests {
                     ("slot_B", "staged"),
                 ],
                 state(Slot::A, 1, false, Trial, Staged),
-                &[Doubt::Active(Slot::A)],
+                &[Assumption::Active(Slot::A)],
             ),
             (
                 "values that are none",
@@ -625,13 +625,13 @@ mod tests {
                     ("slot_B", ""),
                 ],
                 state(Slot::A, 3, false, Bad, Bad),
-                &[Doubt::State(Slot::A), Doubt::State(Slot::B), Doubt::Counter, Doubt::Success],
+                &[Assumption::State(Slot::A), Assumption::State(Slot::B), Assumption::Counter, Assumption::Success],
             ),
         ];
-        for (name, pairs, want, doubts) in rows {
+        for (name, pairs, want, assumptions) in rows {
             let reading = BootState::read_safely(&block(pairs), |_| true);
             assert_eq!(reading.state, *want, "{name}");
-            assert_eq!(reading.doubts, **doubts, "{name}");
+            assert_eq!(reading.assumptions, **assumptions, "{name}");
         }
     }
 
@@ -643,7 +643,7 @@ mod tests {
         let twice = EnvBlock::parse(bytes).unwrap();
         let reading = BootState::read_safely(&twice, |_| true);
         assert_eq!(reading.state.active, Slot::B);
-        let mut once = twice.sound();
+        let mut once = twice.canonical();
         reading.state.write_to(&mut once).unwrap();
         assert_eq!(once.variables().filter(|var| var.name == b"active_slot").count(), 1);
         assert!(once.get(ACTIVE_SLOT).unwrap().is("B"));
@@ -657,13 +657,13 @@ mod tests {
             bytes[at..at + line.len()].copy_from_slice(line.as_bytes());
             bytes[at + line.len()] = b'\n';
             let broken = EnvBlock::parse(bytes).unwrap();
-            assert_eq!(broken.defect(), Some(Defect::Name), "{line}");
+            assert_eq!(broken.defect(), Some(BlockDefect::Name), "{line}");
             let reading = BootState::read_safely(&broken, |_| true);
-            let mut sound = broken.sound();
+            let mut sound = broken.canonical();
             reading.state.write_to(&mut sound).unwrap();
             assert_eq!(sound.defect(), None, "{line}");
             let again = BootState::read_safely(&sound, |_| true);
-            assert_eq!((again.state, again.doubts.len()), (reading.state, 0), "{line}");
+            assert_eq!((again.state, again.assumptions.len()), (reading.state, 0), "{line}");
         }
     }
 

@@ -91,7 +91,7 @@ pub fn size<S: Read + Seek>(disk: &mut S, offset: u64) -> Result<Option<Size>, S
 ///
 /// # Errors
 /// The storage's own.
-pub fn unsound<S: Read + Seek>(partition: &mut S) -> Result<Option<Unsound>, S::Error> {
+pub fn needs_fsck<S: Read + Seek>(partition: &mut S) -> Result<Option<Unsound>, S::Error> {
     let mut block = [0; 1024];
     read_at(partition, 1024, &mut block)?;
     let field = |at: usize| block.get(at..).and_then(|rest| rest.first_chunk::<4>()).copied().unwrap_or_default();

@@ -32,6 +32,7 @@ use embedded_io::{Read, Seek, SeekFrom};
 use crate::disk::guid::Guid;
 use crate::disk::lba::Lba;
 use crate::disk::storage::read_at;
+use crate::ignore::ignore;
 
 const SIGNATURE: &[u8] = b"EFI PART";
 const HEADER_MIN: usize = 92;
@@ -209,7 +210,7 @@ fn read_table<S: Read + Seek>(
                 beyond = beyond.or(Some(partition.last));
             }
             // A table with more partitions than fit is no KubeSolo disk's; the first ones are enough to tell.
-            table.partitions.push(partition).unwrap_or_default();
+            ignore(table.partitions.push(partition), "a table has no more entries than there is room for");
         }
         offset = offset.saturating_add(want as u64);
         left = left.saturating_sub(want as u64);

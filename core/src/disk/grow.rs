@@ -89,7 +89,7 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
                 write!(f, "partition {number} reaches to where the backup of the table belongs")
             }
             Error::EntriesInTheWay => f.write_str("its table stands where partitions may be"),
-            Error::NotTaken => f.write_str("the disk gives other bytes back than were written"),
+            Error::NotTaken => f.write_str("read-back mismatch"),
         }
     }
 }

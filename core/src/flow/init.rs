@@ -14,7 +14,7 @@
 
 use crate::boot::env_block::EnvBlock;
 use crate::boot::env_copies::{Bytes, Source};
-use crate::boot::env_mismatch::Split;
+use crate::boot::env_mismatch::EnvMismatch;
 use crate::boot::slot::{Slot, SlotState};
 use crate::boot::stage::{self, Decision, Seen};
 use crate::boot::state::{BootState, Reading};
@@ -27,11 +27,11 @@ use crate::update::phase::Phase;
 #[derive(Clone, Debug)]
 pub enum Notice<'a> {
     /// GRUB and Linux do not go by the same block.
-    Mismatch(Split),
+    Mismatch(EnvMismatch),
     /// No copy of the block can be read; this slot is on trial until a commit.
     Lost(Slot),
     /// Variables that were missing or impossible.
-    Doubts(&'a Reading),
+    Assumptions(&'a Reading),
     /// The block that is about to be written.
     Writes(&'a EnvBlock<Bytes>),
     /// GRUB gave the one slot up and went back to the other.
@@ -76,13 +76,13 @@ pub trait BootStage: EnvCopies + BootLog {
     ///
     /// # Errors
     /// That what it told is no slot.
-    fn told(&self) -> Result<Option<Slot>, Self::Error>;
+    fn booted_by_grub(&self) -> Result<Option<Slot>, Self::Error>;
 
     /// Whether GRUB called what it booted a trial.
-    fn told_a_trial(&self) -> bool;
+    fn grub_booted_a_trial(&self) -> bool;
 
     /// What GRUB told, held against the block; `None` where that names no slot.
-    fn compare(&self, block: Option<&BootState>) -> Option<Split>;
+    fn compare(&self, block: Option<&BootState>) -> Option<EnvMismatch>;
 
     /// Tells a person.
     fn notice(&mut self, notice: Notice<'_>);
@@ -115,7 +115,7 @@ pub struct Record {
     /// The slot that runs.
     pub booted: Slot,
     /// How GRUB's block and this one differ.
-    pub mismatch: Option<Split>,
+    pub mismatch: Option<EnvMismatch>,
 }
 
 /// How the boot stage ended.
@@ -132,7 +132,7 @@ pub struct Ended<E> {
 /// Does the boot-time work; `init_decides`: whether it commits a trial.
 pub fn init<M: BootStage>(machine: &mut M, init_decides: bool) -> Ended<M::Error> {
     let mut record = take_over(machine).and_then(|record| mark_good(machine, record));
-    if record.as_ref().is_ok_and(|record| record.mismatch != Some(Split::OtherBlock)) {
+    if record.as_ref().is_ok_and(|record| record.mismatch != Some(EnvMismatch::OtherBlock)) {
         machine.remember_disk();
     }
     let mut data = machine.mount_data();
@@ -153,7 +153,7 @@ pub fn init<M: BootStage>(machine: &mut M, init_decides: bool) -> Ended<M::Error
 
 /// Reads the block, and makes both copies whole again if one is not.
 fn take_over<M: BootStage>(machine: &mut M) -> Result<Record, M::Error> {
-    let told = machine.told()?;
+    let told = machine.booted_by_grub()?;
     machine.open_env()?;
     let (block, mut state) = read(machine, told);
     let booted = told.unwrap_or(state.active);
@@ -163,7 +163,7 @@ fn take_over<M: BootStage>(machine: &mut M) -> Result<Record, M::Error> {
         machine.notice(Notice::Mismatch(mismatch));
     }
     if !names_a_slot {
-        stage::settle(&mut state, &block, booted);
+        stage::adopt_booted(&mut state, &block, booted);
     }
     let block = machine.fill(&block, state)?;
     machine.notice(Notice::Writes(&block));
@@ -182,14 +182,14 @@ fn take_over<M: BootStage>(machine: &mut M) -> Result<Record, M::Error> {
 fn read<M: BootStage>(machine: &mut M, told: Option<Slot>) -> (EnvBlock<Bytes>, BootState) {
     let found = machine.chosen().map(|(block, _)| {
         let reading = BootState::read_safely(&block, |slot| machine.has_files(slot));
-        (block.sound(), reading)
+        (block.canonical(), reading)
     });
     let Some((block, reading)) = found else {
         let booted = told.unwrap_or(Slot::A);
         machine.notice(Notice::Lost(booted));
         return (EnvBlock::blank(), BootState::lost(booted, |slot| machine.has_files(slot)));
     };
-    machine.notice(Notice::Doubts(&reading));
+    machine.notice(Notice::Assumptions(&reading));
     (block, reading.state)
 }
 
@@ -216,7 +216,7 @@ fn seen<M: BootStage>(machine: &M, record: Option<&Record>, data: bool) -> Seen 
             data,
             excused: state.data_excused,
         },
-        None => Seen { block: false, on_trial: machine.told_a_trial(), way_back: true, data, excused: false },
+        None => Seen { block: false, on_trial: machine.grub_booted_a_trial(), way_back: true, data, excused: false },
     }
 }
 

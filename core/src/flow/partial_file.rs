@@ -3,8 +3,8 @@
 //! A mark beside it says how many of its bytes are on the medium for sure. What makes the mark say more follows the sync
 //! of those bytes; what makes it say less is synced before the bytes go.
 
-/// A file with a temporary name. Until [`Unnamed::sync`], any step may be lost to a power cut while a later one is not.
-pub trait Unnamed {
+/// A file with a temporary name. Until [`TempFile::sync`], any step may be lost to a power cut while a later one is not.
+pub trait TempFile {
     /// Why a step failed.
     type Error;
 
@@ -22,15 +22,18 @@ pub trait Unnamed {
 }
 
 /// One that grows over several runs, with its mark.
-pub trait Growing: Unnamed {
+pub trait ResumableFile: TempFile {
     /// The file's length in bytes.
     fn length(&self) -> u64;
 
     /// The mark, in bytes; 0 if there is none.
     fn marked(&mut self) -> u64;
 
-    /// Sets the mark. A filesystem that takes none only costs a download from the start.
-    fn mark(&mut self, len: u64);
+    /// Sets the mark. On a filesystem that has none, this does nothing: that only costs a download from the start.
+    ///
+    /// # Errors
+    /// Those of the filesystem.
+    fn mark(&mut self, len: u64) -> Result<(), Self::Error>;
 
     /// Makes the file that long.
     ///
@@ -43,7 +46,7 @@ pub trait Growing: Unnamed {
 ///
 /// # Errors
 /// Those of the filesystem.
-pub fn resume<F: Growing>(file: &mut F) -> Result<(), F::Error> {
+pub fn resume<F: ResumableFile>(file: &mut F) -> Result<(), F::Error> {
     let kept = file.marked().min(file.length());
     file.cut(kept)
 }
@@ -52,19 +55,18 @@ pub fn resume<F: Growing>(file: &mut F) -> Result<(), F::Error> {
 ///
 /// # Errors
 /// Those of the filesystem.
-pub fn keep<F: Growing>(file: &mut F, len: u64) -> Result<(), F::Error> {
+pub fn keep<F: ResumableFile>(file: &mut F, len: u64) -> Result<(), F::Error> {
     file.sync()?;
-    file.mark(len);
-    Ok(())
+    file.mark(len)
 }
 
 /// Empties the file.
 ///
 /// # Errors
 /// Those of the filesystem.
-pub fn restart<F: Growing>(file: &mut F) -> Result<(), F::Error> {
+pub fn restart<F: ResumableFile>(file: &mut F) -> Result<(), F::Error> {
     // A mark that outlived its bytes would vouch for the next ones.
-    file.mark(0);
+    file.mark(0)?;
     file.sync()?;
     file.cut(0)
 }
@@ -73,7 +75,7 @@ pub fn restart<F: Growing>(file: &mut F) -> Result<(), F::Error> {
 ///
 /// # Errors
 /// Those of the filesystem.
-pub fn finish<F: Unnamed>(file: &mut F) -> Result<(), F::Error> {
+pub fn finish<F: TempFile>(file: &mut F) -> Result<(), F::Error> {
     file.sync()?;
     file.name()
 }

@@ -12,7 +12,7 @@
 
 use core::fmt::{self, Write};
 
-use crate::boot::env_mismatch::Split;
+use crate::boot::env_mismatch::EnvMismatch;
 use crate::boot::slot::{Slot, SlotState};
 use crate::text::decimal::decimal;
 use crate::text::timestamp::Moment;
@@ -131,9 +131,9 @@ impl<'a> Record<'a> {
     }
 
     /// How GRUB and Linux differed.
-    pub fn split(&self) -> Option<Split> {
+    pub fn split(&self) -> Option<EnvMismatch> {
         let name = self.value("split")?;
-        Split::ALL.into_iter().find(|split| split.name() == name)
+        EnvMismatch::ALL.into_iter().find(|split| split.name() == name)
     }
 
     /// Whether the boot got there.
@@ -206,7 +206,7 @@ pub struct Begun<'a> {
     /// When, by a clock that may not have been set yet.
     pub at: Moment,
     /// How GRUB and Linux differ.
-    pub split: Option<Split>,
+    pub split: Option<EnvMismatch>,
     /// The boot before, if there is one in the log.
     pub before: Option<Record<'a>>,
     /// What that left.
@@ -305,7 +305,7 @@ mod tests {
     fn a_record_is_read_back_as_it_was_written() {
         let last = Record::parse(b"4294967294 a").unwrap();
         let traces = Traces { panic: Some(&"\u{e9} | y".repeat(60)), watchdog: true };
-        let full = Begun { split: Some(Split::OtherBlock), traces, ..begun(Some(last)) };
+        let full = Begun { split: Some(EnvMismatch::OtherBlock), traces, ..begun(Some(last)) };
         let mut line = full.to_string();
         for mark in MARKS {
             let marked = Record::parse(line.as_bytes()).unwrap().marked(mark).unwrap();
@@ -316,7 +316,7 @@ mod tests {
         let bytes = sector(&line);
         let read = Record::parse(&bytes).unwrap();
         assert_eq!((read.number, read.boot_id()), (u32::MAX, begun(None).boot_id));
-        assert_eq!((read.value("before"), read.split()), (Some("panic"), Some(Split::OtherBlock)));
+        assert_eq!((read.value("before"), read.split()), (Some("panic"), Some(EnvMismatch::OtherBlock)));
         assert!(MARKS.iter().all(|mark| read.has(*mark)));
         assert!(read.last_words().starts_with("\u{e9} | y\u{e9} | y") && read.last_words().len() <= LAST_WORDS_MAX);
         for text in ["", " ", "-1", "x id A good", "\0"] {

@@ -8,6 +8,7 @@
 
 use core::fmt::{self, Write as _};
 
+use crate::ignore::ignore;
 use crate::net::url;
 use crate::text::decimal::decimal;
 use crate::text::hex;
@@ -19,7 +20,7 @@ use crate::update::version::{self, Version};
 /// Longest document, in bytes.
 pub const MAX: usize = 64 * 1024;
 
-/// The architecture this program runs on, as [`Gate`] takes it.
+/// The architecture this program runs on, as [`UpdatePolicy`] takes it.
 pub const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") {
     "arm64"
 } else if cfg!(target_arch = "x86_64") {
@@ -200,7 +201,7 @@ impl<'a> Found<'a> {
 
 /// What this box takes.
 #[derive(Clone, Copy, Debug)]
-pub struct Gate<'a> {
+pub struct UpdatePolicy<'a> {
     /// The configured channel; `None` takes any.
     pub channel: Option<&'a str>,
     /// The machine, [`ARCHITECTURE`] unless a test says otherwise.
@@ -260,13 +261,13 @@ impl Manifest<'_> {
         for image in [&self.vmlinuz, &self.initramfs] {
             let digits = Hex(image.sha256.0.get(..8).unwrap_or_default());
             // 32 digits fit.
-            write!(name, "{digits}").unwrap_or_default();
+            ignore(write!(name, "{digits}"), "the name is as long as two hashes");
         }
         name
     }
 }
 
-impl<'a> Gate<'a> {
+impl<'a> UpdatePolicy<'a> {
     /// Whether this box may take what `manifest` describes: channel, machine, oldest version, newer, not known to
     /// be bad, in that order.
     ///
@@ -548,18 +549,18 @@ mod tests {
         let text = |channel, architecture, min| {
             with(&format!(r#""channel":"{channel}","architecture":"{architecture}","min_compatible_version":"{min}","#))
         };
-        let gate = Gate {
+        let gate = UpdatePolicy {
             channel: Some("stable"),
             architecture: "amd64",
             running: Some(version(1, 2, 2)),
             allow_downgrade: false,
             known_bad: "",
         };
-        let running = |running| Gate { running, ..gate };
-        let forced = |running| Gate { running, allow_downgrade: true, ..gate };
-        let arm = Gate { architecture: "aarch64", ..gate };
-        let any_channel = Gate { channel: None, ..gate };
-        let rows: &[(&str, Gate<'_>, String, Result<(), Refusal<'_>>)] = &[
+        let running = |running| UpdatePolicy { running, ..gate };
+        let forced = |running| UpdatePolicy { running, allow_downgrade: true, ..gate };
+        let arm = UpdatePolicy { architecture: "aarch64", ..gate };
+        let any_channel = UpdatePolicy { channel: None, ..gate };
+        let rows: &[(&str, UpdatePolicy<'_>, String, Result<(), Refusal<'_>>)] = &[
             ("all fits", gate, text("stable", "amd64", "1.2.2"), Ok(())),
             ("manifest says nothing", gate, text("", "", ""), Ok(())),
             (

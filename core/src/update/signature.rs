@@ -92,7 +92,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Form(length) => write!(f, "{length} bytes are not a signature of 64 bytes or 128 hex digits"),
-            Error::Mismatch => f.write_str("made by none of the configured keys, or for another text"),
+            Error::Mismatch => f.write_str("the signature does not match any configured key, or is for another text"),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use kubesolo_core::boot::env_block::EnvBlock;
 use kubesolo_core::boot::env_copies::{Bytes, Found, Source, choose, fits_one_sector, store_both};
-use kubesolo_core::boot::env_mismatch::Split;
+use kubesolo_core::boot::env_mismatch::EnvMismatch;
 use kubesolo_core::boot::slot::{Slot, SlotState};
 use kubesolo_core::boot::state::{BootState, Refused};
 use kubesolo_core::flow::activate::{Staged, activate};
@@ -22,7 +22,7 @@ use crate::machine::{Machine, Server, Stop, Version, index};
 
 /// `state.json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Journal {
+pub struct StateJson {
     pub phase: Phase,
     pub image: Sector,
     pub failures: Sector,
@@ -31,17 +31,17 @@ pub struct Journal {
 const STATE: usize = 3;
 
 impl Machine {
-    pub fn journal(&self) -> Option<Journal> {
+    pub fn state_json(&self) -> Option<StateJson> {
         let sectors = &self.data.read(Name::Text(STATE))?.sectors;
         let value = |place: u16| Some(*sectors.get(usize::from(place) - 1)?).filter(|sector| sector >> 8 == place);
         let values = [value(1)?, value(2)?, value(3)?, value(4)?].map(|sector| sector & 0xff);
         let [phase, image, failures, known_bad] = values;
-        Some(Journal { phase: Phase::ALL[usize::from(phase)], image, failures, known_bad })
+        Some(StateJson { phase: Phase::ALL[usize::from(phase)], image, failures, known_bad })
     }
 
     /// Whether there is a `state.json`, and it is not whole.
-    pub fn journal_is_torn(&self) -> bool {
-        self.data.read(Name::Text(STATE)).is_some() && self.journal().is_none()
+    pub fn state_json_is_torn(&self) -> bool {
+        self.data.read(Name::Text(STATE)).is_some() && self.state_json().is_none()
     }
 
     pub fn apply(&mut self, version: Version, server: Server) -> Result<(), Stop> {
@@ -104,7 +104,7 @@ impl Env for Machine {
         self.open_env()?;
         let (block, _) = self.chosen().ok_or(Stop::Env)?;
         let state = BootState::read_safely(&block, |slot| self.has_files(slot)).state;
-        let block = block.sound();
+        let block = block.canonical();
         let new = change.of(state, self.booted.unwrap_or(state.active)).map_err(|_| Stop::Refused)?;
         let block = self.fill(&block, new)?;
         if let (Change::RollBack, Some(booted)) = (change, self.booted)
@@ -121,7 +121,7 @@ impl Env for Machine {
     }
 }
 
-impl Progress for Journal {
+impl Progress for StateJson {
     fn phase(&self) -> Phase {
         self.phase
     }
@@ -145,22 +145,23 @@ impl Progress for Journal {
 }
 
 impl StateFile for Machine {
-    type State = Journal;
+    type State = StateJson;
 
-    fn open_state(&mut self) -> Result<Journal, Stop> {
-        Ok(self.journal().unwrap_or(Journal { phase: Phase::Idle, image: 0, failures: 0, known_bad: 0 }))
+    fn open_state(&mut self) -> Result<StateJson, Stop> {
+        Ok(self.state_json().unwrap_or(StateJson { phase: Phase::Idle, image: 0, failures: 0, known_bad: 0 }))
     }
 
-    fn open_state_if_possible(&mut self) -> Result<Option<Journal>, Stop> {
+    fn open_state_if_possible(&mut self) -> Result<Option<StateJson>, Stop> {
         self.open_state().map(Some)
     }
 
-    fn explain(&mut self, _: &mut Journal, _: Why<'_, Stop>) {}
+    fn explain(&mut self, _: &mut StateJson, _: Why<'_, Stop>) {}
 
-    fn store_state(&mut self, journal: &mut Journal, phase: Phase) -> Result<(), Stop> {
-        journal.phase = phase;
-        let phase = Phase::ALL.iter().position(|phase| *phase == journal.phase).unwrap() as Sector;
-        let sectors = [1 << 8 | phase, 2 << 8 | journal.image, 3 << 8 | journal.failures, 4 << 8 | journal.known_bad];
+    fn store_state(&mut self, state_json: &mut StateJson, phase: Phase) -> Result<(), Stop> {
+        state_json.phase = phase;
+        let phase = Phase::ALL.iter().position(|phase| *phase == state_json.phase).unwrap() as Sector;
+        let sectors =
+            [1 << 8 | phase, 2 << 8 | state_json.image, 3 << 8 | state_json.failures, 4 << 8 | state_json.known_bad];
         replace(&mut self.data, STATE, &sectors)?;
         Ok(self.data.sync_names()?)
     }
@@ -185,7 +186,7 @@ impl EnvCopies for Machine {
     }
 
     fn are_whole(&mut self) -> bool {
-        self.found.iter().all(|found| found.flaw().is_none())
+        self.found.iter().all(|found| found.fault().is_none())
     }
 
     fn fill(&self, block: &EnvBlock<Bytes>, state: BootState) -> Result<EnvBlock<Bytes>, Stop> {
@@ -206,15 +207,15 @@ impl EnvCopies for Machine {
 }
 
 impl BootStage for Machine {
-    fn told(&self) -> Result<Option<Slot>, Stop> {
+    fn booted_by_grub(&self) -> Result<Option<Slot>, Stop> {
         Ok(self.booted)
     }
 
-    fn told_a_trial(&self) -> bool {
+    fn grub_booted_a_trial(&self) -> bool {
         false
     }
 
-    fn compare(&self, _: Option<&BootState>) -> Option<Split> {
+    fn compare(&self, _: Option<&BootState>) -> Option<EnvMismatch> {
         None
     }
 
@@ -256,9 +257,9 @@ impl Update for Machine {
         Ok(!booted)
     }
 
-    fn ask(&mut self, journal: &Journal) -> Result<(), Stop> {
+    fn ask(&mut self, state_json: &StateJson) -> Result<(), Stop> {
         let version = self.version.unwrap();
-        if journal.known_bad >> version & 1 == 1 { Err(Stop::Refused) } else { Ok(()) }
+        if state_json.known_bad >> version & 1 == 1 { Err(Stop::Refused) } else { Ok(()) }
     }
 
     fn is_there(&mut self) -> Result<bool, Stop> {
@@ -271,8 +272,8 @@ impl Update for Machine {
         Ok(())
     }
 
-    fn begin(&mut self, journal: &mut Journal) {
-        *journal = Journal { image: self.version.unwrap().into(), failures: 0, ..*journal };
+    fn begin(&mut self, state_json: &mut StateJson) {
+        *state_json = StateJson { image: self.version.unwrap().into(), failures: 0, ..*state_json };
     }
 }
 
@@ -331,7 +332,7 @@ impl Machine {
 
     /// What was read last.
     pub const fn nothing_found() -> [Found; 2] {
-        use kubesolo_core::boot::env_copies::Flaw::Missing;
+        use kubesolo_core::boot::env_copies::CopyFault::Missing;
         [Found::nothing(Missing), Found::nothing(Missing)]
     }
 }

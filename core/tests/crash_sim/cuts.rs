@@ -112,7 +112,7 @@ pub fn explore(
                 continue;
             }
             let at = || format!("in {place}, {command:?}, stop {stop} of {}, {arrived:b} arrived", fuse.steps());
-            let (slot, standing, state) = match disk.look() {
+            let (slot, slot_state, state) = match disk.look() {
                 Ok(looked) => looked,
                 Err(what) => {
                     report.is_wrong(what, &at);
@@ -125,7 +125,7 @@ pub fn explore(
                 report.is_wrong("the second copy is written before the first".into(), &at);
                 continue;
             }
-            let boots = match (standing, state.slot(state.active)) {
+            let boots = match (slot_state, state.slot(state.active)) {
                 (SlotState::Trial, _) => {
                     format!("a trial, {} tries left", if state.success { 3 } else { state.counter })
                 }
@@ -168,7 +168,7 @@ pub fn explore(
 fn is_second_before_first(before: &Machine, now: &Machine) -> bool {
     let says = |content: &[u8]| {
         let found = Found::with(content);
-        let block = found.block().filter(|_| found.flaw().is_none())?;
+        let block = found.block().filter(|_| found.fault().is_none())?;
         Some(BootState::read_safely(&block, |_| false).state)
     };
     let [first, second] = [0, 1].map(|copy| says(&now.env[copy].durable));

@@ -3,7 +3,7 @@
 
 use kubesolo_core::boot::env_block::{EnvBlock, SIZE};
 use kubesolo_core::boot::env_copies::{self, Bytes, CopyFile, Found};
-use kubesolo_core::flow::partial_file::{self, Growing, Unnamed};
+use kubesolo_core::flow::partial_file::{self, ResumableFile, TempFile};
 
 use crate::folder::{Folder, Name, Sector, WRONG};
 use crate::machine::{Machine, Server, Stop, Version};
@@ -71,7 +71,7 @@ impl CopyFile for Copy<'_> {
         env_copies::hide(self.medium).map_err(|_| Stop::Cut)
     }
 
-    fn settle(&mut self) -> Result<(), Stop> {
+    fn sync_length(&mut self) -> Result<(), Stop> {
         use kubesolo_core::disk::storage::Storage;
 
         self.medium.truncate(SIZE)?;
@@ -87,7 +87,7 @@ pub struct Part<'a> {
     to: Name,
 }
 
-impl Unnamed for Part<'_> {
+impl TempFile for Part<'_> {
     type Error = Stop;
 
     fn sync(&mut self) -> Result<(), Stop> {
@@ -99,7 +99,7 @@ impl Unnamed for Part<'_> {
     }
 }
 
-impl Growing for Part<'_> {
+impl ResumableFile for Part<'_> {
     fn length(&self) -> u64 {
         self.folder.content(self.file).sectors.len() as u64
     }
@@ -108,9 +108,8 @@ impl Growing for Part<'_> {
         self.folder.content(self.file).mark.into()
     }
 
-    fn mark(&mut self, len: u64) {
-        // Without power, the next step says so.
-        self.folder.mark(self.file, len as u8).unwrap_or_default();
+    fn mark(&mut self, len: u64) -> Result<(), Stop> {
+        Ok(self.folder.mark(self.file, len as u8)?)
     }
 
     fn cut(&mut self, len: u64) -> Result<(), Stop> {

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use kubesolo_core::boot::env_block::EnvBlock;
 use kubesolo_core::boot::env_copies::{Found, Source, choose};
 use kubesolo_core::boot::slot::{Slot, SlotState};
-use kubesolo_core::boot::state::{BootState, Doubt, Files};
+use kubesolo_core::boot::state::{Assumption, BootState, Files};
 
 use crate::filling::{LIST, TEXTS, image, plant, text};
 use crate::folder::{Folder, Name};
@@ -187,7 +187,7 @@ impl Machine {
 
     /// Whether both copies are as they should be.
     pub fn is_whole(&mut self) -> bool {
-        self.load().iter().all(|found| found.flaw().is_none())
+        self.load().iter().all(|found| found.fault().is_none())
     }
 
     /// Runs a command as far as the power lasts.
@@ -320,7 +320,7 @@ impl Machine {
     pub fn state(&mut self) -> Option<BootState> {
         let found = self.load();
         let (block, source) = choose(&found[0], &found[1])?;
-        (source != Source::Remains).then(|| BootState::read_safely(&block, |slot| self.is_populated(slot)).state)
+        (source != Source::NoActiveSlot).then(|| BootState::read_safely(&block, |slot| self.is_populated(slot)).state)
     }
 
     /// Why the disk is not as it should be after a cut, or what GRUB would boot, and the state that it goes by.
@@ -330,9 +330,9 @@ impl Machine {
             return Err("the block does not parse".into());
         };
         let reading = BootState::read_safely(&block, |slot| self.is_populated(slot));
-        let known = |doubt: &Doubt| self.older && matches!(doubt, Doubt::Unrecorded(..));
-        if !reading.doubts.iter().all(known) {
-            return Err(format!("the block does not say all: {:?}", reading.doubts));
+        let known = |doubt: &Assumption| self.older && matches!(doubt, Assumption::Unrecorded(..));
+        if !reading.assumptions.iter().all(known) {
+            return Err(format!("the block does not say all: {:?}", reading.assumptions));
         }
         let state = reading.state;
         for slot in Slot::BOTH {
@@ -341,8 +341,8 @@ impl Machine {
                     return Err("a slot called good has never passed its checks".into());
                 }
                 (SlotState::Staged, None) if self.rotten == Some(slot) => {}
-                (standing @ (SlotState::Good | SlotState::Staged | SlotState::Trial), None) => {
-                    return Err(format!("a slot called {standing} has not all of its files"));
+                (slot_state @ (SlotState::Good | SlotState::Staged | SlotState::Trial), None) => {
+                    return Err(format!("a slot called {slot_state} has not all of its files"));
                 }
                 _ => {}
             }
@@ -350,11 +350,11 @@ impl Machine {
         if let Some((slot, version)) = self.given_up
             && (state.slot(slot), self.system(slot)) == (SlotState::Bad, Some(version))
             && state.rollback_from != Some(slot)
-            && self.journal().is_none_or(|journal| journal.known_bad >> version & 1 == 0)
+            && self.state_json().is_none_or(|state_json| state_json.known_bad >> version & 1 == 0)
         {
             return Err("a version that GRUB gave up is forgotten".into());
         }
-        if self.journal_is_torn() {
+        if self.state_json_is_torn() {
             return Err("state.json is torn".into());
         }
         let (boot, _) = self.grub_decides(&found);
@@ -363,7 +363,7 @@ impl Machine {
         match state.slot(booted) {
             SlotState::Good => {}
             SlotState::Trial if tries > 0 => {}
-            standing => return Err(format!("GRUB boots a slot that is {standing}, {tries} tries left")),
+            slot_state => return Err(format!("GRUB boots a slot that is {slot_state}, {tries} tries left")),
         }
         Ok((booted, state.slot(booted), state))
     }

@@ -25,7 +25,7 @@ impl Machine {
     }
 
     pub fn grub_saves(&self, found: &[Found; 2], copy: usize) -> bool {
-        !self.read_only[copy] && found[copy].flaw().is_none()
+        !self.read_only[copy] && found[copy].fault().is_none()
     }
 
     /// Power on: GRUB reads, counts, saves and boots.

@@ -3,7 +3,7 @@
 use kubesolo_boot::update::settings::LEN_MAX;
 use kubesolo_core::update::config::{Config, KEYS, Problem};
 
-use crate::yaml::{self, Flaw, Value};
+use crate::yaml::{self, CopyFault, Value};
 
 /// The block's name in `user-data`.
 const BLOCK: &str = "updates";
@@ -24,7 +24,7 @@ pub enum Outcome {
 ///
 /// # Errors
 /// Text that is not YAML, or a value that its key cannot have.
-pub fn from_user_data(text: &str, source: &str, warn: &mut dyn FnMut(usize, String)) -> Result<Outcome, Flaw> {
+pub fn from_user_data(text: &str, source: &str, warn: &mut dyn FnMut(usize, String)) -> Result<Outcome, CopyFault> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.lines().next().map(str::trim_ascii_end) != Some(HEADER) {
         return Ok(Outcome::Nothing("its first line is not #cloud-config"));
@@ -32,8 +32,8 @@ pub fn from_user_data(text: &str, source: &str, warn: &mut dyn FnMut(usize, Stri
     let Some(block) = yaml::member(text, BLOCK)? else { return Ok(Outcome::Nothing("no updates: block")) };
     let members = match block.value {
         Value::Text(text) if text.is_empty() => return Ok(Outcome::Nothing("an empty updates: block")),
-        Value::Text(_) => return Err(Flaw::new(block.line, "updates is a text, not a mapping (key: value)")),
-        Value::Other(what) => return Err(Flaw::new(block.line, format!("updates is {what}, not a mapping"))),
+        Value::Text(_) => return Err(CopyFault::new(block.line, "updates is a text, not a mapping (key: value)")),
+        Value::Other(what) => return Err(CopyFault::new(block.line, format!("updates is {what}, not a mapping"))),
         Value::Members(members) if members.is_empty() => {
             return Ok(Outcome::Nothing("an empty updates: block"));
         }
@@ -54,19 +54,21 @@ pub fn from_user_data(text: &str, source: &str, warn: &mut dyn FnMut(usize, Stri
         }
         let value = match &member.value {
             Value::Text(text) => text.as_str(),
-            Value::Members(_) => return Err(Flaw::new(line, format!("updates.{key} is a mapping, not one value"))),
-            Value::Other(what) => return Err(Flaw::new(line, format!("updates.{key} is {what}, not one value"))),
+            Value::Members(_) => {
+                return Err(CopyFault::new(line, format!("updates.{key} is a mapping, not one value")));
+            }
+            Value::Other(what) => return Err(CopyFault::new(line, format!("updates.{key} is {what}, not one value"))),
         };
         if let Some(found) = value.chars().find(|found| found.is_control()) {
-            return Err(Flaw::new(
+            return Err(CopyFault::new(
                 line,
                 format!("updates.{key} holds a control character, {}", found.escape_unicode()),
             ));
         }
         if value.trim_ascii() != value {
-            return Err(Flaw::new(line, format!("updates.{key} begins or ends with a space")));
+            return Err(CopyFault::new(line, format!("updates.{key} begins or ends with a space")));
         }
-        config.set(key, value).map_err(|problem| Flaw::new(line, format!("updates.{problem}")))?;
+        config.set(key, value).map_err(|problem| CopyFault::new(line, format!("updates.{problem}")))?;
         if !value.is_empty() {
             conf += &format!("{key}={value}\n");
         }
@@ -75,13 +77,16 @@ pub fn from_user_data(text: &str, source: &str, warn: &mut dyn FnMut(usize, Stri
         return Ok(Outcome::Nothing("no value in the updates: block"));
     }
     if conf.len() >= LEN_MAX {
-        return Err(Flaw::new(block.line, format!("updates comes to more than the {LEN_MAX} bytes of an update.conf")));
+        return Err(CopyFault::new(
+            block.line,
+            format!("updates comes to more than the {LEN_MAX} bytes of an update.conf"),
+        ));
     }
     // What will be read must be what was meant: to the letter, and nothing besides.
     let mut problems = 0_u32;
     let mut count = |_: u32, _: Problem<'_>| problems = problems.saturating_add(1);
     if Config::parse(&conf, &mut count) != config || problems > 0 {
-        return Err(Flaw::new(block.line, "updates reads otherwise once it is an update.conf"));
+        return Err(CopyFault::new(block.line, "updates reads otherwise once it is an update.conf"));
     }
     Ok(Outcome::Text(conf))
 }
@@ -90,7 +95,7 @@ pub fn from_user_data(text: &str, source: &str, warn: &mut dyn FnMut(usize, Stri
 mod tests {
     use super::*;
 
-    fn made(text: &str) -> (Result<Outcome, Flaw>, Vec<(usize, String)>) {
+    fn made(text: &str) -> (Result<Outcome, CopyFault>, Vec<(usize, String)>) {
         let mut warnings = Vec::new();
         let outcome = from_user_data(text, "a seed", &mut |line, reason| warnings.push((line, reason)));
         (outcome, warnings)

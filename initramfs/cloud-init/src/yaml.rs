@@ -10,23 +10,23 @@ const DEPTH_MAX: usize = 64;
 
 /// What is wrong with a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Flaw {
+pub struct CopyFault {
     /// Line, from 1.
     pub line: usize,
     /// In words.
     pub reason: String,
 }
 
-impl Flaw {
+impl CopyFault {
     /// A flaw in that line.
-    pub fn new(line: usize, reason: impl Into<String>) -> Flaw {
-        Flaw { line, reason: reason.into() }
+    pub fn new(line: usize, reason: impl Into<String>) -> CopyFault {
+        CopyFault { line, reason: reason.into() }
     }
 }
 
-impl From<ScanError> for Flaw {
-    fn from(error: ScanError) -> Flaw {
-        Flaw::new(error.marker().line(), format!("not YAML: {}", error.info()))
+impl From<ScanError> for CopyFault {
+    fn from(error: ScanError) -> CopyFault {
+        CopyFault::new(error.marker().line(), format!("not YAML: {}", error.info()))
     }
 }
 
@@ -57,10 +57,10 @@ pub struct Member {
 ///
 /// # Errors
 /// Text that is not one YAML mapping, or has `key` twice.
-pub fn member(text: &str, key: &str) -> Result<Option<Member>, Flaw> {
+pub fn member(text: &str, key: &str) -> Result<Option<Member>, CopyFault> {
     if let Some(at) = text.find('\0') {
         let line = text.get(..at).unwrap_or_default().lines().count().max(1);
-        return Err(Flaw::new(line, "holds a NUL byte"));
+        return Err(CopyFault::new(line, "holds a NUL byte"));
     }
     let mut reader = Reader { parser: Parser::new_from_str(text), depth: 0 };
     let mut found: Option<Member> = None;
@@ -73,7 +73,7 @@ pub fn member(text: &str, key: &str) -> Result<Option<Member>, Flaw> {
         (Event::MappingStart(..), _) => {}
         // Comments only.
         (Event::Scalar(text, ScalarStyle::Plain, ..), _) if is_null(&text) => return Ok(None),
-        (_, line) => return Err(Flaw::new(line, "not a mapping (key: value)")),
+        (_, line) => return Err(CopyFault::new(line, "not a mapping (key: value)")),
     }
     while let Some((name, line)) = reader.key()? {
         if name.as_deref() != Some(key) {
@@ -81,7 +81,7 @@ pub fn member(text: &str, key: &str) -> Result<Option<Member>, Flaw> {
             continue;
         }
         if found.is_some() {
-            return Err(Flaw::new(line, format!("{key} stands here a second time")));
+            return Err(CopyFault::new(line, format!("{key} stands here a second time")));
         }
         let value = match reader.next()? {
             (Event::MappingStart(_, None), _) => Value::Members(reader.members(key)?),
@@ -92,7 +92,7 @@ pub fn member(text: &str, key: &str) -> Result<Option<Member>, Flaw> {
     reader.next()?; // the document ends
     match reader.next()? {
         (Event::StreamEnd, _) => Ok(found),
-        (_, line) => Err(Flaw::new(line, "a second document; one is expected")),
+        (_, line) => Err(CopyFault::new(line, "a second document; one is expected")),
     }
 }
 
@@ -103,7 +103,7 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// The next event, with its line.
-    fn next(&mut self) -> Result<(Event<'a>, usize), Flaw> {
+    fn next(&mut self) -> Result<(Event<'a>, usize), CopyFault> {
         let Some(next) = self.parser.next_event() else { return Ok((Event::StreamEnd, 1)) };
         let (event, Span { start, .. }) = next?;
         match event {
@@ -112,13 +112,13 @@ impl<'a> Reader<'a> {
             _ => {}
         }
         if self.depth > DEPTH_MAX {
-            return Err(Flaw::new(start.line(), format!("nested deeper than {DEPTH_MAX} levels")));
+            return Err(CopyFault::new(start.line(), format!("nested deeper than {DEPTH_MAX} levels")));
         }
         Ok((event, start.line()))
     }
 
     /// The next key of the mapping, with its line; a key that is no text has no name. `None` at the mapping's end.
-    fn key(&mut self) -> Result<Option<(Option<String>, usize)>, Flaw> {
+    fn key(&mut self) -> Result<Option<(Option<String>, usize)>, CopyFault> {
         Ok(match self.next()? {
             (Event::MappingEnd, _) => None,
             (Event::Scalar(name, ..), line) => Some((Some(name.into_owned()), line)),
@@ -130,12 +130,12 @@ impl<'a> Reader<'a> {
     }
 
     /// The members of the mapping `of` that has just begun.
-    fn members(&mut self, of: &str) -> Result<Vec<Member>, Flaw> {
+    fn members(&mut self, of: &str) -> Result<Vec<Member>, CopyFault> {
         let mut members: Vec<Member> = Vec::new();
         while let Some((name, line)) = self.key()? {
-            let Some(key) = name else { return Err(Flaw::new(line, format!("{of} has a key that is no text"))) };
+            let Some(key) = name else { return Err(CopyFault::new(line, format!("{of} has a key that is no text"))) };
             if let Some(before) = members.iter().find(|member| member.key == key) {
-                return Err(Flaw::new(line, format!("{of}.{key} stands in line {} already", before.line)));
+                return Err(CopyFault::new(line, format!("{of}.{key} stands in line {} already", before.line)));
             }
             let (event, _) = self.next()?;
             members.push(Member { line, key, value: self.value(event)? });
@@ -144,7 +144,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The value that begins with that event.
-    fn value(&mut self, event: Event<'a>) -> Result<Value, Flaw> {
+    fn value(&mut self, event: Event<'a>) -> Result<Value, CopyFault> {
         let other = match event {
             Event::Scalar(text, ScalarStyle::Plain, _, None) if is_null(&text) => {
                 return Ok(Value::Text(String::new()));
@@ -159,13 +159,13 @@ impl<'a> Reader<'a> {
         Ok(Value::Other(other))
     }
 
-    fn skip_value(&mut self) -> Result<(), Flaw> {
+    fn skip_value(&mut self) -> Result<(), CopyFault> {
         let (event, _) = self.next()?;
         self.skip(&event)
     }
 
     /// Passes over the rest of the node that begins with that event.
-    fn skip(&mut self, event: &Event<'_>) -> Result<(), Flaw> {
+    fn skip(&mut self, event: &Event<'_>) -> Result<(), CopyFault> {
         if matches!(event, Event::MappingStart(..) | Event::SequenceStart(..)) {
             let outside = self.depth.saturating_sub(1);
             while self.depth > outside {

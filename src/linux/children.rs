@@ -3,6 +3,7 @@
 //! A call that hangs in a disk's driver cannot be ended, not even by SIGKILL; the process in it can only be left behind. So
 //! what is found out there comes back through a pipe, and nobody waits longer than the deadline.
 
+use kubesolo_core::ignore::ignore;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -69,7 +70,7 @@ pub fn all(
         let child = (process.apart)(&mut || send(&to, place, &work(place)));
         if let Some(child) = child {
             // There is room for as many as are asked.
-            children.push((place, child)).unwrap_or_default();
+            ignore(children.push((place, child)), "there is room for as many as are asked");
         }
     }
     // What is left of the other end is the children's: when the last of them has ended, so have the answers.
@@ -91,13 +92,16 @@ pub fn all(
     for (place, child) in children {
         // The kernel may do it when the disk comes back.
         if answered.get(place) != Some(&true) {
-            kill_process(child, Signal::KILL).unwrap_or_default();
+            ignore(
+                kill_process(child, Signal::KILL),
+                "it has ended already, or the kernel does it when the disk comes back",
+            );
         }
         // One that has answered still unmounts what it had mounted, and that may hang, too.
         if !ends_by(child, SOON)
             && let Some(subject) = subjects.get(place)
         {
-            hanging.0.push((subject.clone(), child)).unwrap_or_default();
+            ignore(hanging.0.push((subject.clone(), child)), "one more than there is room for is asked again");
         }
     }
 }
@@ -129,7 +133,7 @@ fn send(to: &OwnedFd, place: usize, answer: &Answer) {
         *to = *from;
     }
     // Whom it cannot be told, waits no longer.
-    write(to, &record).map(drop).unwrap_or_default();
+    ignore(write(to, &record).map(drop), "whom it cannot be told, waits no longer");
 }
 
 /// Waits until there is something to read, or to see.
