@@ -6,7 +6,7 @@
 
 use kubesolo_core::net::url::{self, Location, Scheme};
 use kubesolo_core::text::json::{self, Text, Value};
-use kubesolo_core::update::manifest::{ARCHITECTURE, UpdatePolicy, MAX, Manifest};
+use kubesolo_core::update::manifest::{ARCHITECTURE, MAX, Manifest, UpdatePolicy};
 use kubesolo_core::update::signature::Keys;
 use kubesolo_core::update::version::Version;
 use kubesolo_fuzz::{bounded, parts};

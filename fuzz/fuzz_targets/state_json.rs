@@ -1,7 +1,9 @@
 //! `state.json`: what it says is written and read back the same, and what it remembers stays bounded.
 #![no_main]
 
-use kubesolo_boot::update::state::{Phase, State};
+use kubesolo_boot::update::state::State;
+use kubesolo_core::flow::ports::Progress;
+use kubesolo_core::update::phase::Phase;
 use kubesolo_fuzz::bounded;
 use libfuzzer_sys::fuzz_target;
 
