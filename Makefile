@@ -101,7 +101,10 @@ qemu-test: deps image-test ## the stories that boot the images (STORY=name picks
 	$(MAKE) --no-print-directory ARCH=arm64 image-test
 	$(CARGO) test $(HOST) --package qemu-tests -- $(STORY)
 
-soak: deps image-test ## 200 random power cuts more (SEED=first, SEEDS=how many)
+# As many as an hour has time for.
+LIVES := 4000000
+soak: deps image-test ## an hour of lives in memory (LIVES=how many), then 200 random power cuts in QEMU (SEED=first, SEEDS=how many)
+	KSOLO_CASES=$(LIVES) $(if $(SEED),KSOLO_SEED=$(SEED)) $(CARGO) test $(HOST) --package kubesolo-core --test simulator
 	$(if $(SEED),SEED=$(SEED)) $(if $(SEEDS),SEEDS=$(SEEDS)) $(CARGO) test $(HOST) --package qemu-tests --test stories -- --ignored soak_
 
 image: deps dist/kubesolo$(SUFFIX).img ## the disk image of shipped size

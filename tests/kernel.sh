@@ -77,7 +77,7 @@ check 'a folder without modules.dep is refused' refuses 'run depmod' take
 # Loading, with a stand-in for insmod that says what busybox's says (whose own shell would not look for another).
 lib=$work/lib
 mkdir "$lib" "$work/bin"
-sed "s,/lib/modules/,$lib/,g; s,/dev/watchdog,$work/watchdog,g" initramfs/modules >"$work/load"
+sed "s,/lib/modules/,$lib/,g; s,/dev/watchdog,$work/watchdog,g; s,/run/,$work/,g" initramfs/modules >"$work/load"
 cat >"$work/bin/insmod" <<'END'
 #!/bin/sh
 ko=${1##*/}
@@ -92,7 +92,8 @@ END
 chmod +x "$work/bin/insmod"
 printf '%s\n' virtio.ko hv_vmbus.ko 'hv_storvsc.ko scsi.ko hv_vmbus.ko' 'third.ko hv_storvsc.ko' there.ko 'last.ko there.ko' >"$lib/order"
 echo softdog.ko >"$lib/last-resort"
-load() { rm -f "$work/asked"; PATH=$work/bin:$PATH sh "$work/load"; }
+# Not the shell of the initramfs, which would run its own insmod; and the usual one here knows no read -t.
+load() { rm -f "$work/asked" "$work/modules.said"; PATH=$work/bin:$PATH bash "$work/load"; }
 check 'a driver without its hardware is not worth a word' equal '' "$(load 2>&1)"
 check 'what needs it is not tried, the rest is, and softdog at last' equal \
     "$(printf '%s\n' virtio.ko hv_vmbus.ko there.ko last.ko softdog.ko)" "$(cat "$work/asked")"

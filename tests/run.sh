@@ -44,7 +44,7 @@ proof_tls() { tests/size.sh kubesolo-boot-tls && program_test --features tls --t
 proof_dist() { tests/dist.sh; }
 proof_mutations() { tests/mutations.sh; }
 proof_arm64() { tests/size.sh kubesolo-boot-arm64 && tests/arm64.sh; }
-proof_random() { program_test --no-fail-fast --package kubesolo-core --test gpt --test grub_editenv --test crash_sim; }
+proof_random() { program_test --no-fail-fast --package kubesolo-core --test gpt --test grub_editenv --test crash_sim --test simulator; }
 proof_fuzz() { FUZZ_SEED=1 FUZZ_SECONDS=${FUZZ_SECONDS:-15} tests/fuzz.sh; }
 proof_grub() { qemu_test grub_envblk --test grub_table --lib --no-fail-fast; }
 proof_stories() { qemu_test stories -- --skip '[smoke]'; }

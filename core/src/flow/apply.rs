@@ -1,11 +1,12 @@
 //! `apply`: an update into the slot that does not run.
 //!
-//! Everything that can be refused is refused before the first byte changes. What is written, in this order: `state.json`, that a
-//! download has begun; the slot, as [`install`] does; `state.json`, how it ended. A power cut anywhere leaves the running slot good
+//! Everything that can be refused is refused before the first byte changes. What is written, in this order: the block, that nothing is
+//! staged any more; `state.json`, that a download has begun; the slot, as [`install`] does; `state.json`, how it ended. A power cut anywhere leaves the running slot good
 //! and active; the next `apply` takes up the download where it broke off.
 
 use crate::boot::slot::{Slot, SlotState};
 use crate::boot::state::BootState;
+use crate::flow::change::Change;
 use crate::flow::install::{WritableSlot, install};
 use crate::flow::ports::{Progress, StateFile, Why};
 use crate::update::phase::Phase;
@@ -73,6 +74,10 @@ pub fn apply<M: Update>(machine: &mut M) -> Result<Applied, M::Error> {
             return Ok(Applied::Before);
         }
         machine.has_room()?;
+        if before.slot(target) == SlotState::Staged {
+            // Before `state.json` speaks of another image: what is staged there could still be activated.
+            machine.change(Change::Invalidate)?;
+        }
         machine.begin(state);
         machine.store_state(state, Phase::Downloading)?;
         let installed = install(machine);

@@ -30,16 +30,20 @@ pub fn commit<M: Running>(machine: &mut M) -> Result<BootState, M::Error> {
 /// # Errors
 /// That it is not good; those of writing the block.
 pub fn roll_back<M: Running>(machine: &mut M, why: Why<'_, M::Error>) -> Result<BootState, M::Error> {
+    let before = machine.boot_state()?;
+    let booted = machine.booted()?.unwrap_or(before.active);
     let state = machine.change(Change::RollBack)?;
-    ended(machine, Phase::RolledBack, why);
+    // The block says what a trial is.
+    if before.slot(booted) == SlotState::Trial {
+        ended(machine, Phase::RolledBack, why);
+    }
     Ok(state)
 }
 
-/// Records how an update ended, if one was on trial. What boots next is settled by then.
+/// Records how an update ended, if it is this one that can have been on trial. What boots next is settled by then.
 pub fn ended<M: StateFile>(machine: &mut M, phase: Phase, why: Why<'_, M::Error>) {
     let recorded = machine.with_state(|machine, state| {
-        // What is rolled back from was on trial, also if the power went between the flip and its record.
-        if !state.is_on_trial() && (phase, state.phase()) != (Phase::RolledBack, Phase::Staged) {
+        if !state.can_be_on_trial() {
             return Ok(());
         }
         machine.explain(state, why);
@@ -66,8 +70,8 @@ pub fn given_up<M: StateFile>(machine: &mut M, slot: Slot, slot_state: SlotState
             // Not an update's end, and nothing against the image: a box whose power goes early in a boot may come to it.
             return machine.store_state(state, phase);
         }
-        // As in `ended`.
-        if state.is_on_trial() || phase == Phase::Staged {
+        // A good slot is given up for another one that is good: then no update is on its way into that.
+        if state.can_be_on_trial() {
             state.remember_bad();
         }
         machine.store_state(state, Phase::RolledBack)

@@ -58,6 +58,12 @@ pub trait Progress {
     fn is_on_trial(&self) -> bool {
         matches!(self.phase(), Phase::Activated | Phase::Verifying)
     }
+
+    /// Whether what is on trial is this update's image: also where power cuts kept it from being written down that it was
+    /// staged, and that it was activated.
+    fn can_be_on_trial(&self) -> bool {
+        self.is_on_trial() || matches!(self.phase(), Phase::Downloading | Phase::Staged | Phase::Failed)
+    }
 }
 
 /// Why an update stands where it does, for people to read.
