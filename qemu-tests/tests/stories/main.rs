@@ -43,9 +43,7 @@ stories! {
         bad_image: flipped_bits_in_the_initramfs_of_a_trial, zeros_in_the_kernel_of_a_trial, flipped_bits_in_a_good_slot;
         noise: stray_keys_at_the_question, a_line_that_echoes;
         early_cuts: a_good_slot_is_not_lost_to_power_cuts_before_init, a_good_slot_that_never_gets_up_again;
-        last_boots: clean_stop_and_power_cut_are_told_apart, panic_is_told;
         fresh_image: fresh_image;
-        grows: a_larger_disk_is_filled;
         hardware: boots_from_virtio_blk, boots_from_virtio_scsi, boots_from_nvme, boots_from_sata, boots_from_ide,
             boots_from_a_usb_stick;
     }
@@ -54,6 +52,8 @@ stories! {
         data_partition: trial_is_given_up_when_data_writes_fail, trial_is_given_up_when_data_is_read_only,
             what_e2fsck_leaves_to_a_person_is_repaired;
         late_disk: a_trial_waits_for_a_late_usb_disk;
+        last_boots: clean_stop_and_power_cut_are_told_apart, panic_is_told;
+        grows: a_larger_disk_is_filled;
         replay: replayed_writes;
         random_cuts: random_cuts_1, random_cuts_2, random_cuts_3, soak_1, soak_2;
         fat_chain: a_broken_fat_chain_is_mended, a_folder_in_the_place_of_a_copy_makes_way, mending_a_fat_chain_replayed, both_fat_chains_broken, a_full_esp_takes_a_commit;
