@@ -52,7 +52,7 @@ check 'apply: an image that was given up is forgotten' caught flow/apply.rs 's/ 
 check 'apply: another image is spoken of while one is staged' caught flow/apply.rs \
     's/ +machine\.change\(Change::Invalidate\)\?;\n//'
 check 'commit: recorded before it is one' caught flow/outcome.rs \
-    's/( +let state = machine\.change\(Change::Commit\)\?;\n)(.*?)( +ended\(machine, Phase::Success, Why::Well\);\n)/$3$1$2/s'
+    's/( +let state = machine\.change\(Change::Commit\)\?;\n)(.*?)( +ended\(machine, was_trial, Phase::Success, Why::Well\);\n)/$3$1$2/s'
 check 'rollback: the image is not remembered' caught flow/outcome.rs 's/(\} else \{\n) +state\.remember_bad\(\);\n/$1/'
 check "GRUB gave it up: the image is not remembered" caught flow/outcome.rs \
     's/(        if state\.can_be_on_trial\(\) \{\n) +state\.remember_bad\(\);\n/$1/'

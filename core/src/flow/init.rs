@@ -238,7 +238,7 @@ fn mark<M: BootStage>(machine: &mut M, record: &mut Record, may_commit: bool) ->
     machine.store(&record.block)?;
     if before.slot(record.booted) == SlotState::Trial && state.slot(record.booted) == SlotState::Good {
         machine.reached(Mark::Committed);
-        ended(machine, Phase::Success, Why::Well);
+        ended(machine, true, Phase::Success, Why::Well);
     }
     Ok(())
 }

@@ -10,7 +10,7 @@
 use crate::boot::slot::{Slot, SlotState};
 use crate::boot::state::BootState;
 use crate::flow::change::Change;
-use crate::flow::ports::{Progress, Running, StateFile, Why};
+use crate::flow::ports::{Env, Progress, Running, StateFile, Why};
 use crate::history::boot_log::Mark;
 use crate::update::phase::Phase;
 
@@ -19,9 +19,10 @@ use crate::update::phase::Phase;
 /// # Errors
 /// That it is not the active one; those of writing the block.
 pub fn commit<M: Running>(machine: &mut M) -> Result<BootState, M::Error> {
+    let was_trial = runs_a_trial(machine)?;
     let state = machine.change(Change::Commit)?;
     machine.reached(Mark::Committed);
-    ended(machine, Phase::Success, Why::Well);
+    ended(machine, was_trial, Phase::Success, Why::Well);
     Ok(state)
 }
 
@@ -30,20 +31,22 @@ pub fn commit<M: Running>(machine: &mut M) -> Result<BootState, M::Error> {
 /// # Errors
 /// That it is not good; those of writing the block.
 pub fn roll_back<M: Running>(machine: &mut M, why: Why<'_, M::Error>) -> Result<BootState, M::Error> {
-    let before = machine.boot_state()?;
-    let booted = machine.booted()?.unwrap_or(before.active);
+    let was_trial = runs_a_trial(machine)?;
     let state = machine.change(Change::RollBack)?;
-    // The block says what a trial is.
-    if before.slot(booted) == SlotState::Trial {
-        ended(machine, Phase::RolledBack, why);
-    }
+    ended(machine, was_trial, Phase::RolledBack, why);
     Ok(state)
 }
 
-/// Records how an update ended, if it is this one that can have been on trial. What boots next is settled by then.
-pub fn ended<M: StateFile>(machine: &mut M, phase: Phase, why: Why<'_, M::Error>) {
+/// Whether the slot that runs is on trial: the block says so, whatever `state.json` has.
+fn runs_a_trial<M: Env>(machine: &mut M) -> Result<bool, M::Error> {
+    let state = machine.boot_state()?;
+    Ok(state.slot(machine.booted()?.unwrap_or(state.active)) == SlotState::Trial)
+}
+
+/// Records how an update ended, if one was on trial. What boots next is settled by then.
+pub fn ended<M: StateFile>(machine: &mut M, was_trial: bool, phase: Phase, why: Why<'_, M::Error>) {
     let recorded = machine.with_state(|machine, state| {
-        if !state.can_be_on_trial() {
+        if !state.is_on_trial() && !(was_trial && state.can_be_on_trial()) {
             return Ok(());
         }
         machine.explain(state, why);
