@@ -46,7 +46,8 @@ fn runs_a_trial<M: Env>(machine: &mut M) -> Result<bool, M::Error> {
 /// Records how an update ended, if one was on trial. What boots next is settled by then.
 pub fn ended<M: StateFile>(machine: &mut M, was_trial: bool, phase: Phase, why: Why<'_, M::Error>) {
     let recorded = machine.with_state(|machine, state| {
-        if !state.is_on_trial() && !(was_trial && state.can_be_on_trial()) {
+        let was_this_update = state.is_on_trial() || (was_trial && state.can_be_on_trial());
+        if !was_this_update {
             return Ok(());
         }
         machine.explain(state, why);
