@@ -441,3 +441,16 @@ fn the_url_has_to_answer_200_in_time() {
     }
     assert_eq!(node.check(&url("/healthy")).exit, 0);
 }
+
+/// What was seen is told, also where nothing can be made of it.
+#[test]
+fn a_block_that_cannot_be_read_hides_no_check() {
+    let Some(node) = Node::new() else { return };
+    node.phase("success", "");
+    for name in ["esp/grubenv", "esp/grubenv.bak"] {
+        node.machine.folder.write(name, "no block");
+    }
+    let ran = node.check("");
+    assert_eq!(ran.exit, 5, "{}{}", ran.out(), ran.stderr);
+    assert!(ran.out().contains("disk_writable      ok"), "{}{}", ran.out(), ran.stderr);
+}

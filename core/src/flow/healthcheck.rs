@@ -24,7 +24,7 @@ pub enum Outcome {
 /// none, or `state.json` cannot be read, which was said.
 ///
 /// # Errors
-/// Those of reading the boot state.
+/// Those of reading the boot state, which is asked only where an update was activated.
 pub fn begin<M: Running>(machine: &mut M) -> Result<Option<M::State>, M::Error> {
     let mut state = match machine.open_state() {
         Ok(state) => state,
@@ -33,15 +33,15 @@ pub fn begin<M: Running>(machine: &mut M) -> Result<Option<M::State>, M::Error> 
             return Ok(None);
         }
     };
-    let ready = is_on_trial(machine);
     // That something could not be recorded is no reason not to look at the box.
-    if let (Phase::Activated, Ok(true)) = (state.phase(), &ready)
+    if state.phase() == Phase::Activated
+        && is_on_trial(machine)?
         && let Err(error) = machine.store_state(&mut state, Phase::Verifying)
     {
         machine.not_recorded(error);
     }
     machine.close_state();
-    ready.map(|_| state.is_on_trial().then_some(state))
+    Ok(state.is_on_trial().then_some(state))
 }
 
 /// What the reasons, if there are any, mean for a trial; `most`: how many failures in a row are too many.
