@@ -41,18 +41,18 @@ caught() {
 
 check 'as it is, all pass' proofs
 check 'install: staged before it is verified' caught flow/install.rs \
-    's/( +machine\.verify\(\)\?;\n)( +machine\.change\(Change::Stage\)\?;\n)/$2$1/'
+    's/( +machine\.verify\(target\)\?;\n)( +machine\.change\(Change::Stage\)\?;\n)/$2$1/'
 check 'install: written before it is invalidated' caught flow/install.rs \
     's/( +machine\.change\(Change::Invalidate\)\?;\n)( +machine\.remove_leftovers\(\)\?;\n +machine\.write_images\(\)\?;\n)/$2$1/'
 check 'install: names are not synced' caught flow/install.rs 's/ +machine\.sync_names\(\)\?;\n//'
 check 'activate: flipped before it is verified' caught flow/activate.rs \
-    's/(    if let Err\(error\) = machine\.verify.*?\n    \}\n)(.*?let after = .*?\n)/$2$1/s'
+    's/(    if let Err\(error\) = machine\.verify.*?\n    \}\n)(.*?let changed = .*?\n)/$2$1/s'
 check 'activate: what rots stays staged' caught flow/activate.rs 's/ +machine\.change\(Change::MarkBad\)\?;\n//'
 check 'apply: an image that was given up is forgotten' caught flow/apply.rs 's/ +state\.remember_bad\(\);\n//'
 check 'apply: another image is spoken of while one is staged' caught flow/apply.rs \
     's/ +machine\.change\(Change::Invalidate\)\?;\n//'
 check 'commit: recorded before it is one' caught flow/outcome.rs \
-    's/( +let state = machine\.change\(Change::Commit\)\?;\n)(.*?)( +ended\(machine, was_trial, Phase::Success, Why::Well\);\n)/$3$1$2/s'
+    's/ +ended\(machine, changed\.ran_a_trial\(\), Phase::Success, Why::Well\);\n//; s/( +let changed = machine\.change\(Change::Commit\)\?;\n)/    ended(machine, true, Phase::Success, Why::Well);\n$1/'
 check 'rollback: the image is not remembered' caught flow/outcome.rs 's/(\} else \{\n) +state\.remember_bad\(\);\n/$1/'
 check "GRUB gave it up: the image is not remembered" caught flow/outcome.rs \
     's/(        if state\.can_be_on_trial\(\) \{\n) +state\.remember_bad\(\);\n/$1/'

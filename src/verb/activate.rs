@@ -5,10 +5,10 @@ use crate::disk::probe;
 use crate::failure::{Exit, Failure};
 use crate::host::Host;
 use crate::report::progress::Style;
+use kubesolo_core::boot::slot::Slot;
 use kubesolo_core::boot::state::BootState;
 use kubesolo_core::flow::activate::{Staged, activate};
 use kubesolo_core::flow::install::TargetSlot;
-use kubesolo_core::flow::ports::Env;
 use kubesolo_core::update::manifest::Manifest;
 use kubesolo_core::update::sums;
 
@@ -36,9 +36,8 @@ impl Staged for Machine<'_, Files> {
 }
 
 impl TargetSlot for Machine<'_, Files> {
-    fn verify(&mut self) -> Result<(), Failure> {
-        let active = self.boot_state()?.active;
-        let target = open_target(self.host, !self.host.booted(active)?)?;
+    fn verify(&mut self, target: Slot) -> Result<(), Failure> {
+        let target = open_target(self.host, target)?;
         let document = target.read_text("slot.json").unwrap_or_default();
         let manifest = Manifest::parse(&document)
             .map_err(|error| Failure::new(Exit::Io, format_args!("read {}/slot.json: {error}", target.name())))?;

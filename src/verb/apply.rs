@@ -171,7 +171,7 @@ impl Update for Machine<'_, Job<'_>> {
 }
 
 impl TargetSlot for Machine<'_, Job<'_>> {
-    fn verify(&mut self) -> Result<(), Failure> {
+    fn verify(&mut self, _: Slot) -> Result<(), Failure> {
         let Chosen { offer, target, .. } = self.job.chosen()?;
         verify(target, &files_of(&offer.manifest()?), self.job.style)
     }

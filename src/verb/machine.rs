@@ -14,7 +14,7 @@ use kubesolo_core::boot::env_block::{EnvBlock, ONE_SECTOR};
 use kubesolo_core::boot::env_copies::{Bytes, fits_one_sector};
 use kubesolo_core::boot::slot::{Slot, SlotState};
 use kubesolo_core::boot::state::{BootState, Refused};
-use kubesolo_core::flow::change::Change;
+use kubesolo_core::flow::change::{Change, Changed};
 use kubesolo_core::flow::ports::{self, BootLog, Env, Port, Why};
 use kubesolo_core::history::boot_log::Mark;
 use kubesolo_core::update::phase::Phase;
@@ -50,7 +50,7 @@ impl<J> Env for Machine<'_, J> {
         self.host.booted_if_known()
     }
 
-    fn change(&mut self, change: Change) -> Result<BootState, Failure> {
+    fn change(&mut self, change: Change) -> Result<Changed, Failure> {
         edit(self.host, self.notes, &|state, booted| {
             change.of(state, booted).map_err(|refused| self.refuse(change, refused))
         })
@@ -146,20 +146,21 @@ pub type Transition<'a> = dyn Fn(BootState, Slot) -> Result<BootState, Failure> 
 ///
 /// # Errors
 /// That of `transition`; [`Exit::NoBlock`], [`Exit::Io`], [`Exit::Busy`], and those of finding the disk.
-pub fn edit(host: &Host<'_>, notes: &Notes, transition: &Transition<'_>) -> Result<BootState, Failure> {
+pub fn edit(host: &Host<'_>, notes: &Notes, transition: &Transition<'_>) -> Result<Changed, Failure> {
     let mut files = host.env_files(Access::Write)?;
-    let ((state, crowded), spare) = files.edit(true, &|loaded| {
-        let state = host.reading(loaded)?.state;
-        let new = transition(state, host.booted(state.active)?)?;
-        let block = into_block(new, &loaded.block()?.canonical())?;
+    let ((changed, crowded), spare) = files.edit(true, &|loaded| {
+        let before = host.reading(loaded)?.state;
+        let booted = host.booted(before.active)?;
+        let after = transition(before, booted)?;
+        let block = into_block(after, &loaded.block()?.canonical())?;
         let crowded = crowded(&block);
-        Ok((block, (new, crowded)))
+        Ok((block, (Changed { before, after, booted }, crowded)))
     })?;
     for failure in crowded.iter().chain(&spare) {
         // What boots next does not hang on it.
         notes.say(format_args!("warning: {failure}"));
     }
-    Ok(state)
+    Ok(changed)
 }
 
 /// The block with the state in it.

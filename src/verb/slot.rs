@@ -18,5 +18,5 @@ pub fn set(host: &Host<'_>, notes: &Notes, slot: &str, state: &str) -> Result<Bo
     let state = SlotState::parse(state).ok_or_else(|| {
         Failure::new(Exit::Usage, format_args!("slot set: {state}: not a state, there are empty staged trial good bad"))
     })?;
-    edit(host, notes, &|before, _| Ok(before.with_slot(slot, state)))
+    edit(host, notes, &|before, _| Ok(before.with_slot(slot, state))).map(|changed| changed.after)
 }

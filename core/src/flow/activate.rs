@@ -23,18 +23,17 @@ pub fn activate<M: Staged>(machine: &mut M) -> Result<BootState, M::Error> {
     let booted = machine.booted()?.unwrap_or(before.active);
     let unchecked = Change::Activate { data_excused: false };
     unchecked.of(before, booted).map_err(|refused| machine.refuse(unchecked, refused))?;
-    if let Err(error) = machine.verify() {
+    if let Err(error) = machine.verify(!booted) {
         machine.change(Change::MarkBad)?;
         return Err(error);
     }
     // Looked at now, so that `init` does not hold it against the trial.
     let data_excused = !machine.takes_data();
-    let after = machine.change(Change::Activate { data_excused })?;
-    if let Some(state) = &mut state
-        && let Err(error) = machine.store_state(state, Phase::Activated)
-    {
-        machine.not_recorded(error);
+    let changed = machine.change(Change::Activate { data_excused })?;
+    if let Some(state) = &mut state {
+        let stored = machine.store_state(state, Phase::Activated);
+        machine.if_recorded(stored);
     }
     machine.close_state();
-    Ok(after)
+    Ok(changed.after)
 }

@@ -1,8 +1,8 @@
 //! `apply`: an update into the slot that does not run.
 //!
 //! Everything that can be refused is refused before the first byte changes. What is written, in this order: the block, that nothing is
-//! staged any more; `state.json`, that a download has begun; the slot, as [`install`] does; `state.json`, how it ended. A power cut anywhere leaves the running slot good
-//! and active; the next `apply` takes up the download where it broke off.
+//! staged any more; `state.json`, that a download has begun; the slot, as [`install`] does; `state.json`, how it ended. A power cut
+//! anywhere leaves the running slot good and active; the next `apply` takes up the download where it broke off.
 
 use crate::boot::slot::{Slot, SlotState};
 use crate::boot::state::BootState;
@@ -70,17 +70,18 @@ pub fn apply<M: Update>(machine: &mut M) -> Result<Applied, M::Error> {
             state.remember_bad();
         }
         machine.ask(state)?;
-        if before.slot(target) == SlotState::Staged && machine.is_there()? {
+        let was_staged = before.slot(target) == SlotState::Staged;
+        if was_staged && machine.is_there()? {
             return Ok(Applied::Before);
         }
         machine.has_room()?;
-        if before.slot(target) == SlotState::Staged {
+        if was_staged {
             // Before `state.json` speaks of another image: what is staged there could still be activated.
             machine.change(Change::Invalidate)?;
         }
         machine.begin(state);
         machine.store_state(state, Phase::Downloading)?;
-        let installed = install(machine);
+        let installed = install(machine, target);
         if let Err(error) = &installed {
             machine.explain(state, Why::Failed(error));
         }

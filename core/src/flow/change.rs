@@ -23,6 +23,24 @@ pub enum Change {
     RollBack,
 }
 
+/// A change that was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// The boot state that it was made to.
+    pub before: BootState,
+    /// The one that came of it.
+    pub after: BootState,
+    /// The slot that runs.
+    pub booted: Slot,
+}
+
+impl Changed {
+    /// Whether the slot that runs was on trial: the block says so, whatever `state.json` has.
+    pub fn ran_a_trial(&self) -> bool {
+        self.before.slot(self.booted) == SlotState::Trial
+    }
+}
+
 impl Change {
     /// The boot state with that change. Changes memory only.
     ///

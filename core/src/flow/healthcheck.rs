@@ -26,19 +26,12 @@ pub enum Outcome {
 /// # Errors
 /// Those of reading the boot state, which is asked only where an update was activated.
 pub fn begin<M: Running>(machine: &mut M) -> Result<Option<M::State>, M::Error> {
-    let mut state = match machine.open_state() {
-        Ok(state) => state,
-        Err(error) => {
-            machine.not_recorded(error);
-            return Ok(None);
-        }
-    };
+    let opened = machine.open_state();
+    let Some(mut state) = machine.if_recorded(opened) else { return Ok(None) };
     // That something could not be recorded is no reason not to look at the box.
-    if state.phase() == Phase::Activated
-        && is_on_trial(machine)?
-        && let Err(error) = machine.store_state(&mut state, Phase::Verifying)
-    {
-        machine.not_recorded(error);
+    if state.phase() == Phase::Activated && is_on_trial(machine)? {
+        let stored = machine.store_state(&mut state, Phase::Verifying);
+        machine.if_recorded(stored);
     }
     machine.close_state();
     Ok(state.is_on_trial().then_some(state))
@@ -56,14 +49,9 @@ pub fn conclude<M: Running>(machine: &mut M, reasons: &str, most: Option<u32>) -
         return commit(machine).map(|_| Outcome::Committed);
     }
     machine.reached(Mark::Failed);
-    let mut state = match machine.open_state() {
-        Ok(state) => state,
-        // What cannot be counted has its three boots.
-        Err(error) => {
-            machine.not_recorded(error);
-            return Ok(Outcome::Nothing);
-        }
-    };
+    let opened = machine.open_state();
+    // What cannot be counted has its three boots.
+    let Some(mut state) = machine.if_recorded(opened) else { return Ok(Outcome::Nothing) };
     // Any other trial than that of an update has its three boots.
     let counted = state.is_on_trial().then(|| {
         let failures = state.count_failure();

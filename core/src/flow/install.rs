@@ -11,6 +11,7 @@
 //!
 //! `core/tests/crash_sim` cuts whole lives at every write and sync of it.
 
+use crate::boot::slot::Slot;
 use crate::flow::change::Change;
 use crate::flow::ports::Env;
 
@@ -20,7 +21,7 @@ pub trait TargetSlot: Env {
     ///
     /// # Errors
     /// Those of reading; that they are others.
-    fn verify(&mut self) -> Result<(), Self::Error>;
+    fn verify(&mut self, target: Slot) -> Result<(), Self::Error>;
 }
 
 /// The target slot as an install fills it.
@@ -54,13 +55,13 @@ pub trait WritableSlot: TargetSlot {
 ///
 /// # Errors
 /// Those of the steps. The slot is `empty` then, unless it is the first that failed.
-pub fn install<M: WritableSlot>(machine: &mut M) -> Result<(), M::Error> {
+pub fn install<M: WritableSlot>(machine: &mut M, target: Slot) -> Result<(), M::Error> {
     machine.change(Change::Invalidate)?;
     machine.remove_leftovers()?;
     machine.write_images()?;
     machine.write_texts()?;
     machine.sync_names()?;
-    machine.verify()?;
+    machine.verify(target)?;
     machine.change(Change::Stage)?;
     Ok(())
 }

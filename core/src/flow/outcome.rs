@@ -10,7 +10,7 @@
 use crate::boot::slot::{Slot, SlotState};
 use crate::boot::state::BootState;
 use crate::flow::change::Change;
-use crate::flow::ports::{Env, Progress, Running, StateFile, Why};
+use crate::flow::ports::{Progress, Running, StateFile, Why};
 use crate::history::boot_log::Mark;
 use crate::update::phase::Phase;
 
@@ -19,11 +19,10 @@ use crate::update::phase::Phase;
 /// # Errors
 /// That it is not the active one; those of writing the block.
 pub fn commit<M: Running>(machine: &mut M) -> Result<BootState, M::Error> {
-    let was_trial = runs_a_trial(machine)?;
-    let state = machine.change(Change::Commit)?;
+    let changed = machine.change(Change::Commit)?;
     machine.reached(Mark::Committed);
-    ended(machine, was_trial, Phase::Success, Why::Well);
-    Ok(state)
+    ended(machine, changed.ran_a_trial(), Phase::Success, Why::Well);
+    Ok(changed.after)
 }
 
 /// Makes the slot that is not booted the one to boot next.
@@ -31,16 +30,9 @@ pub fn commit<M: Running>(machine: &mut M) -> Result<BootState, M::Error> {
 /// # Errors
 /// That it is not good; those of writing the block.
 pub fn roll_back<M: Running>(machine: &mut M, why: Why<'_, M::Error>) -> Result<BootState, M::Error> {
-    let was_trial = runs_a_trial(machine)?;
-    let state = machine.change(Change::RollBack)?;
-    ended(machine, was_trial, Phase::RolledBack, why);
-    Ok(state)
-}
-
-/// Whether the slot that runs is on trial: the block says so, whatever `state.json` has.
-fn runs_a_trial<M: Env>(machine: &mut M) -> Result<bool, M::Error> {
-    let state = machine.boot_state()?;
-    Ok(state.slot(machine.booted()?.unwrap_or(state.active)) == SlotState::Trial)
+    let changed = machine.change(Change::RollBack)?;
+    ended(machine, changed.ran_a_trial(), Phase::RolledBack, why);
+    Ok(changed.after)
 }
 
 /// Records how an update ended, if one was on trial. What boots next is settled by then.
@@ -59,9 +51,7 @@ pub fn ended<M: StateFile>(machine: &mut M, was_trial: bool, phase: Phase, why: 
         }
         machine.store_state(state, phase)
     });
-    if let Err(error) = recorded {
-        machine.not_recorded(error);
-    }
+    machine.if_recorded(recorded);
 }
 
 /// GRUB gave that slot up, which is now in that state. Gives whether that is recorded now, so that the env block need not say it
@@ -80,9 +70,5 @@ pub fn given_up<M: StateFile>(machine: &mut M, slot: Slot, slot_state: SlotState
         }
         machine.store_state(state, Phase::RolledBack)
     });
-    let is_recorded = recorded.is_ok();
-    if let Err(error) = recorded {
-        machine.not_recorded(error);
-    }
-    is_recorded
+    machine.if_recorded(recorded).is_some()
 }

@@ -1,8 +1,8 @@
 //! What the commands need of a box: small ports, which the program opens once and the crash proof keeps in memory.
 
 use crate::boot::slot::{Slot, SlotState};
-use crate::boot::state::BootState;
-use crate::flow::change::Change;
+use crate::boot::state::{BootState, Refused};
+use crate::flow::change::{Change, Changed};
 use crate::history::boot_log::Mark;
 use crate::update::phase::Phase;
 
@@ -31,10 +31,10 @@ pub trait Env: Port {
     ///
     /// # Errors
     /// [`Env::refuse`]; those of reading and writing the block.
-    fn change(&mut self, change: Change) -> Result<BootState, Self::Error>;
+    fn change(&mut self, change: Change) -> Result<Changed, Self::Error>;
 
     /// The error of a change that is not allowed.
-    fn refuse(&self, change: Change, refused: crate::boot::state::Refused) -> Self::Error;
+    fn refuse(&self, change: Change, refused: Refused) -> Self::Error;
 }
 
 /// What `state.json` holds, as far as a command goes by it.
@@ -112,6 +112,11 @@ pub trait StateFile: Port + Sized {
 
     /// What boots next is settled, and could not be written down there: worth a word, and no more.
     fn not_recorded(&mut self, error: Self::Error);
+
+    /// What was recorded or read; `None`, and a word about it, if that could not be.
+    fn if_recorded<T>(&mut self, recorded: Result<T, Self::Error>) -> Option<T> {
+        recorded.map_err(|error| self.not_recorded(error)).ok()
+    }
 
     /// Opens the state, works on it, and lets go of it.
     ///

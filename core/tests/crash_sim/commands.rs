@@ -7,7 +7,7 @@ use kubesolo_core::boot::slot::{Slot, SlotState};
 use kubesolo_core::boot::state::{BootState, Refused};
 use kubesolo_core::flow::activate::{Staged, activate};
 use kubesolo_core::flow::apply::{Applied, Update, apply};
-use kubesolo_core::flow::change::Change;
+use kubesolo_core::flow::change::{Change, Changed};
 use kubesolo_core::flow::healthcheck;
 use kubesolo_core::flow::init::{BootStage, EnvCopies, Notice, Record, init};
 use kubesolo_core::flow::install::{TargetSlot, WritableSlot};
@@ -100,20 +100,20 @@ impl Env for Machine {
     }
 
     /// The program's `edit`.
-    fn change(&mut self, change: Change) -> Result<BootState, Stop> {
+    fn change(&mut self, change: Change) -> Result<Changed, Stop> {
         self.open_env()?;
         let (block, _) = self.chosen().ok_or(Stop::Env)?;
-        let state = BootState::read_safely(&block, |slot| self.has_files(slot)).state;
+        let before = BootState::read_safely(&block, |slot| self.has_files(slot)).state;
         let block = block.canonical();
-        let new = change.of(state, self.booted.unwrap_or(state.active)).map_err(|_| Stop::Refused)?;
-        let block = self.fill(&block, new)?;
-        if let (Change::RollBack, Some(booted)) = (change, self.booted)
-            && state.slot(booted) == SlotState::Trial
-        {
+        let booted = self.booted.unwrap_or(before.active);
+        let after = change.of(before, booted).map_err(|_| Stop::Refused)?;
+        let changed = Changed { before, after, booted };
+        let block = self.fill(&block, after)?;
+        if change == Change::RollBack && changed.ran_a_trial() {
             self.rolled_back = self.system(booted).map(|version| (booted, version));
         }
         self.store(&block)?;
-        Ok(new)
+        Ok(changed)
     }
 
     fn refuse(&self, _: Change, _: Refused) -> Stop {
@@ -278,8 +278,8 @@ impl Update for Machine {
 }
 
 impl TargetSlot for Machine {
-    fn verify(&mut self) -> Result<(), Stop> {
-        let folder = self.slot(!self.booted.unwrap());
+    fn verify(&mut self, target: Slot) -> Result<(), Stop> {
+        let folder = self.slot(target);
         let told =
             folder.read(Name::Text(1)).and_then(|file| (1..=7).find(|version| file.sectors == text(*version, 1)));
         let version = self.version.or(told).ok_or(Stop::Files)?;
@@ -330,7 +330,7 @@ impl Machine {
         &mut self.slots[index(target)]
     }
 
-    /// What was read last.
+    /// Before anything is read.
     pub const fn nothing_found() -> [Found; 2] {
         use kubesolo_core::boot::env_copies::CopyFault::Missing;
         [Found::nothing(Missing), Found::nothing(Missing)]
