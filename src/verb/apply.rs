@@ -54,8 +54,8 @@ const TRIES_WITHIN: Duration = Duration::from_secs(15 * 60);
 /// must not hold the lock for good.
 const FILE_WITHIN: Duration = Duration::from_secs(6 * 60 * 60);
 
-/// The kernel and the initramfs: name in the slot, image in the manifest.
-pub type Files<'a> = [(&'static str, Image<'a>); 2];
+/// The kernel and the initramfs: name in the slot; hash and size, without the place.
+pub type Files = [(&'static str, Image<'static>); 2];
 
 /// What `apply` came to: the slot holds this version, staged.
 pub struct Installed {
@@ -80,16 +80,17 @@ pub fn run(
     style: Style,
 ) -> Result<Installed, Failure> {
     let client = Client::new(config.ca.unwrap_or_default(), &host.process);
-    let job = Job { config, source, style, client: &client, slot: Slot::A, offer: None };
+    let job = Job { config, source, style, client: &client, slot: Slot::A, chosen: None };
     let mut machine = Machine::new(host, notes, job);
     let already = apply(&mut machine)? == Applied::Before;
-    let Job { slot, offer, .. } = machine.job;
-    Ok(Installed { slot, version: offer.map(|offer| offer.version).unwrap_or_default(), already })
+    let Job { slot, chosen, .. } = machine.job;
+    Ok(Installed { slot, version: chosen.map(|chosen| chosen.version).unwrap_or_default(), already })
 }
 
 /// The kernel and the initramfs that a manifest describes.
-pub fn files_of<'a>(manifest: &Manifest<'a>) -> Files<'a> {
-    [("vmlinuz", manifest.vmlinuz), ("kubesolo-os.gz", manifest.initramfs)]
+pub fn files_of(manifest: &Manifest<'_>) -> Files {
+    let image = |Image { sha256, size, .. }| Image { url: None, sha256, size };
+    [("vmlinuz", image(manifest.vmlinuz)), ("kubesolo-os.gz", image(manifest.initramfs))]
 }
 
 /// The update, as far as it is known.
@@ -99,17 +100,20 @@ struct Job<'a> {
     style: Style,
     client: &'a Client<'a>,
     slot: Slot,
-    offer: Option<Chosen>,
+    chosen: Option<Chosen>,
 }
 
 /// All that is settled before the first byte changes.
 struct Chosen {
     offer: RemoteManifest,
+    files: Files,
     version: String,
+    /// As [`Manifest::image`] names it.
+    image: String,
     running: Option<Version>,
     target: Target,
-    places: [Location; 2],
-    sizes: [u64; 2],
+    /// Where the files are, and their sizes in bytes.
+    sources: Option<[(Location, u64); 2]>,
 }
 
 impl Update for Machine<'_, Job<'_>> {
@@ -131,39 +135,40 @@ impl Update for Machine<'_, Job<'_>> {
         check::policy(self.host, config, running, &state.known_bad)
             .check(&manifest)
             .map_err(|refusal| Failure::new(Exit::Refused, format_args!("apply: {refusal}")))?;
-        let (version, target) = (format!("{}", manifest.version), open_target(self.host, slot)?);
-        let places = places(&offer, &manifest)?;
-        self.job.offer = Some(Chosen { offer, version, running, target, places, sizes: [0; 2] });
+        let (files, version, image) =
+            (files_of(&manifest), format!("{}", manifest.version), manifest.image().as_str().into());
+        let target = open_target(self.host, slot)?;
+        self.job.chosen = Some(Chosen { offer, files, version, image, running, target, sources: None });
         Ok(())
     }
 
     fn is_there(&mut self) -> Result<bool, Failure> {
-        let Chosen { offer, target, .. } = self.job.chosen()?;
+        let Chosen { files, target, .. } = self.job.chosen()?;
         let Some(document) = target.read_text("slot.json") else { return Ok(false) };
-        let manifest = offer.manifest()?;
         Ok(Manifest::parse(&document).is_ok_and(|staged| {
-            staged.vmlinuz.sha256 == manifest.vmlinuz.sha256 && staged.initramfs.sha256 == manifest.initramfs.sha256
+            files_of(&staged).iter().zip(files).all(|((_, staged), (_, image))| staged.sha256 == image.sha256)
         }))
     }
 
     fn has_room(&mut self) -> Result<(), Failure> {
-        let Chosen { offer, target, places, .. } = self.job.chosen()?;
-        let files = files_of(&offer.manifest()?);
-        let sizes = sizes(self.job.client, &files, places)?;
-        has_room(target, &files, &sizes)?;
-        if let Some(chosen) = &mut self.job.offer {
-            chosen.sizes = sizes;
+        let Chosen { offer, files, target, .. } = self.job.chosen()?;
+        let places = places(offer)?;
+        let sizes = sizes(self.job.client, files, &places)?;
+        has_room(target, files, &sizes)?;
+        if let Some(chosen) = &mut self.job.chosen {
+            let ([kernel, initramfs], [kernel_size, initramfs_size]) = (places, sizes);
+            chosen.sources = Some([(kernel, kernel_size), (initramfs, initramfs_size)]);
         }
         Ok(())
     }
 
     fn begin(&mut self, state: &mut State) {
-        let Some(Chosen { offer, version, running, .. }) = &self.job.offer else { return };
+        let Some(Chosen { version, image, running, .. }) = &self.job.chosen else { return };
         state.from_version = running.map(|running| format!("{running}")).unwrap_or_default();
         state.started_at = format!("{}", state::now());
         state.attempt_count = if state.to_version == *version { state.attempt_count.saturating_add(1) } else { 1 };
         state.to_version = version.clone();
-        state.to_image = offer.manifest().map(|manifest| manifest.image().as_str().into()).unwrap_or_default();
+        state.to_image = image.clone();
         state.failed_before = failed_before(self.host, self.job.config);
         state.health_check_failures = 0;
         state.last_error.clear();
@@ -172,20 +177,20 @@ impl Update for Machine<'_, Job<'_>> {
 
 impl TargetSlot for Machine<'_, Job<'_>> {
     fn verify(&mut self, _: Slot) -> Result<(), Failure> {
-        let Chosen { offer, target, .. } = self.job.chosen()?;
-        verify(target, &files_of(&offer.manifest()?), self.job.style)
+        let Chosen { files, target, .. } = self.job.chosen()?;
+        verify(target, files, self.job.style)
     }
 }
 
 impl WritableSlot for Machine<'_, Job<'_>> {
     fn remove_leftovers(&mut self) -> Result<(), Failure> {
-        let Chosen { offer, target, .. } = self.job.chosen()?;
-        target.leftovers(&parts(&files_of(&offer.manifest()?)), true).map(drop)
+        let Chosen { files, target, .. } = self.job.chosen()?;
+        target.leftovers(&parts(files), true).map(drop)
     }
 
     fn write_images(&mut self) -> Result<(), Failure> {
-        let Chosen { offer, target, places, sizes, .. } = self.job.chosen()?;
-        for (((name, image), place), size) in files_of(&offer.manifest()?).iter().zip(places).zip(sizes) {
+        let Chosen { files, target, sources, .. } = self.job.chosen()?;
+        for ((name, image), (place, size)) in files.iter().zip(sources.iter().flatten()) {
             Download { target, client: self.job.client, style: self.job.style, name, image, place, size: *size }
                 .run()?;
         }
@@ -193,8 +198,8 @@ impl WritableSlot for Machine<'_, Job<'_>> {
     }
 
     fn write_texts(&mut self) -> Result<(), Failure> {
-        let Chosen { offer, target, version, .. } = self.job.chosen()?;
-        target.write_text(sums::FILE, sums_of(&files_of(&offer.manifest()?)).as_bytes())?;
+        let Chosen { offer, files, target, version, .. } = self.job.chosen()?;
+        target.write_text(sums::FILE, sums_of(files).as_bytes())?;
         target.write_text("version", format!("{version}\n").as_bytes())?;
         target.write_text("slot.json", offer.document())
     }
@@ -207,7 +212,7 @@ impl WritableSlot for Machine<'_, Job<'_>> {
 impl Job<'_> {
     /// What is settled. The flow asks the server first of all.
     fn chosen(&self) -> Result<&Chosen, Failure> {
-        self.offer.as_ref().ok_or_else(|| Failure::new(Exit::Io, format_args!("apply: no server was asked")))
+        self.chosen.as_ref().ok_or_else(|| Failure::new(Exit::Io, format_args!("apply: no server was asked")))
     }
 }
 
@@ -217,7 +222,7 @@ struct Download<'a> {
     client: &'a Client<'a>,
     style: Style,
     name: &'static str,
-    image: &'a Image<'a>,
+    image: &'a Image<'static>,
     place: &'a Location,
     size: u64,
 }
@@ -303,7 +308,7 @@ impl Download<'_> {
 }
 
 /// The list by which GRUB knows these files.
-pub fn sums_of(files: &Files<'_>) -> String {
+pub fn sums_of(files: &Files) -> String {
     format!("{}", Sums(files.map(|(name, image)| (name, image.sha256))))
 }
 
@@ -311,7 +316,7 @@ pub fn sums_of(files: &Files<'_>) -> String {
 ///
 /// # Errors
 /// [`Exit::Io`].
-pub fn verify(target: &Target, files: &Files<'_>, style: Style) -> Result<(), Failure> {
+pub fn verify(target: &Target, files: &Files, style: Style) -> Result<(), Failure> {
     let compare = |name: &str, hash: Hash, len: u64, want: Hash| {
         if hash == want {
             return Ok(());
@@ -439,9 +444,9 @@ fn is_sound(partition: &str, slot: Slot) -> Result<(), Failure> {
 }
 
 /// Where the two files are, as the manifest's own place has it.
-fn places(offer: &RemoteManifest, manifest: &Manifest<'_>) -> Result<[Location; 2], Failure> {
+fn places(offer: &RemoteManifest) -> Result<[Location; 2], Failure> {
     let failed = |error: &dyn fmt::Display| Failure::new(Exit::Io, format_args!("read {}: {error}", offer.at));
-    let (vmlinuz, initramfs) = manifest.urls().map_err(|error| failed(&error))?;
+    let (vmlinuz, initramfs) = offer.manifest()?.urls().map_err(|error| failed(&error))?;
     let join = |text: kubesolo_core::text::json::Text<'_>| {
         offer.at.join(&text.chars().collect::<String>()).map_err(|error| failed(&error))
     };
@@ -449,7 +454,7 @@ fn places(offer: &RemoteManifest, manifest: &Manifest<'_>) -> Result<[Location; 
 }
 
 /// The files' sizes in bytes, as the manifest has them, or else the server.
-fn sizes(client: &Client<'_>, files: &Files<'_>, places: &[Location; 2]) -> Result<[u64; 2], Failure> {
+fn sizes(client: &Client<'_>, files: &Files, places: &[Location; 2]) -> Result<[u64; 2], Failure> {
     let mut sizes = [0; 2];
     for ((size, (_, image)), place) in sizes.iter_mut().zip(files).zip(places) {
         let told = match image.size {
@@ -467,13 +472,13 @@ fn sizes(client: &Client<'_>, files: &Files<'_>, places: &[Location; 2]) -> Resu
 }
 
 /// The names that the files have while they are downloaded.
-fn parts(files: &Files<'_>) -> [String; 2] {
+fn parts(files: &Files) -> [String; 2] {
     files.map(|(name, image)| part_name(name, &image.sha256))
 }
 
 /// Both files, and a tenth more for what a filesystem needs. What has been downloaded already needs no room, and what the
 /// slot holds makes room.
-fn has_room(target: &Target, files: &Files<'_>, sizes: &[u64; 2]) -> Result<(), Failure> {
+fn has_room(target: &Target, files: &Files, sizes: &[u64; 2]) -> Result<(), Failure> {
     let mut wanted: u64 = 0;
     for ((name, image), size) in files.iter().zip(sizes) {
         wanted = wanted.saturating_add(size.saturating_sub(target.part_len(name, &image.sha256)));
