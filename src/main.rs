@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use rustix::termios::isatty;
 
 use kubesolo_boot::cli::args::{Asked, Call};
-use kubesolo_boot::cli::console::{Notes, Output};
+use kubesolo_boot::cli::console::{KEEPS_ITS_ERROR, Notes, Output};
 use kubesolo_boot::cli::help::help;
 use kubesolo_boot::cli::verbs::Verb;
 use kubesolo_boot::failure::{Exit, Failure, Reason};
@@ -196,7 +196,7 @@ fn work(session: Session<'_>, verb: Verb<'_>, out: &mut Output<'_>) -> Result<(E
         Verb::Activate => {
             config(session, buffer)?;
             let state = verb::activate::run(host, notes, look.style)?;
-            say(out, format_args!("Slot {} boots next, on trial.", state.active));
+            out.line(format_args!("Slot {} boots next, on trial.", state.active));
         }
         Verb::Healthcheck => {
             let (healthy, rolled_back) = verb::healthcheck::run(host, notes, &config(session, buffer)?, json, out)?;
@@ -204,11 +204,11 @@ fn work(session: Session<'_>, verb: Verb<'_>, out: &mut Output<'_>) -> Result<(E
         }
         Verb::Rollback => {
             let state = outcome::roll_back(&mut Machine::new(host, notes, ()), Why::Words("rolled back by hand"))?;
-            say(out, format_args!("Slot {} boots next.", state.active));
+            out.line(format_args!("Slot {} boots next.", state.active));
         }
         Verb::Commit => {
             let state = outcome::commit(&mut Machine::new(host, notes, ()))?;
-            say(out, format_args!("Slot {} is good and stays.", state.active));
+            out.line(format_args!("Slot {} is good and stays.", state.active));
         }
         Verb::SlotShow => show_slots(&host.boot_state()?, json, out),
         Verb::SlotSet(slot, state) => show_slots(&verb::slot::set(host, notes, slot, state)?, json, out),
@@ -222,7 +222,7 @@ fn work(session: Session<'_>, verb: Verb<'_>, out: &mut Output<'_>) -> Result<(E
         Verb::Stopping => verb::stopping::run(host)?,
         Verb::Metrics(file) => verb::metrics::run(host, file, out)?,
         Verb::Probe => exit = probe(host, json, out)?,
-        Verb::Find(name) => say(out, format_args!("{}", verb::find::run(host, notes, name, ext4)?)),
+        Verb::Find(name) => out.line(format_args!("{}", verb::find::run(host, notes, name, ext4)?)),
         Verb::Grow => verb::grow::run(host, notes, &config(session, buffer)?, out)?,
         Verb::Init => exit = verb::init::run(host, notes),
     }
@@ -248,12 +248,6 @@ fn print(text: &str) -> Result<Exit, Failure> {
     finish(out).map(|()| Exit::Done)
 }
 
-fn say(out: &mut Output<'_>, line: std::fmt::Arguments<'_>) {
-    use std::fmt::Write;
-    // An output keeps its error until it is finished.
-    ignore(writeln!(out, "{line}"), "an output keeps its error until it is finished");
-}
-
 fn finish(out: Output<'_>) -> Result<(), Failure> {
     out.finish().map_err(not_written)
 }
@@ -267,38 +261,37 @@ fn show_status(status: &Status, session: Session<'_>, out: &mut Output<'_>) {
         true => status.print_json(session.host, out),
         false => status.print(session.host, session.look.colour, out),
     };
-    // An output keeps its error until it is finished.
-    ignore(printed, "an output keeps its error until it is finished");
+    ignore(printed, KEEPS_ITS_ERROR);
 }
 
 fn show_applied(Installed { slot, version, already }: &Installed, json: bool, out: &mut Output<'_>) {
     if json {
-        return say(out, format_args!("{{\"event\":\"staged\",\"slot\":\"{slot}\",\"version\":\"{version}\"}}"));
+        return out.line(format_args!("{{\"event\":\"staged\",\"slot\":\"{slot}\",\"version\":\"{version}\"}}"));
     }
     let already = if *already { "already " } else { "" };
-    say(out, format_args!("Version {version} is {already}installed in slot {slot}."));
-    say(out, format_args!("Next: kubesolo-boot activate --reboot"));
+    out.line(format_args!("Version {version} is {already}installed in slot {slot}."));
+    out.line(format_args!("Next: kubesolo-boot activate --reboot"));
 }
 
 fn show_slots(state: &BootState, json: bool, out: &mut Output<'_>) {
     if json {
-        return say(out, format_args!("{{\"slot_A\":\"{}\",\"slot_B\":\"{}\"}}", state.a, state.b));
+        return out.line(format_args!("{{\"slot_A\":\"{}\",\"slot_B\":\"{}\"}}", state.a, state.b));
     }
     for slot in Slot::BOTH {
-        say(out, format_args!("{slot} {}", state.slot(slot)));
+        out.line(format_args!("{slot} {}", state.slot(slot)));
     }
 }
 
 fn probe(host: &Host<'_>, json: bool, out: &mut Output<'_>) -> Result<Exit, Failure> {
     let result = verb::probe::run(host);
     if !json {
-        say(out, format_args!("{} takes writes.", result?));
+        out.line(format_args!("{} takes writes.", result?));
         return Ok(Exit::Done);
     }
     let (writable, exit, reason) = match &result {
         Ok(_) => (true, Exit::Done, String::new()),
         Err(failure) => (false, failure.exit(), failure.to_string()),
     };
-    say(out, format_args!("{{\"disk_writable\":{writable},\"reason\":{}}}", Quoted::text(&reason)));
+    out.line(format_args!("{{\"disk_writable\":{writable},\"reason\":{}}}", Quoted::text(&reason)));
     Ok(exit)
 }

@@ -252,7 +252,6 @@ fn watchdog(device: BorrowedFd<'_>, seconds: u32) -> Result<(u32, bool), Errno> 
     let mut taken = i32::try_from(seconds).unwrap_or(i32::MAX);
     ask(WDIOC_SETTIMEOUT, &mut taken).or_else(|_| ask(WDIOC_GETTIMEOUT, &mut taken))?;
     let mut status = 0;
-    // One that does not know was not it.
     ignore(ask(WDIOC_GETBOOTSTATUS, &mut status), "a driver without it never caused a reset");
     Ok((u32::try_from(taken).unwrap_or(seconds), status & WDIOF_CARDRESET != 0))
 }

@@ -41,8 +41,10 @@ pub fn now(host: &Host<'_>) -> Result<(), Failure> {
     );
     // In a child, which is left behind with a disk that hangs.
     let synced = run_with_timeout(SYNC_DEADLINE, || {
-        // That it is on purpose is only of use to know, and where there is no data partition nobody does.
-        ignore(verb::stopping::run(host), "that it is on purpose is only of use to know");
+        ignore(
+            verb::stopping::run(host),
+            "that it is on purpose is only of use to know, where there is a data partition",
+        );
         sync();
         0
     });

@@ -64,7 +64,9 @@ fn no_result_is_dropped_without_a_reason() {
                 statement.push_str(line);
                 if line.ends_with([';', '{', '}']) {
                     let dropped = [".unwrap_or_default();", ".ok();"].iter().any(|end| statement.ends_with(end));
-                    let used = ["=", "return"].iter().any(|word| statement.contains(word));
+                    // What stands in a text assigns nothing.
+                    let code: String = statement.split('"').step_by(2).collect();
+                    let used = ["=", "return"].iter().any(|word| code.contains(word));
                     assert!(!dropped || used, "{folder}: {file}: {statement}");
                     statement.clear();
                 }

@@ -2,14 +2,17 @@
 //! kernel log as well, where they outlive the console.
 
 use core::fmt::{self, Write};
-use kubesolo_core::ignore::ignore;
 
+use kubesolo_core::ignore::ignore;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, write};
 
 /// The name before every note.
 pub const NAME: &str = "kubesolo-boot";
+
+/// Why nobody looks at what writing to an [`Output`] gives.
+pub const KEEPS_ITS_ERROR: &str = "an output keeps its error until it is finished";
 
 /// Buffered text on its way to a file descriptor; no heap.
 pub struct Output<'fd> {
@@ -32,6 +35,11 @@ impl<'fd> Output<'fd> {
                 ignore(self.buffer.extend_from_slice(part), "a buffer that is full is written out first");
             }
         }
+    }
+
+    /// Adds a line.
+    pub fn line(&mut self, line: fmt::Arguments<'_>) {
+        ignore(writeln!(self, "{line}"), KEEPS_ITS_ERROR);
     }
 
     /// Writes what is left.
@@ -87,7 +95,7 @@ impl Notes {
         let to = |fd: BorrowedFd<'_>, head: &str| {
             let mut output = Output::to(fd);
             match writeln!(output, "{head}{NAME}: {line}") {
-                Ok(()) | Err(fmt::Error) => output.finish().unwrap_or_default(),
+                Ok(()) | Err(fmt::Error) => ignore(output.finish(), "there is nowhere to say it"),
             }
         };
         to(rustix::stdio::stderr(), "");

@@ -7,6 +7,7 @@ use kubesolo_core::update::config::{
     Value::{self, File, Folder, Text},
 };
 
+use self::Verbs::These;
 use super::verbs::Name::{
     self, Activate, Apply, Check, Commit, Env, Find, Grow, Healthcheck, Init, Metrics, Probe, Rollback, Slot, Status,
     Stopping, Watchdog,
@@ -41,6 +42,17 @@ pub enum Sets {
     Key(&'static Key),
 }
 
+/// Who takes a flag.
+#[derive(Clone, Copy)]
+pub enum Verbs {
+    /// Every verb.
+    All,
+    /// Every verb but one.
+    AllBut(Name),
+    /// These.
+    These(&'static [Name]),
+}
+
 /// A row of the table.
 pub struct Flag {
     /// Its name, with `_` for `-`, as keys of `update.conf` have it.
@@ -52,14 +64,14 @@ pub struct Flag {
     /// What it sets.
     pub sets: Sets,
     /// The verbs that take it.
-    pub verbs: &'static [Name],
+    pub verbs: Verbs,
 }
 
 impl Flag {
     const fn switch(
         name: &'static str,
         help: &'static str,
-        verbs: &'static [Name],
+        verbs: Verbs,
         place: for<'g, 'a> fn(&'g mut Given<'a>) -> &'g mut bool,
     ) -> Flag {
         Flag { name, short: None, help, sets: Sets::Switch(place), verbs }
@@ -69,13 +81,13 @@ impl Flag {
         name: &'static str,
         value: Value,
         help: &'static str,
-        verbs: &'static [Name],
+        verbs: Verbs,
         place: for<'g, 'a> fn(&'g mut Given<'a>) -> &'g mut Option<&'a str>,
     ) -> Flag {
         Flag { name, short: None, help, sets: Sets::Text(value, place), verbs }
     }
 
-    const fn key(key: &'static Key, verbs: &'static [Name]) -> Flag {
+    const fn key(key: &'static Key, verbs: Verbs) -> Flag {
         Flag { name: key.name, short: None, help: key.help, sets: Sets::Key(key), verbs }
     }
 
@@ -90,7 +102,11 @@ impl Flag {
 
     /// Whether the verb takes it.
     pub fn is_of(&self, verb: Name) -> bool {
-        self.verbs.contains(&verb)
+        match self.verbs {
+            Verbs::All => true,
+            Verbs::AllBut(other) => verb != other,
+            Verbs::These(verbs) => verbs.contains(&verb),
+        }
     }
 
     /// What follows it.
@@ -114,69 +130,35 @@ const fn hyphen(byte: u8) -> u8 {
     if byte == b'_' { b'-' } else { byte }
 }
 
-/// Every verb.
-const EVERY: &[Name] = &[
-    Status,
-    Check,
-    Apply,
-    Activate,
-    Healthcheck,
-    Rollback,
-    Commit,
-    Slot,
-    Env,
-    Watchdog,
-    Stopping,
-    Metrics,
-    Probe,
-    Find,
-    Grow,
-    Init,
-];
 /// Verbs that look for the disk.
-const DISK: &[Name] = &[
-    Status,
-    Check,
-    Apply,
-    Activate,
-    Healthcheck,
-    Rollback,
-    Commit,
-    Slot,
-    Env,
-    Watchdog,
-    Metrics,
-    Probe,
-    Find,
-    Grow,
-    Init,
-];
+const DISK: Verbs = Verbs::AllBut(Stopping);
 /// Verbs that go by the env block; `check` takes what `apply` does, so that a script can ask and install in the same words.
-const BLOCK: &[Name] =
-    &[Status, Check, Apply, Activate, Healthcheck, Rollback, Commit, Slot, Env, Watchdog, Metrics, Init];
+const BLOCK: Verbs =
+    These(&[Status, Check, Apply, Activate, Healthcheck, Rollback, Commit, Slot, Env, Watchdog, Metrics, Init]);
 /// Verbs that read or write what is on the data partition.
-const DATA: &[Name] = &[Status, Check, Apply, Activate, Healthcheck, Rollback, Commit, Stopping, Metrics, Probe, Init];
+const DATA: Verbs =
+    These(&[Status, Check, Apply, Activate, Healthcheck, Rollback, Commit, Stopping, Metrics, Probe, Init]);
 /// Verbs that look into the log of boots.
-const BOOTS: &[Name] = &[Status, Check, Apply, Activate, Healthcheck, Rollback, Commit, Stopping, Init];
+const BOOTS: Verbs = These(&[Status, Check, Apply, Activate, Healthcheck, Rollback, Commit, Stopping, Init]);
 /// Verbs that go by the update's record.
-const STATE: &[Name] = &[Status, Check, Apply, Activate, Healthcheck, Rollback, Commit, Metrics, Init];
+const STATE: Verbs = These(&[Status, Check, Apply, Activate, Healthcheck, Rollback, Commit, Metrics, Init]);
 /// Verbs that read `update.conf`.
-const CONF: &[Name] = &[Check, Apply, Activate, Healthcheck, Watchdog, Grow, Init];
+const CONF: Verbs = These(&[Check, Apply, Activate, Healthcheck, Watchdog, Grow, Init]);
 /// Verbs that may restart the box.
-const REBOOT: &[Name] = &[Activate, Healthcheck, Rollback];
+const REBOOT: Verbs = These(&[Activate, Healthcheck, Rollback]);
 /// Verbs that can answer in JSON.
-const JSON: &[Name] = &[Status, Check, Apply, Activate, Healthcheck, Slot, Env, Probe];
+const JSON: Verbs = These(&[Status, Check, Apply, Activate, Healthcheck, Slot, Env, Probe]);
 /// Verbs that judge the box's health.
-const HEALTH: &[Name] = &[Apply, Healthcheck];
-const UPDATE: &[Name] = &[Check, Apply];
+const HEALTH: Verbs = These(&[Apply, Healthcheck]);
+const UPDATE: Verbs = These(&[Check, Apply]);
 
 /// Every flag, in the order of `--help`.
 pub static FLAGS: &[Flag] = &[
     Flag {
         short: Some("-h"),
-        ..Flag::switch("help", "this; VERB --help has more about a verb", EVERY, |given| &mut given.help)
+        ..Flag::switch("help", "this; VERB --help has more about a verb", Verbs::All, |given| &mut given.help)
     },
-    Flag { short: Some("-V"), ..Flag::switch("version", "the version", EVERY, |given| &mut given.version) },
+    Flag { short: Some("-V"), ..Flag::switch("version", "the version", Verbs::All, |given| &mut given.version) },
     Flag::switch("json", "answer in JSON", JSON, |given| &mut given.json),
     Flag::switch("reboot", "restart the box at once; healthcheck: only after a rollback", REBOOT, |given| {
         &mut given.reboot
@@ -187,8 +169,12 @@ pub static FLAGS: &[Flag] = &[
     Flag::switch("allow_downgrade", "take a version that is not newer, too", UPDATE, |given| {
         &mut given.flags.allow_downgrade
     }),
-    Flag::switch("ext4", "only if it holds an ext4 filesystem and nothing else", &[Find], |given| &mut given.ext4),
-    Flag::text("wait", Text("SECONDS"), "the disk may take so long to turn up", &[Find], |given| &mut given.flags.wait),
+    Flag::switch("ext4", "only if it holds an ext4 filesystem and nothing else", These(&[Find]), |given| {
+        &mut given.ext4
+    }),
+    Flag::text("wait", Text("SECONDS"), "the disk may take so long to turn up", These(&[Find]), |given| {
+        &mut given.flags.wait
+    }),
     Flag::text("disk", File("DISK"), "work on this disk (or image file) and no other", DISK, |given| {
         &mut given.flags.disk
     }),
@@ -196,9 +182,13 @@ pub static FLAGS: &[Flag] = &[
         &mut given.flags.grubenv
     }),
     Flag::text("data", Folder("DIR"), "this folder, not the data partition", DATA, |given| &mut given.flags.data),
-    Flag::text("target", Folder("DIR"), "this folder, not the target slot", &[Check, Apply, Activate], |given| {
-        &mut given.flags.target
-    }),
+    Flag::text(
+        "target",
+        Folder("DIR"),
+        "this folder, not the target slot",
+        These(&[Check, Apply, Activate]),
+        |given| &mut given.flags.target,
+    ),
     Flag::text("state", File("FILE"), "this file, not /var/lib/kubesolo/update/state.json", STATE, |given| {
         &mut given.flags.state
     }),
@@ -216,18 +206,18 @@ pub static FLAGS: &[Flag] = &[
     Flag::key(&Key::SERVER, UPDATE),
     Flag::key(&Key::CHANNEL, UPDATE),
     Flag::key(&Key::PUBKEY, UPDATE),
-    Flag::key(&Key::CA, &[Check, Apply, Healthcheck]),
-    Flag::key(&Key::MAINTENANCE_WINDOW, &[Apply]),
+    Flag::key(&Key::CA, These(&[Check, Apply, Healthcheck])),
+    Flag::key(&Key::MAINTENANCE_WINDOW, These(&[Apply])),
     Flag::key(&Key::HEALTHCHECK_URL, HEALTH),
-    Flag::key(&Key::HEALTHCHECK_TIMEOUT, &[Healthcheck]),
-    Flag::key(&Key::AUTO_ROLLBACK_AFTER, &[Healthcheck]),
+    Flag::key(&Key::HEALTHCHECK_TIMEOUT, These(&[Healthcheck])),
+    Flag::key(&Key::AUTO_ROLLBACK_AFTER, These(&[Healthcheck])),
     Flag::key(&Key::KUBE_SYSTEM_SETTLE, HEALTH),
     Flag::key(&Key::CONTAINERD, HEALTH),
     Flag::key(&Key::KUBECTL, HEALTH),
     Flag::key(&Key::KUBECONFIG, HEALTH),
-    Flag::key(&Key::MARK, &[Apply, Init]),
-    Flag::key(&Key::WATCHDOG, &[Watchdog, Init]),
-    Flag::key(&Key::GROW, &[Grow]),
+    Flag::key(&Key::MARK, These(&[Apply, Init])),
+    Flag::key(&Key::WATCHDOG, These(&[Watchdog, Init])),
+    Flag::key(&Key::GROW, These(&[Grow])),
 ];
 
 #[cfg(test)]

@@ -95,7 +95,6 @@ pub fn begin(
     if let Some(left) = left {
         if left.panic().is_some() {
             let folder = open_folder(CWD, host.data_folder()).and_then(|data| open_folder(data, FOLDER));
-            // On a disk that is full its last words have to do: they are in the record.
             ignore(
                 folder.and_then(|folder| replace(folder.as_fd(), PANIC, left.log())),
                 "on a full disk the words in the record have to do",

@@ -58,8 +58,10 @@ fn read_in(root: OwnedFd) -> PanicRecord {
     each(&root, &mut |folder, name| {
         found = true;
         if let Some(part) = part(folder, name) {
-            // More than there is room for are parts of an older one, or the beginning of the log.
-            ignore(parts.push(part), "more parts than there is room for are not read");
+            ignore(
+                parts.push(part),
+                "more than there is room for are parts of an older one, or the beginning of the log",
+            );
         }
     });
     let newest = parts.iter().map(|part| part.written).max().unwrap_or_default();

@@ -3,9 +3,9 @@
 //! A call that hangs in a disk's driver cannot be ended, not even by SIGKILL; the process in it can only be left behind. So
 //! what is found out there comes back through a pipe, and nobody waits longer than the deadline.
 
-use kubesolo_core::ignore::ignore;
 use std::time::{Duration, Instant};
 
+use kubesolo_core::ignore::ignore;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::io::{Errno, read, write};
@@ -69,7 +69,6 @@ pub fn all(
         }
         let child = (process.apart)(&mut || send(&to, place, &work(place)));
         if let Some(child) = child {
-            // There is room for as many as are asked.
             ignore(children.push((place, child)), "there is room for as many as are asked");
         }
     }
@@ -132,7 +131,6 @@ fn send(to: &OwnedFd, place: usize, answer: &Answer) {
     for (to, from) in record.iter_mut().zip(head.iter().chain(answer)) {
         *to = *from;
     }
-    // Whom it cannot be told, waits no longer.
     ignore(write(to, &record).map(drop), "whom it cannot be told, waits no longer");
 }
 

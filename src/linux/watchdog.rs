@@ -51,7 +51,6 @@ impl Watchdog {
 
     /// The time-out begins anew.
     pub fn keepalive(&self) {
-        // A watchdog that takes no keepalive resets the box: nothing could be done about it here.
         ignore(
             write(self.device.fd(), &[0]),
             "a watchdog that takes no keepalive resets the box: nothing could be done about it here",

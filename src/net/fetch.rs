@@ -277,7 +277,6 @@ fn open_file(location: &Location, resume: Option<Resume<'_>>) -> Result<Body, Fa
     let same = |resume: &Resume<'_>| resume.offset <= total && validator.as_deref() == Some(resume.validator);
     let offset = resume.filter(same).map_or(0, |resume| resume.offset);
     seek(&file, SeekFrom::Start(offset)).map_err(failed)?;
-    // Only advice: not to be able to take it changes nothing.
     ignore(fadvise(&file, 0, None, Advice::Sequential), "it only reads faster");
     let left = Some(total.saturating_sub(offset));
     Ok(Body { source: Source::File(file), location: location.clone(), offset, total: Some(total), validator, left })

@@ -147,7 +147,6 @@ impl<'a> Progress<'a> {
 
 fn to_stderr(text: std::fmt::Arguments<'_>) {
     let mut out = Output::to(rustix::stdio::stderr());
-    // Progress that cannot be shown is no reason to stop the work.
     ignore(out.write_fmt(text), "progress that nobody sees is no progress lost");
     ignore(out.finish(), "progress that nobody sees is no progress lost");
 }

@@ -242,7 +242,6 @@ impl Download<'_> {
             let before = done;
             let transferred = self.transfer(&mut part, &mut hash, &mut done, &mut progress);
             let Err(failure) = transferred else { break };
-            // What cannot be kept is downloaded again.
             ignore(part.keep(), "what cannot be kept is downloaded again");
             if !failure.is_transient() {
                 return Err(failure);

@@ -3,7 +3,7 @@
 use core::fmt::{self, Write};
 use std::string::String;
 
-use crate::cli::console::{Notes, Output};
+use crate::cli::console::{KEEPS_ITS_ERROR, Notes, Output};
 use crate::failure::{Exit, Failure};
 use crate::host::{Flags, Host};
 use crate::net::fetch::Client;
@@ -43,8 +43,7 @@ pub fn run(
     } else {
         print(out, &manifest, running, reason.as_ref())
     };
-    // An output keeps its own error until it is finished.
-    ignore(printed, "an output keeps its error until it is finished");
+    ignore(printed, KEEPS_ITS_ERROR);
     Ok(exit)
 }
 

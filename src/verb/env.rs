@@ -3,7 +3,7 @@
 use core::fmt::Write;
 
 use crate::boot::env_files::Loaded;
-use crate::cli::console::Output;
+use crate::cli::console::{KEEPS_ITS_ERROR, Output};
 use crate::failure::{Exit, Failure};
 use crate::host::Host;
 use crate::linux::mount::Access;
@@ -42,11 +42,7 @@ pub fn list_json(host: &Host<'_>, out: &mut Output<'_>) -> Result<(), Failure> {
     let block = loaded.block()?;
     for var in block.variables() {
         let value: heapless::Vec<u8, 1024> = var.value.bytes().take(1024).collect();
-        // An output keeps its own error and never fails here.
-        ignore(
-            write!(out, "{separator}{}:{}", Quoted(var.name), Quoted(&value)),
-            "an output keeps its error until it is finished",
-        );
+        ignore(write!(out, "{separator}{}:{}", Quoted(var.name), Quoted(&value)), KEEPS_ITS_ERROR);
         separator = ",";
     }
     out.bytes(if separator == "{" { b"{}\n" } else { b"}\n" });

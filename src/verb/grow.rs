@@ -4,7 +4,6 @@
 //! In this order: table, the kernel's view of it, filesystem; each only if the one before says more. So a run that was cut off
 //! anywhere is finished by the next one, and one that finds all in place writes nothing.
 
-use core::fmt::Write;
 use core::time::Duration;
 
 use embedded_io::{Seek, SeekFrom};
@@ -43,7 +42,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// [`Exit::Refused`] with what speaks against it, [`Exit::Busy`], [`Exit::Io`]; those of finding the disk.
 pub fn run(host: &Host<'_>, notes: &Notes, config: &Config<'_>, out: &mut Output<'_>) -> Result<(), Failure> {
     if !config.grow {
-        say(out, format_args!("grow=no: the disk stays as it is."));
+        out.line(format_args!("grow=no: the disk stays as it is."));
         return Ok(());
     }
     let disk = host.disk()?;
@@ -64,16 +63,11 @@ pub fn run(host: &Host<'_>, notes: &Notes, config: &Config<'_>, out: &mut Output
         tell(&plan, &disk, &data, out);
     }
     if disk.is_file() {
-        say(out, format_args!("{} is a file: only its table is enlarged; the rest follows when it boots.", disk.path));
+        out.line(format_args!("{} is a file: only its table is enlarged; the rest follows when it boots.", disk.path));
         return Ok(());
     }
     let len = enlarge_partition(host, &disk, &data, number, &plan)?;
     enlarge_filesystem(host, &data, len, out)
-}
-
-fn say(out: &mut Output<'_>, line: core::fmt::Arguments<'_>) {
-    // An output keeps its error until it is finished.
-    ignore(writeln!(out, "{line}"), "an output keeps its error until it is finished");
 }
 
 fn refused(disk: &Disk, why: core::fmt::Arguments<'_>) -> Failure {
@@ -149,10 +143,9 @@ fn new_guids(table: &Table, notes: &Notes, out: &mut Output<'_>) -> Guids {
     targets.extend(ours.map(|partition| (partition.number, partition.name == ESP, partition.guid)).take(4));
     for ((number, is_esp, guid), bytes) in targets.iter().zip(random) {
         if *is_esp && efivars::may_name(*guid) {
-            say(out, format_args!("{ESP} keeps its GUID: a boot entry of the firmware goes by it, or may do so."));
+            out.line(format_args!("{ESP} keeps its GUID: a boot entry of the firmware goes by it, or may do so."));
         } else if guid.version() == FROM_IMAGE {
-            // There is room for five.
-            ignore(guids.push((*number, Guid::random(bytes))), "a table has no more entries than there is room for");
+            ignore(guids.push((*number, Guid::random(bytes))), "there is room for five");
         }
     }
     guids
@@ -186,16 +179,16 @@ fn write(disk: &Disk, plan: &Plan) -> Result<(), Failure> {
 
 fn tell(plan: &Plan, disk: &Disk, data: &PartitionPath, out: &mut Output<'_>) {
     if plan.from_backup {
-        say(out, format_args!("The damaged primary table of {} is made anew from its backup.", disk.path));
+        out.line(format_args!("The damaged primary table of {} is made anew from its backup.", disk.path));
     }
     if plan.guids > 0 {
-        say(out, format_args!("{} new GUIDs: those of {} were the image's.", plan.guids, disk.path));
+        out.line(format_args!("{} new GUIDs: those of {} were the image's.", plan.guids, disk.path));
     }
     if plan.len > plan.len_before {
         let (before, now) = (plan.len_before >> 20, plan.len >> 20);
-        say(out, format_args!("{DATA}: {data} was {before} MiB, is {now} MiB."));
+        out.line(format_args!("{DATA}: {data} was {before} MiB, is {now} MiB."));
     } else if plan.guids == 0 {
-        say(out, format_args!("Both copies of the table of {} are where and as they should be again.", disk.path));
+        out.line(format_args!("Both copies of the table of {} are where and as they should be again.", disk.path));
     }
 }
 
@@ -262,6 +255,6 @@ fn enlarge_filesystem(host: &Host<'_>, data: &PartitionPath, len: u64, out: &mut
     })?;
     let mib = |size: &ext4::Size| size.blocks.saturating_mul(size.block) >> 20;
     let (before, now) = (mib(&before), mib(&size()?));
-    say(out, format_args!("{DATA}: its filesystem had {before} MiB, has {now} MiB."));
+    out.line(format_args!("{DATA}: its filesystem had {before} MiB, has {now} MiB."));
     Ok(())
 }

@@ -6,7 +6,7 @@ use core::time::Duration;
 use std::format;
 use std::string::String;
 
-use crate::cli::console::{Notes, Output};
+use crate::cli::console::{KEEPS_ITS_ERROR, Notes, Output};
 use crate::failure::{Exit, Failure};
 use crate::health::Report;
 use crate::host::Host;
@@ -63,8 +63,7 @@ pub fn run(
     let outcome = *concluded.as_ref().unwrap_or(&Outcome::Nothing);
     let printed =
         if json { print_json(out, &report, healthy, outcome) } else { print(out, &report, outcome, &is_excused) };
-    // An output keeps its own error until it is finished.
-    ignore(printed, "an output keeps its error until it is finished");
+    ignore(printed, KEEPS_ITS_ERROR);
     let rolled_back = matches!(concluded?, Outcome::RolledBack);
     Ok((if healthy { Exit::Done } else { Exit::No }, rolled_back))
 }

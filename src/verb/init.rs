@@ -93,7 +93,6 @@ fn conclude(machine: &mut Machine<'_, Open<'_>>, ended: &Ended<Failure>) -> Exit
         (_, why, _) => {
             let why = why.map_or("", |failure| failure.text());
             notes.say(format_args!("init: go on, degraded: {why}"));
-            // Where that is not possible either, it was said.
             ignore(degraded::note(host, Some(why)), "it was said on the console");
             if let Some(boot) = &mut machine.job.boot {
                 ignore(boot.degraded(why), "a log that takes nothing was said when the boot began");
@@ -185,7 +184,6 @@ impl EnvCopies for Machine<'_, Open<'_>> {
 
 impl BootLog for Machine<'_, Open<'_>> {
     fn reached(&mut self, mark: Reached) {
-        // What cannot be written now could not be at the beginning, and was said then.
         if let Some(boot) = &mut self.job.boot {
             ignore(boot.mark(mark), "a log that takes nothing was said when the boot began");
         }

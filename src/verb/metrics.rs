@@ -29,7 +29,6 @@ pub fn run(host: &Host<'_>, file: Option<&str>, out: &mut Output<'_>) -> Result<
     let update = read_unlocked(&host.state_path()).unwrap_or_default();
     let is_degraded = degraded::read(host).is_some();
     let Some(path) = file else {
-        // An output keeps its own error until it is finished.
         ignore(
             print(&boot, is_degraded, &update, out),
             "an output keeps its error until it is finished, and text in memory has none",

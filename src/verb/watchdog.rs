@@ -2,7 +2,6 @@
 //!
 //! It looks at the env block before each keepalive: when the disk hangs, so does this, and the box is reset.
 
-use core::fmt::Write;
 use core::time::Duration;
 
 use rustix::fs::{CWD, OFlags};
@@ -14,7 +13,6 @@ use crate::linux::device::Device;
 use crate::linux::watchdog::Watchdog;
 use kubesolo_core::boot::slot::SlotState;
 use kubesolo_core::disk::storage::read_at;
-use kubesolo_core::ignore::ignore;
 use kubesolo_core::update::config::Config;
 
 /// Where the kernel says whether a watchdog that runs can be stopped.
@@ -38,11 +36,11 @@ enum Verdict {
 /// Those of [`Watchdog::start`].
 pub fn run(host: &Host<'_>, notes: &Notes, config: &Config<'_>, out: &mut Output<'_>) -> Result<(), Failure> {
     let Some(seconds) = config.watchdog else {
-        writeln!(out, "No watchdog= is configured: nothing to feed.").unwrap_or_default();
+        out.line(format_args!("No watchdog= is configured: nothing to feed."));
         return Ok(());
     };
     let Some(watchdog) = Watchdog::start(host.dev_folder(), host.process, seconds)? else {
-        ignore(writeln!(out, "Somebody else feeds the watchdog."), "an output keeps its error until it is finished");
+        out.line(format_args!("Somebody else feeds the watchdog."));
         return Ok(());
     };
     let pause = Duration::from_secs((watchdog.seconds / 3).max(1).into());
@@ -54,10 +52,7 @@ pub fn run(host: &Host<'_>, notes: &Notes, config: &Config<'_>, out: &mut Output
             Verdict::Open => {}
             Verdict::Settled if can_be_stopped() => {
                 watchdog.stop();
-                ignore(
-                    writeln!(out, "Nothing hangs on this boot any more: the watchdog is stopped."),
-                    "an output keeps its error until it is finished",
-                );
+                out.line(format_args!("Nothing hangs on this boot any more: the watchdog is stopped."));
                 return Ok(());
             }
             Verdict::Settled => {
@@ -66,10 +61,7 @@ pub fn run(host: &Host<'_>, notes: &Notes, config: &Config<'_>, out: &mut Output
             }
             Verdict::GivenUp => {
                 let seconds = watchdog.seconds;
-                ignore(
-                    writeln!(out, "The boot is given up: the watchdog resets the box in {seconds} s."),
-                    "an output keeps its error until it is finished",
-                );
+                out.line(format_args!("The boot is given up: the watchdog resets the box in {seconds} s."));
                 return Ok(());
             }
         }

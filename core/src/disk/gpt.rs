@@ -209,8 +209,10 @@ fn read_table<S: Read + Seek>(
             {
                 beyond = beyond.or(Some(partition.last));
             }
-            // A table with more partitions than fit is no KubeSolo disk's; the first ones are enough to tell.
-            ignore(table.partitions.push(partition), "a table has no more entries than there is room for");
+            ignore(
+                table.partitions.push(partition),
+                "more than fit is no KubeSolo disk's, and the first ones are enough to tell",
+            );
         }
         offset = offset.saturating_add(want as u64);
         left = left.saturating_sub(want as u64);

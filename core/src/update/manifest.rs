@@ -260,8 +260,7 @@ impl Manifest<'_> {
         let mut name = heapless::String::new();
         for image in [&self.vmlinuz, &self.initramfs] {
             let digits = Hex(image.sha256.0.get(..8).unwrap_or_default());
-            // 32 digits fit.
-            ignore(write!(name, "{digits}"), "the name is as long as two hashes");
+            ignore(write!(name, "{digits}"), "32 digits fit");
         }
         name
     }
