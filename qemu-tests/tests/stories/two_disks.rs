@@ -48,12 +48,7 @@ pub fn of_two_copies_the_booted_one_is_marked(rig: &mut Rig) -> Result {
 
 /// In a running system a second disk stalls for good: what does not need it is not held up, what does ends in time.
 pub fn a_foreign_disk_that_stalls_holds_nothing_up(rig: &mut Rig) -> Result {
-    rig.image.hurry_grub()?;
-    let blank = blank_disk(rig)?;
-    rig.add_disk(&blank);
-    let mut machine = rig.power_on()?;
-    machine.comes_up(Slot::A)?;
-    stall(&mut machine, "second", "vdb")?;
+    let mut machine = beside_a_stalled_disk(rig)?;
     let found = shell::must(&mut machine, "echo $(kubesolo-boot find KSOLODATA)", COMMAND)?;
     ensure_eq!(found, "/dev/vda4", "what is found");
     shell::must(&mut machine, "kubesolo-boot status", COMMAND)?;
@@ -76,14 +71,10 @@ pub fn a_foreign_disk_that_stalls_holds_nothing_up(rig: &mut Rig) -> Result {
     Ok(())
 }
 
-/// What is written to it after the restart has synced hangs init, which has killed everybody by then: the watchdog is left.
-pub fn a_restart_that_hangs_in_init_is_ended_by_the_watchdog(rig: &mut Rig) -> Result {
-    rig.image.hurry_grub()?;
-    let blank = blank_disk(rig)?;
-    rig.add_disk(&blank);
-    let mut machine = rig.power_on()?;
-    machine.comes_up(Slot::A)?;
-    stall(&mut machine, "second", "vdb")?;
+/// Something is written to it when the restart has synced. If init, which syncs once more, hangs in that, it has killed everybody by
+/// then, and the watchdog is left.
+pub fn what_is_written_after_the_sync_holds_no_restart_up(rig: &mut Rig) -> Result {
+    let mut machine = beside_a_stalled_disk(rig)?;
     let write = "dd if=/dev/zero of=/dev/vdb bs=4096 count=4";
     shell::must(&mut machine, &format!("((trap '{write}' TERM; while :; do usleep 100000; done) >/dev/null 2>&1 &)"), COMMAND)?;
     shell::must(&mut machine, "kubesolo-boot slot set B good", COMMAND)?;
@@ -122,6 +113,17 @@ pub fn a_verb_ends_when_the_disk_stalls(rig: &mut Rig) -> Result {
     ensure_eq!(reply.status, IO, "exit code of env set ({})", reply.text);
     ensure!(reply.text.contains("env: not done after 60 s: the disk does not answer"), "env set: {}", reply.text);
     Ok(())
+}
+
+/// A system that runs, with a second disk, `/dev/vdb`, that answers nothing more.
+fn beside_a_stalled_disk(rig: &mut Rig) -> Result<Machine> {
+    rig.image.hurry_grub()?;
+    let blank = blank_disk(rig)?;
+    rig.add_disk(&blank);
+    let mut machine = rig.power_on()?;
+    machine.comes_up(Slot::A)?;
+    stall(&mut machine, "second", "vdb")?;
+    Ok(machine)
 }
 
 /// From now on the disk answers nothing more: what it still has credit for, a read behind the table takes.
