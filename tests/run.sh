@@ -74,6 +74,13 @@ set -m
 stop_all() { for pid in "${!part_of[@]}"; do kill -- "-$pid" 2>/dev/null; done; }
 trap 'stop_all; exit 130' INT TERM HUP
 
+# failures LOG: the tests and checks that failed in it, else how it ends; CI may show the summary alone.
+failures() {
+    local names
+    names=$(sed -nE 's/^test (.*[^ ]) +\.\.\. FAILED.*/\1/p; s/^FAILED +//p' "$1" | awk '!seen[$0]++' | head -n 20)
+    sed 's/^/  /' <<<"${names:-$(tail -n 3 "$1")}"
+}
+
 # ended: waits for a part, and says how it ended.
 ended() {
     local pid code name took
@@ -87,7 +94,7 @@ ended() {
         passed+=("passed   $name, $took")
         echo "$(clock)  $name passed after $took"
     else
-        failed+=("FAILED   $name, $took: $logs/$name.log")
+        failed+=("FAILED   $name, $took: $logs/$name.log"$'\n'"$(failures "$logs/$name.log")")
         echo "$(clock)  $name FAILED after $took with exit code $code; all of $logs/$name.log:"
         sed 's/^/    /' "$logs/$name.log"
     fi
