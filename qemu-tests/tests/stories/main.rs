@@ -1,5 +1,6 @@
 //! Boots the real image: one file a story, three at a time on two cores. Stories in which GRUB decides are told under both firmwares of a
-//! PC, the first of them on arm64 too, those about the running system under one.
+//! PC, the first of them on arm64 too; those about the running system under one, and so are early cuts, which take minutes and
+//! in which grub.cfg alone decides.
 //!
 //! A failed story's serial line is kept in `qemu-tests/logs/STORY-FIRMWARE.log`. `cargo test --test stories NAME` tells
 //! one; `KSOLO_KEEP=1` leaves its disk in `build/qemu-tests/`.
@@ -41,13 +42,13 @@ stories! {
         emergency_shell: emergency_shell_rolls_back;
         menu: slot_chosen_by_hand;
         bad_image: flipped_bits_in_the_initramfs_of_a_trial, zeros_in_the_kernel_of_a_trial, flipped_bits_in_a_good_slot;
+        noise: stray_keys_at_the_question, a_line_that_echoes;
         fresh_image: fresh_image;
         hardware: boots_from_virtio_blk, boots_from_virtio_scsi, boots_from_nvme, boots_from_sata, boots_from_ide,
             boots_from_a_usb_stick;
     }
     &[Firmware::Bios] => {
         bios: boots_from_an_sd_card, boots_from_pvscsi, boots_from_megaraid;
-        noise: stray_keys_at_the_question, a_line_that_echoes;
         early_cuts: a_good_slot_is_not_lost_to_power_cuts_before_init, a_good_slot_that_never_gets_up_again;
         data_partition: trial_is_given_up_when_data_writes_fail, trial_is_given_up_when_data_is_read_only,
             what_e2fsck_leaves_to_a_person_is_repaired;
