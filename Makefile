@@ -90,7 +90,7 @@ audit: deps ## the crates: known defects, licences, sources
 test: deps ## what one waits for: lints, the programs' tests, size, a story of each kind; ten minutes (PART=name picks some)
 	@tests/run.sh test $(PART)
 
-proof: deps ## the rest, and in full: every part runs, whichever fails; three quarters of an hour (PART=name picks some)
+proof: deps ## the rest, and in full: every part runs, whichever fails; about an hour (PART=name picks some)
 	@tests/run.sh proof $(PART)
 
 FUZZ_SECONDS := 600
