@@ -47,10 +47,10 @@ arm64=$work/arm64
 echo
 echo 'Its tests, under qemu-user'
 export KSOLO_BINARY=$arm64 KSOLO_CASES=${KSOLO_CASES:-100}
-program_test() { cargo test --quiet --locked --target-dir build/host --package kubesolo-boot --test "$@"; }
-KSOLO_BINARY=$work/none check 'it is this program that they run' refuted program_test cli status_shows
+program_test() { cargo test --quiet --locked --target-dir build/host --package kubesolo-boot --test program "$@"; }
+KSOLO_BINARY=$work/none check 'it is this program that they run' refuted program_test cli::status_shows
 for name in cli init update health grub_editenv; do
-    check "tests/$name.rs" program_test $name
+    check "tests/program/$name.rs" program_test $name::
 done
 
 echo

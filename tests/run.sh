@@ -20,6 +20,7 @@ proof='system:1 system-arm64:1, audit:1 release:1 payload:1 manifests:1 manual:1
     random:2 fuzz:2 grub:2 stories:2'
 
 quietly() { make --no-print-directory "$@"; }
+core_test() { cargo test --locked --target-dir build/host --package kubesolo-core "$@"; }
 program_test() { cargo test --locked --target-dir build/host --package kubesolo-boot "$@"; }
 qemu_test() { cargo test --locked --target-dir build/host --package qemu-tests --test "$@"; }
 
@@ -40,11 +41,16 @@ proof_manual() { tests/manual.sh; }
 proof_services() { tests/services.sh; }
 proof_kernel() { tests/kernel.sh; }
 proof_image() { tests/image.sh; }
-proof_tls() { tests/size.sh kubesolo-boot-tls && program_test --features tls --test nginx; }
+proof_tls() { tests/size.sh kubesolo-boot-tls && program_test --features tls --test program nginx::; }
 proof_dist() { tests/dist.sh; }
 proof_mutations() { tests/mutations.sh; }
 proof_arm64() { tests/size.sh kubesolo-boot-arm64 && tests/arm64.sh; }
-proof_random() { program_test --no-fail-fast --package kubesolo-core --test gpt --test grub_editenv --test crash_sim --test simulator; }
+proof_random() {
+    local code=0
+    core_test --no-fail-fast --test gpt --test crash_sim --test simulator || code=$?
+    program_test --test program grub_editenv:: || code=$?
+    return $code
+}
 proof_fuzz() { FUZZ_SEED=1 FUZZ_SECONDS=${FUZZ_SECONDS:-15} tests/fuzz.sh; }
 proof_grub() { qemu_test grub_envblk --test grub_table --lib --no-fail-fast; }
 proof_stories() { qemu_test stories -- --skip '[smoke]'; }

@@ -81,7 +81,7 @@ fn edited<B: AsRef<[u8]> + AsMut<[u8]> + Clone>(mut block: EnvBlock<B>, edits: &
         let again = EnvBlock::parse(block.bytes()).expect("an edited block parses");
         assert!(again.text_len() == block.text_len() && again.variables().eq(block.variables()));
         // Where a line is no variable, names and lines can run into each other: grub-editenv's own ways, which
-        // tests/grub_editenv.rs has.
+        // tests/program/grub_editenv.rs has.
         let plain = before.defect().is_none() && before.variables().all(|var| is_plain(var.name));
         if fits && plain && is_plain(name) {
             assert_eq!(pairs(&block), model(&before, name, value), "after {}", edit.escape_ascii());

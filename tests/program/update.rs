@@ -1,26 +1,17 @@
 //! The update verbs on files: a folder for the server, a folder for the target slot, the env block in a file.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test that panics has failed"
-)]
-
-mod scene;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use crate::scene::machine::{Machine, state};
+use crate::scene::{self, Ran, run};
 use kubesolo_boot::update::target::part_name;
 use kubesolo_core::boot::slot::Slot::A;
 use kubesolo_core::boot::slot::SlotState::{self, Bad, Empty, Good, Staged, Trial};
 use kubesolo_core::boot::state::BootState;
 use kubesolo_core::update::digest::Hash;
 use kubesolo_core::update::manifest::Manifest;
-use scene::machine::{Machine, state};
-use scene::{Ran, run};
 
 const REFUSED: i32 = 7;
 const UNTRUSTED: i32 = 9;

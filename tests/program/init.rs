@@ -1,23 +1,14 @@
 //! The boot stage on files: the word for `/init`, the mark, and the repair of the env block.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test that panics has failed"
-)]
-
-mod scene;
 
 use std::fs;
 use std::path::Path;
 
+use crate::scene::machine::{Machine, block_of, block_with, damages, state};
+use crate::scene::{Ran, binary, run};
 use kubesolo_core::boot::env_block::EnvBlock;
 use kubesolo_core::boot::slot::Slot::{A, B};
 use kubesolo_core::boot::slot::SlotState::{Bad, Empty, Good, Staged, Trial};
 use kubesolo_core::boot::state::BootState;
-use scene::machine::{Machine, block_of, block_with, damages, state};
-use scene::{Ran, binary, run};
 
 const GO_ON: i32 = 0;
 const DEGRADED: i32 = 10;

@@ -1,13 +1,4 @@
 //! `healthcheck`: real kubectl against an API server of recorded objects, real containerd, and what becomes of a trial.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test that panics has failed"
-)]
-
-mod scene;
 
 use std::collections::HashMap;
 use std::fs;
@@ -21,11 +12,11 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::scene::machine::{Machine, state};
+use crate::scene::{self, Folder, Ran, skipped, tool};
 use kubesolo_boot::update::state::now;
 use kubesolo_core::boot::slot::Slot::{A, B};
 use kubesolo_core::boot::slot::SlotState::{Bad, Good, Trial};
-use scene::machine::{Machine, state};
-use scene::{Folder, Ran, skipped, tool};
 use serde_json::{Value, json};
 
 /// What the API server says, by path; `hang` says nothing.

@@ -1,19 +1,10 @@
 //! The log of the last boots, on files: what `init` and the others put into it, and what `status` and `apply` make of it.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test that panics has failed"
-)]
-
-mod scene;
 
 use std::fs;
 
+use crate::scene::machine::{Machine, state};
 use kubesolo_core::boot::slot::Slot::{A, B};
 use kubesolo_core::boot::slot::SlotState::{Bad, Good, Trial};
-use scene::machine::{Machine, state};
 use serde_json::{Value, json};
 
 const LOG: &str = "data/update/boots";

@@ -1,24 +1,13 @@
-//! What several tests need: a folder of their own, the program run in it, and random numbers that can be had again.
-#![allow(dead_code, unused_imports, reason = "each test binary uses its own part")]
-
-pub mod machine;
-#[path = "../../core/tests/scene/medium.rs"]
-pub mod medium;
-#[path = "../../core/tests/scene/random.rs"]
-mod random;
-#[path = "../../core/tests/scene/skips.rs"]
-pub mod skips;
+//! The machine that the tests run on: a folder of their own, and its tools, run in it.
 
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-pub use random::{Random, cases, seed};
-pub use skips::skipped;
+use super::skipped;
 
 /// A folder that is removed with this value.
 pub struct Folder(PathBuf);
@@ -110,14 +99,6 @@ pub fn run_as(program: &Path, name: &str, words: impl IntoIterator<Item = impl A
         .output()
         .unwrap()
         .into()
-}
-
-/// The program under test: cargo's own, or `KSOLO_BINARY`, which may be another machine's behind an emulator.
-pub fn binary() -> &'static str {
-    static BINARY: LazyLock<String> = LazyLock::new(|| {
-        std::env::var("KSOLO_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_kubesolo-boot").to_owned())
-    });
-    &BINARY
 }
 
 /// A tool of the system, wherever Debian puts it; without it the test is skipped, and says so.

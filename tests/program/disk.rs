@@ -1,13 +1,4 @@
 //! Which disk is ours: image files in a folder that stands for `/dev`, folders that stand for `/sys/class/block`.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test that panics has failed"
-)]
-
-mod scene;
 
 use std::fs;
 use std::os::unix::fs::{FileExt, symlink};
@@ -15,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::scene::{Folder, must, tool};
 use kubesolo_boot::disk::chosen::{self, Chosen};
 use kubesolo_boot::disk::partitions::{Disk, Why};
 use kubesolo_boot::disk::search::Search;
@@ -25,7 +17,6 @@ use kubesolo_boot::linux::process::Process;
 use kubesolo_boot::linux::sysblock::Uevent;
 use kubesolo_core::disk::ext4::{self, Unsound};
 use rustix::fs::OFlags;
-use scene::{Folder, must, tool};
 
 const NAMES: [&str; 4] = ["KSOLOEFI", "KSOLOA", "KSOLOB", "KSOLODATA"];
 /// First sector and length in sectors of each partition: room for the smallest FAT32 and ext4.

@@ -1,14 +1,5 @@
 //! The verbs as a person or a script meets them: what they print, how they end, and what they leave in the two copies
 //! of the env block. All of it on files; no disk of the machine is looked at.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test that panics has failed"
-)]
-
-mod scene;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -18,6 +9,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::scene::machine::{Machine, block_of, block_with, damages, state};
+use crate::scene::{Folder, Ran, binary, run, skipped};
 use kubesolo_boot::cli::args::{Asked, Call};
 use kubesolo_boot::cli::flags::FLAGS;
 use kubesolo_boot::cli::verbs::{Name, VERBS};
@@ -25,8 +18,6 @@ use kubesolo_core::boot::env_block::EnvBlock;
 use kubesolo_core::boot::slot::Slot::{A, B};
 use kubesolo_core::boot::slot::SlotState::{self, Bad, Empty, Good, Staged, Trial};
 use kubesolo_core::boot::state::BootState;
-use scene::machine::{Machine, block_of, block_with, damages, state};
-use scene::{Folder, Ran, binary, run, skipped};
 use serde_json::{Value, json};
 
 fn steady() -> BootState {
@@ -628,7 +619,7 @@ fn a_test_that_is_skipped_is_heard_though_it_passes() {
     if std::env::var_os("KSOLO_SKIPS_HERE").is_some() {
         return skipped("no ears");
     }
-    let name = "a_test_that_is_skipped_is_heard_though_it_passes";
+    let name = "cli::a_test_that_is_skipped_is_heard_though_it_passes";
     let folder = Folder::new();
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", name])

@@ -1,14 +1,5 @@
 //! Through a link named `grub-editenv` the program is that tool: the recorded vectors, and random files and commands run
 //! through both. Same output, same exit code, same bytes.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test that panics has failed"
-)]
-
-mod scene;
 
 use std::ffi::OsString;
 use std::fs;
@@ -18,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 
+use crate::scene::{Folder, Ran, Random, binary, cases, run, run_as, seed, skipped, tool};
 use kubesolo_core::boot::env_block::EnvBlock;
-use scene::{Folder, Ran, Random, binary, cases, run, run_as, seed, skipped, tool};
 
 const HEADER: &[u8] = b"# GRUB Environment Block\n";
 
@@ -83,7 +74,7 @@ struct Vector {
 
 fn vectors() -> Vec<Vector> {
     let mut vectors: Vec<Vector> = Vec::new();
-    for line in include_str!("golden/grubenv/vectors.txt").lines() {
+    for line in include_str!("../golden/grubenv/vectors.txt").lines() {
         let (key, value) = line.split_once(' ').unwrap();
         if key == "case" {
             vectors.push(Vector { name: value.to_owned(), file: None, steps: Vec::new() });

@@ -1,14 +1,5 @@
 //! Waits have an end, whatever a disk or a name server does. A disk that stalls is an image file whose reads strace holds
 //! up.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test that panics has failed"
-)]
-
-mod scene;
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -17,8 +8,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use scene::machine::{Machine, state};
-use scene::{Ran, binary, run, tool};
+use crate::scene::machine::{Machine, state};
+use crate::scene::{Ran, binary, run, tool};
 
 use kubesolo_core::boot::slot::Slot::A;
 use kubesolo_core::boot::slot::SlotState::{Good, Staged};

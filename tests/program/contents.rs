@@ -1,25 +1,16 @@
 //! What a partition carries, on images that the real tools make: one of theirs over an ext4, that ext4 brought back by
 //! `e2fsck -fy`, and an ext4 over one of theirs.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test that panics has failed"
-)]
-
-mod scene;
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use crate::scene::{self, Folder, must, run, tool};
 use kubesolo_boot::disk::ours;
 use kubesolo_boot::failure::Exit;
 use kubesolo_boot::linux::device::Device;
 use kubesolo_core::disk::contents::{Contents, identify};
 use rustix::fs::{CWD, OFlags};
-use scene::{Folder, must, run, tool};
 
 /// Large enough for each of them, and for backups of the superblock.
 const LEN: u64 = 320 << 20;
@@ -102,7 +93,7 @@ fn what_others_made_is_known_and_e2fsck_makes_the_old_ext4_of_it() {
         assert_eq!(partition.look(), Contents::Other(want), "{name} {words:?}");
         tried += 1;
         // What `/init` did with exit code 8.
-        let Some(e2fsck) = crate::tool("e2fsck") else { continue };
+        let Some(e2fsck) = scene::tool("e2fsck") else { continue };
         let ran = run(&e2fsck, ["-fy", &partition.path()], Path::new("/"));
         let mut magic = [0; 2];
         File::open(partition.path()).unwrap().read_exact_at(&mut magic, 1080).unwrap();

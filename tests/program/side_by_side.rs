@@ -1,24 +1,15 @@
 //! Two programs change the env block at the same time: our verbs beside our `grub-editenv`, which takes the same lock, and
 //! beside the real one, which knows no lock and empties the file before it writes.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test that panics has failed"
-)]
-
-mod scene;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use crate::scene::machine::{Machine, state};
+use crate::scene::{Ran, binary, run_as, tool};
 use kubesolo_core::boot::env_block::EnvBlock;
 use kubesolo_core::boot::slot::Slot::A;
 use kubesolo_core::boot::slot::SlotState::{Good, Staged};
-use scene::machine::{Machine, state};
-use scene::{Ran, binary, run_as, tool};
 
 const ROUNDS: usize = 200;
 

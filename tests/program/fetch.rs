@@ -1,14 +1,5 @@
 //! What a server, a network or a disk can do to a transfer, each as one row or one story, on the loopback. Every one
 //! has to end in the error it deserves, in bounded time and memory.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::let_underscore_must_use,
-    reason = "a test that panics has failed"
-)]
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};

@@ -1,18 +1,11 @@
 //! The boot stage keeps off the heap: a box that is short of memory still boots.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test that panics has failed"
-)]
-
-mod scene;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::fs;
 
+use crate::scene::machine::{Machine, block_of, block_with, damages, state};
+use crate::scene::{must, tool};
 use kubesolo_boot::cli::console::Notes;
 use kubesolo_boot::failure::Exit;
 use kubesolo_boot::host::{Flags, Host};
@@ -21,10 +14,8 @@ use kubesolo_boot::verb;
 use kubesolo_core::boot::slot::Slot::{A, B};
 use kubesolo_core::boot::slot::SlotState::{Bad, Good, Trial};
 use kubesolo_core::boot::state::BootState;
-use scene::machine::{Machine, block_of, block_with, damages, state};
-use scene::{must, tool};
 
-/// The system's allocator, which counts what each thread asks for.
+/// The system's allocator, which counts what each thread asks for; other tests, on threads of their own, change nothing.
 struct Counting;
 
 thread_local! {

@@ -1,19 +1,12 @@
 //! A partition table that is to fill a larger disk: what becomes of it, against sgdisk; what is refused; and the power going at
 //! any moment of the writing.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test that panics has failed"
-)]
-
-mod scene;
 
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::OnceLock;
 
+use crate::scene::medium::{Cut, Fuse, Medium};
+use crate::scene::{self, Folder, Random, must, seed, tool};
 use embedded_io::{ErrorType, Read, Seek, SeekFrom, Write};
 use kubesolo_boot::linux::device::Device;
 use kubesolo_core::disk::ext4;
@@ -21,8 +14,6 @@ use kubesolo_core::disk::gpt::{self, Table};
 use kubesolo_core::disk::grow::{self, DISK, Error, Plan, Wish};
 use kubesolo_core::disk::guid::Guid;
 use kubesolo_core::disk::storage::Storage;
-use scene::medium::{Cut, Fuse, Medium};
-use scene::{Folder, Random, must, seed, tool};
 
 const SECTOR: usize = 512;
 const NAMES: [&str; 4] = ["KSOLOEFI", "KSOLOA", "KSOLOB", "KSOLODATA"];

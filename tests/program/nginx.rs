@@ -1,16 +1,4 @@
 //! Against a real web server: nginx on the loopback, as this test's own child process. `skipped` where it is missing.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::let_underscore_must_use,
-    reason = "a test that panics has failed"
-)]
-
-#[path = "../core/tests/scene/skips.rs"]
-mod skips;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -20,11 +8,11 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use crate::scene::skipped;
 use embedded_io::Read as _;
 use kubesolo_boot::linux::process::Process;
 use kubesolo_boot::net::fetch::{Client, Limits, Resume};
 use kubesolo_core::net::url::Location;
-use skips::skipped;
 
 const LIMITS: Limits =
     Limits { head: Duration::from_secs(5), stall: Duration::from_secs(5), small: Duration::from_secs(5) };
