@@ -57,7 +57,7 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 /// What `work` gives, and how often it asked for memory.
-fn counted<T>(work: impl FnOnce() -> T) -> (T, usize) {
+pub fn counted<T>(work: impl FnOnce() -> T) -> (T, usize) {
     let before = ASKED.with(Cell::get);
     let result = work();
     (result, ASKED.with(Cell::get) - before)
