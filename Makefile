@@ -95,7 +95,7 @@ proof: deps ## the rest, and in full: every part runs, whichever fails; about an
 
 FUZZ_SECONDS := 600
 fuzz: deps ## what others write, in every mutation: FUZZ_SECONDS=600 a target (FUZZ=name picks some); a quarter of a minute in `make proof`
-	FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz.sh $(FUZZ)
+	FUZZ_SECONDS=$(FUZZ_SECONDS) fuzz/run $(FUZZ)
 
 qemu-test: deps image-test ## the stories that boot the images (STORY=name picks some)
 	$(MAKE) --no-print-directory ARCH=arm64 image-test

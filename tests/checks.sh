@@ -1,5 +1,6 @@
 # Sourced by the scripts that test: a folder to work in, one line a check, and a verdict.
-me=tests/${0##*/}
+# From the top folder, which the script has just gone to.
+me=$(top=$PWD && cd "$OLDPWD" && realpath --relative-to="$top" "$0")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failures=0 skips=0

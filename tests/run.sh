@@ -34,13 +34,13 @@ test_smoke() { qemu_test stories -- '[smoke]'; }
 proof_system() { quietly dist && quietly dist/kubesolo-boot-tls image-test; }
 proof_system-arm64() { quietly ARCH=arm64 dist/kubesolo-boot-arm64 image-test; }
 proof_audit() { tests/audit.sh; }
-proof_release() { tests/release.sh; }
-proof_payload() { tests/payload.sh; }
-proof_manifests() { tests/manifests.sh; }
+proof_release() { image/tests/release.sh; }
+proof_payload() { image/tests/payload.sh; }
+proof_manifests() { deploy/tests/manifests.sh; }
 proof_manual() { tests/manual.sh; }
-proof_services() { tests/services.sh; }
-proof_kernel() { tests/kernel.sh; }
-proof_image() { tests/image.sh; }
+proof_services() { deploy/tests/services.sh; }
+proof_kernel() { image/tests/kernel.sh; }
+proof_image() { image/tests/image.sh; }
 proof_tls() { tests/size.sh kubesolo-boot-tls && program_test --features tls --test program nginx::; }
 proof_dist() { tests/dist.sh; }
 proof_mutations() { tests/mutations.sh; }
@@ -51,7 +51,7 @@ proof_random() {
     program_test --test program grub_editenv:: || code=$?
     return $code
 }
-proof_fuzz() { FUZZ_SEED=1 FUZZ_SECONDS=${FUZZ_SECONDS:-15} tests/fuzz.sh; }
+proof_fuzz() { FUZZ_SEED=1 FUZZ_SECONDS=${FUZZ_SECONDS:-15} fuzz/run; }
 proof_grub() { qemu_test grub_envblk --test grub_table --lib --no-fail-fast; }
 proof_stories() { qemu_test stories -- --skip '[smoke]'; }
 

@@ -6,14 +6,14 @@ export LC_ALL=C
 case ${1:-} in
     '') ;;
     -h | --help)
-        echo 'usage: tests/services.sh'
+        echo 'usage: deploy/tests/services.sh'
         echo 'Verifies the units in a root of their own, and runs busybox init in namespaces, with a stand-in for kubesolo-boot.'
         echo 'BINARY=FILE: kubesolo-boot (default dist/kubesolo-boot).'
         exit ;;
-    *) echo "tests/services.sh: unknown argument '$1', see tests/services.sh --help" >&2; exit 2 ;;
+    *) echo "deploy/tests/services.sh: unknown argument '$1', see deploy/tests/services.sh --help" >&2; exit 2 ;;
 esac
 
-cd "$(dirname "$0")/.." || exit 1
+cd "$(dirname "$0")/../.." || exit 1
 binary=${BINARY:-dist/kubesolo-boot}
 . tests/checks.sh
 needs "$binary"

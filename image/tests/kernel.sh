@@ -6,13 +6,13 @@ export LC_ALL=C
 case ${1:-} in
     '') ;;
     -h | --help)
-        echo 'usage: tests/kernel.sh'
+        echo 'usage: image/tests/kernel.sh'
         echo 'Plans and loads made-up modules, and looks at what image/kernel takes of the real kernel in build/, if it is there.'
         exit ;;
-    *) echo "tests/kernel.sh: unknown argument '$1', see tests/kernel.sh --help" >&2; exit 2 ;;
+    *) echo "image/tests/kernel.sh: unknown argument '$1', see image/tests/kernel.sh --help" >&2; exit 2 ;;
 esac
 
-cd "$(dirname "$0")/.." || exit 1
+cd "$(dirname "$0")/../.." || exit 1
 . tests/checks.sh
 equal() { diff <(printf '%s\n' "$1") <(printf '%s\n' "$2"); }
 
@@ -52,7 +52,7 @@ for ko in r8169 mdio libphy realtek ext4 jbd2 crc32c-intel crc32c_generic softdo
 done
 gzip "$tree/kernel/r8169.ko"
 
-take() { KERNEL=$0 MODULES=$tree image/kernel "$work/out"; }
+take() { KERNEL=$me MODULES=$tree image/kernel "$work/out"; }
 check 'image/kernel takes a made-up kernel' take
 check 'each module stands behind what it needs, softdeps too, once' equal \
     'crc32c_generic.ko

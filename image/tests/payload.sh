@@ -6,13 +6,13 @@ export LC_ALL=C
 case ${1:-} in
     '') ;;
     -h | --help)
-        echo 'usage: tests/payload.sh'
+        echo 'usage: image/tests/payload.sh'
         echo 'Makes payloads and an initramfs in temporary folders and looks at them. KERNEL_DIR=DIR: what image/kernel made.'
         exit ;;
-    *) echo "tests/payload.sh: unknown argument '$1', see tests/payload.sh --help" >&2; exit 2 ;;
+    *) echo "image/tests/payload.sh: unknown argument '$1', see image/tests/payload.sh --help" >&2; exit 2 ;;
 esac
 
-cd "$(dirname "$0")/.." || exit 1
+cd "$(dirname "$0")/../.." || exit 1
 kernel_dir=${KERNEL_DIR:-build}
 . tests/checks.sh
 tools busybox cpio

@@ -6,14 +6,14 @@ export LC_ALL=C PATH="$PATH:/usr/sbin:/sbin"
 case ${1:-} in
     '') ;;
     -h | --help)
-        echo 'usage: tests/image.sh'
+        echo 'usage: image/tests/image.sh'
         echo 'Builds small images in temporary folders and looks at them. KERNEL_DIR=DIR: what image/kernel made'
         echo '(default build/, made if missing). BINARY=FILE: kubesolo-boot (default dist/kubesolo-boot, else a stand-in).'
         exit ;;
-    *) echo "tests/image.sh: unknown argument '$1', see tests/image.sh --help" >&2; exit 2 ;;
+    *) echo "image/tests/image.sh: unknown argument '$1', see image/tests/image.sh --help" >&2; exit 2 ;;
 esac
 
-cd "$(dirname "$0")/.." || exit 1
+cd "$(dirname "$0")/../.." || exit 1
 kernel_dir=${KERNEL_DIR:-build}
 . tests/checks.sh
 tools sgdisk fsck.fat dumpe2fs mcopy grub-editenv cpio

@@ -6,13 +6,13 @@ export LC_ALL=C SOURCE_DATE_EPOCH=1767225600 # 2026-01-01
 case ${1:-} in
     '') ;;
     -h | --help)
-        echo 'usage: tests/release.sh'
+        echo 'usage: image/tests/release.sh'
         echo 'Makes releases in a temporary folder. BINARY=FILE: kubesolo-boot (default dist/kubesolo-boot).'
         exit ;;
-    *) echo "tests/release.sh: unknown argument '$1', see tests/release.sh --help" >&2; exit 2 ;;
+    *) echo "image/tests/release.sh: unknown argument '$1', see image/tests/release.sh --help" >&2; exit 2 ;;
 esac
 
-cd "$(dirname "$0")/.." || exit 1
+cd "$(dirname "$0")/../.." || exit 1
 binary=${BINARY:-dist/kubesolo-boot}
 . tests/checks.sh
 needs "$binary"

@@ -8,21 +8,21 @@ export LC_ALL=C.UTF-8
 case ${1:-} in
     '') ;;
     -h | --help)
-        echo 'usage: tests/manifests.sh'
+        echo 'usage: deploy/tests/manifests.sh'
         echo 'Validates deploy/*.yaml against the schemas of several Kubernetes versions, shows that broken ones fail, and'
         echo 'runs their scripts against a stand-in. BINARY=FILE: kubesolo-boot (default dist/kubesolo-boot).'
         exit ;;
-    *) echo "tests/manifests.sh: unknown argument '$1', see tests/manifests.sh --help" >&2; exit 2 ;;
+    *) echo "deploy/tests/manifests.sh: unknown argument '$1', see deploy/tests/manifests.sh --help" >&2; exit 2 ;;
 esac
 
-cd "$(dirname "$0")/.." || exit 1
+cd "$(dirname "$0")/../.." || exit 1
 . tests/checks.sh
 needs "${BINARY:=dist/kubesolo-boot}"
 tools busybox
 binary=$(realpath "$BINARY")
 
 venv=build/manifests
-pinned $venv tests/manifests.txt
+pinned $venv deploy/tests/manifests.txt
 
 files=(deploy/namespace.yaml deploy/config.yaml deploy/update.yaml deploy/healthcheck.yaml deploy/activate.yaml)
 # is_taken VERSION FILE...: each object has a schema, and fits. The tool passes over one that it has no schema for.
