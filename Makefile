@@ -74,8 +74,8 @@ dist: FEATURES := $(if $(TLS),--features tls)
 dist: deps $(BINARY) ## all that is delivered as one archive, the same bytes wherever it is built
 	$(CARGO) run $(HOST) --quiet --example manual -- "$$(LC_ALL=C date -u -d @$$SOURCE_DATE_EPOCH '+%B %-d, %Y')" build/manual
 	@$(BUILD_STATIC) kubesolo-boot $(FEATURES) --unit-graph -Zunstable-options >build/units.json
-	PATH=/usr/bin:$$PATH image/sbom $(BINARY) <build/units.json >build/sbom.cdx.json
-	image/dist --binary $(BINARY) --manual build/manual --sbom build/sbom.cdx.json --out $(RELEASE)
+	PATH=/usr/bin:$$PATH tools/sbom $(BINARY) <build/units.json >build/sbom.cdx.json
+	tools/dist --binary $(BINARY) --manual build/manual --sbom build/sbom.cdx.json --out $(RELEASE)
 
 check: deps ## format and lints
 	$(CARGO) fmt --all --check
@@ -85,7 +85,7 @@ check: deps ## format and lints
 	grub-script-check grub/grub.cfg
 
 audit: deps ## the crates: known defects, licences, sources
-	tests/audit.sh
+	tools/audit
 
 test: deps ## what one waits for: lints, the programs' tests, size, a story of each kind; ten minutes (PART=name picks some)
 	@tests/run.sh test $(PART)

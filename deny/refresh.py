@@ -41,7 +41,7 @@ def advisory(path):
 def main():
     commit, date = git("log", "-1", "--format=%H %cs").split()
     print("# What RustSec's advisory-db says of every crate in Cargo.lock and fuzz/Cargo.lock, by deny/refresh.py; an empty")
-    print("# list: nothing. tests/audit.sh fails for a version that is neither patched nor unaffected, and for a crate that")
+    print("# list: nothing. tools/audit fails for a version that is neither patched nor unaffected, and for a crate that")
     print("# is not here: then somebody has to look, and run deny/refresh.py with a newer advisory-db.")
     print(f'commit = "{commit}"\ndate = {date}\n\n[crates]')
     for name in names():

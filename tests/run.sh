@@ -33,16 +33,16 @@ test_smoke() { qemu_test stories -- '[smoke]'; }
 
 proof_system() { quietly dist && quietly dist/kubesolo-boot-tls image-test; }
 proof_system-arm64() { quietly ARCH=arm64 dist/kubesolo-boot-arm64 image-test; }
-proof_audit() { tests/audit.sh; }
+proof_audit() { tools/audit; }
 proof_release() { image/tests/release.sh; }
 proof_payload() { image/tests/payload.sh; }
 proof_manifests() { deploy/tests/manifests.sh; }
-proof_manual() { tests/manual.sh; }
+proof_manual() { tools/tests/manual.sh; }
 proof_services() { deploy/tests/services.sh; }
 proof_kernel() { image/tests/kernel.sh; }
 proof_image() { image/tests/image.sh; }
 proof_tls() { tests/size.sh kubesolo-boot-tls && program_test --features tls --test program nginx::; }
-proof_dist() { tests/dist.sh; }
+proof_dist() { tools/tests/dist.sh; }
 proof_mutations() { tests/mutations.sh; }
 proof_arm64() { tests/size.sh kubesolo-boot-arm64 && tests/arm64.sh; }
 proof_random() {

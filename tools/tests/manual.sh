@@ -6,14 +6,14 @@ export LC_ALL=C.UTF-8
 case ${1:-} in
     '') ;;
     -h | --help)
-        echo 'usage: tests/manual.sh'
+        echo 'usage: tools/tests/manual.sh'
         echo 'Looks at build/manual, which make dist makes, and asks bash, zsh and fish for completions with it.'
         echo 'BINARY=FILE: kubesolo-boot (default dist/kubesolo-boot).'
         exit ;;
-    *) echo "tests/manual.sh: unknown argument '$1', see tests/manual.sh --help" >&2; exit 2 ;;
+    *) echo "tools/tests/manual.sh: unknown argument '$1', see tools/tests/manual.sh --help" >&2; exit 2 ;;
 esac
 
-cd "$(dirname "$0")/.." || exit 1
+cd "$(dirname "$0")/../.." || exit 1
 binary=$(realpath "${BINARY:-dist/kubesolo-boot}")
 manual=$PWD/build/manual
 . tests/checks.sh

@@ -39,7 +39,7 @@ const EXAMPLES: &[(&str, &str)] = &[
 /// `date` as in `November 24, 2026`.
 pub fn page(date: &str) -> String {
     let mut page = format!(
-        ".\\\" Made by examples/manual of the tables that the program goes by.\n\
+        ".\\\" Made by tools/manual of the tables that the program goes by.\n\
          .Dd {date}\n.Dt KUBESOLO-BOOT 8\n.Os\n\
          .Sh NAME\n.Nm kubesolo-boot\n.Nd A/B boot and update helper of KubeSolo OS\n\
          .Sh SYNOPSIS\n.Nm\n.Ar verb\n.Op Ar argument ...\n.Op Ar flag ...\n\

@@ -6,13 +6,13 @@ export LC_ALL=C.UTF-8 PATH=/usr/bin:$PATH RUSTC=/usr/bin/rustc
 case ${1:-} in
     '') ;;
     -h | --help)
-        echo 'usage: tests/dist.sh'
+        echo 'usage: tools/tests/dist.sh'
         echo 'Looks at what make dist made, and makes it once more in a folder, home and locale of another kind.'
         exit ;;
-    *) echo "tests/dist.sh: unknown argument '$1', see tests/dist.sh --help" >&2; exit 2 ;;
+    *) echo "tools/tests/dist.sh: unknown argument '$1', see tools/tests/dist.sh --help" >&2; exit 2 ;;
 esac
 
-cd "$(dirname "$0")/.." || exit 1
+cd "$(dirname "$0")/../.." || exit 1
 . tests/checks.sh
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 name=kubesolo-boot-$version-x86_64
@@ -88,7 +88,7 @@ check 'it is of nobody, and as old as one commit' test "$(tar -tvz --full-time -
 check 'no folder of this machine is named in it' refuted grep -raF -e "$PWD" -e "$HOME/" "$there"
 
 # The bill of materials: a document of its kind, and cargo's other command knows the same crates.
-pinned build/sbom tests/dist.txt
+pinned build/sbom tools/tests/dist.txt
 is_sbom() {
     build/sbom/bin/python - "$1" <<'END'
 import sys
@@ -125,7 +125,7 @@ sys.exit(not all(part["licenses"][0]["expression"] for part in sbom["components"
         if part["purl"].startswith("pkg:cargo/") and part["name"] != "kubesolo-core"))'
 
 # What the documents name is there: each path in `backquotes` or a picture that looks like one of ours.
-named() { grep -ohP '(?<![\w./-])(core/src|src|tests|qemu-tests|grub|initramfs|image|docs|deploy|services|fuzz|deny|examples)/[A-Za-z0-9_./-]*[A-Za-z0-9]' README.md CONTRIBUTING.md docs/*.md docs/decisions/*.md | sort -u; }
+named() { grep -ohP '(?<![\w./-])(core/src|src|tests|qemu-tests|grub|initramfs|image|docs|deploy|services|fuzz|deny|tools)/[A-Za-z0-9_./-]*[A-Za-z0-9]' README.md CONTRIBUTING.md docs/*.md docs/decisions/*.md | sort -u; }
 missing() { named | while read -r path; do [ -e "$path" ] || [ -L "$path" ] || echo "$path"; done; }
 check 'the documents name files' test "$(named | wc -l)" -ge 30
 check 'and each is there' diff <(missing) /dev/null
