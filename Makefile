@@ -11,6 +11,7 @@ LINKER := musl-gcc
 BUILD := build
 SUFFIX :=
 FOREIGN :=
+FOREIGN_PACKAGES :=
 KERNEL_FROM :=
 INITRAMFS_FROM :=
 IMAGE_FROM :=
@@ -22,6 +23,7 @@ else ifeq ($(ARCH),arm64)
 TARGET := aarch64-unknown-linux-musl
 # Debian's cross compiler is to be had as a package of this machine; musl, GRUB and the programs of the initramfs are not.
 FOREIGN := build/arm64/foreign/root
+FOREIGN_PACKAGES := gcc-aarch64-linux-gnu qemu-user
 LINKER := $(CURDIR)/$(FOREIGN)/usr/bin/aarch64-linux-musl-gcc
 BUILD := build/arm64
 SUFFIX := -arm64
@@ -58,26 +60,30 @@ RELEASE := $(NAME)-$(VERSION)-$(firstword $(subst -, ,$(TARGET))).tar.gz
 
 # `make TLS=1` builds; plain `make` explains.
 .DEFAULT_GOAL := $(if $(TLS),all,help)
-.PHONY: help all deps dist check audit test proof fuzz qemu-test soak image image-test image-kubesolo demo size bench no-std clean
+.PHONY: help all deps deps-build dist check audit test proof fuzz qemu-test soak image image-test image-kubesolo demo size bench no-std clean
 
 help: ## this list
 	@sed -n 's/^\([a-z -]*\):.*## /\1\t/p' Makefile | expand -t 16
 
-all: deps dist/kubesolo-boot$(SUFFIX) dist/kubesolo$(SUFFIX).img ## the binary and the disk image, into dist/; ARCH=arm64 does it for arm64
+all: deps-build dist/kubesolo-boot$(SUFFIX) dist/kubesolo$(SUFFIX).img ## the binary and the disk image, into dist/; ARCH=arm64 does it for arm64
 
-deps: ## install the Debian packages that are missing
-	@image/deps
+deps: ## install the Debian packages that are missing, the tests' too
+	@tools/deps all
+
+# Building takes fewer.
+deps-build:
+	@tools/deps build $(FOREIGN_PACKAGES)
 
 # What it says of its own age is that of the last commit.
 dist: export SOURCE_DATE_EPOCH := $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null))
 dist: FEATURES := $(if $(TLS),--features tls)
-dist: deps $(BINARY) ## all that is delivered as one archive, the same bytes wherever it is built
+dist: deps-build $(BINARY) ## all that is delivered as one archive, the same bytes wherever it is built
 	$(CARGO) run $(HOST) --quiet --example manual -- "$$(LC_ALL=C date -u -d @$$SOURCE_DATE_EPOCH '+%B %-d, %Y')" build/manual
 	@$(BUILD_STATIC) kubesolo-boot $(FEATURES) --unit-graph -Zunstable-options >build/units.json
 	PATH=/usr/bin:$$PATH tools/sbom $(BINARY) <build/units.json >build/sbom.cdx.json
 	tools/dist --binary $(BINARY) --manual build/manual --sbom build/sbom.cdx.json --out $(RELEASE)
 
-check: deps ## format and lints
+check: deps-build ## format and lints
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy $(HOST) --workspace --all-targets -- -D warnings
@@ -107,11 +113,11 @@ soak: deps image-test ## an hour of lives in memory (LIVES=how many), then 200 r
 	KSOLO_CASES=$(LIVES) $(if $(SEED),KSOLO_SEED=$(SEED)) $(CARGO) test $(HOST) --package kubesolo-core --test simulator
 	$(if $(SEED),SEED=$(SEED)) $(if $(SEEDS),SEEDS=$(SEEDS)) $(CARGO) test $(HOST) --package qemu-tests --test stories -- --ignored soak_
 
-image: deps dist/kubesolo$(SUFFIX).img ## the disk image of shipped size
+image: deps-build dist/kubesolo$(SUFFIX).img ## the disk image of shipped size
 
-image-test: deps dist/kubesolo-test$(SUFFIX).img $(SHIPPED_TOO) ## a small one for tests
+image-test: deps-build dist/kubesolo-test$(SUFFIX).img $(SHIPPED_TOO) ## a small one for tests
 
-image-kubesolo: deps $(BINARY) $(CLOUD_INIT_BINARY) ## the disk image with Kubernetes in it, from KUBESOLO=binary (EXTRA=folder)
+image-kubesolo: deps-build $(BINARY) $(CLOUD_INIT_BINARY) ## the disk image with Kubernetes in it, from KUBESOLO=binary (EXTRA=folder)
 	image/payload $(BUILD)/payload
 	MODULES_TOO="$$(image/payload --modules)" $(KERNEL_FROM) image/kernel $(BUILD)/kubesolo
 	image/initramfs --binary $(BINARY) --cloud-init $(CLOUD_INIT_BINARY) --kernel-modules $(BUILD)/kubesolo/modules \
@@ -124,17 +130,17 @@ demo: deps dist/kubesolo-test.img ## a good update, a bad update, and its rollba
 	@KSOLO_IMAGE=dist/kubesolo-test.img build/host/debug/demo $(if $(RECORD),>docs/demo.txt)
 	$(if $(RECORD),@docs/demo.py >docs/demo.svg)
 
-size: dist/kubesolo-boot dist/kubesolo-boot-tls dist/kubesolo-cloud-init ## what the programs weigh and cost to run, beside grub-editenv in the same run (RECORD=1: they may weigh that)
+size: deps dist/kubesolo-boot dist/kubesolo-boot-tls dist/kubesolo-cloud-init ## what the programs weigh and cost to run, beside grub-editenv in the same run (RECORD=1: they may weigh that)
 	$(if $(RECORD),@$(MAKE) --no-print-directory ARCH=arm64 dist/kubesolo-boot-arm64)
 	@RECORD=$(RECORD) tests/size.sh $(if $(RECORD),,kubesolo-boot kubesolo-boot-tls kubesolo-cloud-init)
 	@tests/budget.sh
 
-bench: deps size image-test ## beside RAUC, SWUpdate, grub-editenv and scripts, in one run: bench/RESULTS.md (as root)
-	@image/deps rauc swupdate hyperfine dbus-daemon squashfs-tools
+bench: size image-test ## beside RAUC, SWUpdate, grub-editenv and scripts, in one run: bench/RESULTS.md (as root)
+	@tools/deps rauc swupdate hyperfine dbus-daemon squashfs-tools
 	@$(CARGO) build $(HOST) --quiet --package qemu-tests --bin bench
 	@bench/run
 
-no-std: deps ## the core alone, for a target without an operating system
+no-std: deps-build ## the core alone, for a target without an operating system
 	@# That target has no vector registers for sha2 to use.
 	RUSTFLAGS='--cfg sha2_backend="soft"' RUSTC_BOOTSTRAP=1 $(CARGO) build --locked --target-dir build/no-std --target x86_64-unknown-none \
 	  -Zbuild-std=core --package kubesolo-core

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes the corpora in fuzz/corpus: small files by the real tools, and by hand where there is none.
 
-Run it in the top folder of the repository on Debian 12, after image/deps. The corpora are committed, so that nobody has
+Run it in the top folder of the repository on Debian 12, after tools/deps. The corpora are committed, so that nobody has
 to; the keys and dates in them are new each time.
 """
 

@@ -54,7 +54,7 @@ needs() {
 tools() {
     local tool
     for tool in "$@"; do
-        command -v "$tool" >/dev/null || { echo "$me: $tool is not installed; run image/deps" >&2; exit 1; }
+        command -v "$tool" >/dev/null || { echo "$me: $tool is not installed; run tools/deps" >&2; exit 1; }
     done
 }
 

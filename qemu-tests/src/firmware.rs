@@ -58,7 +58,7 @@ impl Firmware {
             Self::Arm64 => (AAVMF, "qemu-efi-aarch64"),
         };
         let Some((code, fresh)) = flash.iter().find(|(code, _)| Path::new(code).is_file()) else {
-            return Err(Failure::new(format!("no UEFI firmware: install the package {package} (`image/deps`)")));
+            return Err(Failure::new(format!("no UEFI firmware: install the package {package} (`tools/deps`)")));
         };
         let vars: PathBuf = work.join("vars.fd");
         if !vars.exists() {

@@ -45,7 +45,7 @@ fn finish(tool: &str, args: &[OsString]) -> Result<(ExitStatus, Answer)> {
         .env("LC_ALL", "C")
         .env("MTOOLS_SKIP_CHECK", "1")
         .output()
-        .step(|| format!("{tool}: cannot start (is it installed? `image/deps`)"))?;
+        .step(|| format!("{tool}: cannot start (is it installed? `tools/deps`)"))?;
     let stderr = String::from_utf8_lossy(&out.stderr).into_owned();
     Ok((out.status, Answer { stdout: out.stdout, stderr }))
 }

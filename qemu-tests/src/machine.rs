@@ -69,7 +69,7 @@ impl Machine {
             .stdout(OwnedFd::from(guest_monitor))
             .stderr(stderr)
             .spawn()
-            .step(|| format!("{qemu}: cannot start (is it installed? `image/deps`)"))?;
+            .step(|| format!("{qemu}: cannot start (is it installed? `tools/deps`)"))?;
         let serial = Serial::attach(transcript, line)?;
         let mut machine = Self { child, serial, monitor: BufReader::new(monitor) };
         machine.greet().map_err(|failure| {

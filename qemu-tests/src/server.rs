@@ -69,7 +69,7 @@ impl Server {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
-            .step(|| "nginx: cannot start (is it installed? `image/deps`)".into())?;
+            .step(|| "nginx: cannot start (is it installed? `tools/deps`)".into())?;
         let stderr = child.stderr.take().ok_or_else(|| Failure::new("nginx: no standard error"))?;
         let (_, voice) = self.child.insert((child, BufReader::new(stderr)));
         let mut said = String::new();

@@ -103,7 +103,7 @@ END
 offers() { diff <("in_$1" "$2") <(printf '%s\n' "${@:3}" | sed '/^$/d' | sort); }
 for shell in bash zsh fish; do
     if ! command -v $shell >/dev/null; then
-        skipped "completion in $shell" 'it is not installed; image/deps installs it'
+        skipped "completion in $shell" 'it is not installed; tools/deps installs it'
         continue
     fi
     check "$shell offers every verb" offers $shell 'kubesolo-boot ' $verbs
