@@ -205,7 +205,8 @@ impl<'a> Host<'a> {
 
     fn look_for_disk(&self, deadline: Duration, thorough: bool) -> Result<Disk, Failure> {
         let cmdline = self.cmdline();
-        let counted = |disk: &Disk| self.was_counted(disk).unwrap_or_default();
+        // Of a block that cannot be read nobody knows that GRUB counted in it.
+        let counted = |disk: &Disk| self.was_counted(disk).unwrap_or(false);
         let search = Search {
             sys: self.flags.sys.unwrap_or("/sys/class/block"),
             dev: self.dev_folder(),

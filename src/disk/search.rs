@@ -227,7 +227,8 @@ impl Search<'_> {
         Evidence {
             guid: self.partuuid.is_some_and(has),
             counted: self.counted.is_some_and(|counted| counted(disk)),
-            stale: mbr::hides_gpt(&mut device).unwrap_or_default(),
+            // A disk whose first sector cannot be read is not to be preferred to one whose can.
+            stale: mbr::hides_gpt(&mut device).unwrap_or(true),
         }
     }
 
@@ -374,8 +375,8 @@ impl Reading {
         }
         let is_file = stat(path.as_str()).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_file());
         let places = NAMES.map(|name| {
-            let partition = table.named(name);
-            partition.map_or((0, 0), |part| (part.number, part.first.bytes(table.sector_size).unwrap_or_default()))
+            let place = |part: &gpt::Partition| Some((part.number, part.first.bytes(table.sector_size)?));
+            table.named(name).and_then(place).unwrap_or((0, 0))
         });
         Reading::Ours(Parts { places, is_file, by_label })
     }
@@ -391,8 +392,8 @@ impl Reading {
 
     fn encode(&self) -> Answer {
         let mut answer = Answer::new();
-        // All of it fits by the sizes of the types.
-        let mut add = |bytes: &[u8]| answer.extend_from_slice(bytes).unwrap_or_default();
+        let mut add =
+            |bytes: &[u8]| ignore(answer.extend_from_slice(bytes), "all of it fits, by the sizes of the types");
         match self {
             Reading::Ours(parts) => {
                 add(&[b'O', u8::from(parts.is_file), u8::from(parts.by_label)]);
@@ -458,8 +459,10 @@ fn name_by_labels<D: Read + Seek>(table: &mut Table, device: &mut D) {
     for partition in &mut table.partitions {
         let Some(offset) = partition.first.bytes(sector_size) else { continue };
         let Ok(label) = label::read(device, offset) else { continue };
-        if NAMES.contains(&label.as_str()) {
-            partition.name = gpt::Name::try_from(label.as_str()).unwrap_or_default();
+        if NAMES.contains(&label.as_str())
+            && let Ok(name) = gpt::Name::try_from(label.as_str())
+        {
+            partition.name = name;
         }
     }
 }

@@ -15,7 +15,7 @@ use kubesolo_boot::linux::children::Hanging;
 use kubesolo_boot::linux::device::Device;
 use kubesolo_boot::linux::process::Process;
 use kubesolo_boot::linux::sysblock::Uevent;
-use kubesolo_core::disk::ext4::{self, Unsound};
+use kubesolo_core::disk::ext4::{self, NeedsFsck};
 use rustix::fs::OFlags;
 
 const NAMES: [&str; 4] = ["KSOLOEFI", "KSOLOA", "KSOLOB", "KSOLODATA"];
@@ -557,12 +557,12 @@ fn a_damaged_filesystem_says_so_itself() {
         let mut device = Device::open(rustix::fs::CWD, &image, OFlags::RDONLY).unwrap();
         ext4::needs_fsck(&mut device).unwrap()
     };
-    assert_eq!(looked(), Some(Unsound::NotExt4));
+    assert_eq!(looked(), Some(NeedsFsck::NotExt4));
     must(&mkfs, &["-q", "-F", &image]);
     assert_eq!(looked(), None);
     must(&debugfs, &["-w", "-R", "set_super_value error_count 3", &image]);
-    assert_eq!(looked(), Some(Unsound::Errors(3)));
+    assert_eq!(looked(), Some(NeedsFsck::Errors(3)));
     must(&mkfs, &["-q", "-F", &image]);
     must(&debugfs, &["-w", "-R", "set_super_value state 3", &image]);
-    assert_eq!(looked(), Some(Unsound::Errors(0)));
+    assert_eq!(looked(), Some(NeedsFsck::Errors(0)));
 }

@@ -43,6 +43,7 @@ use core::fmt;
 use embedded_io::{Read, Seek};
 
 use crate::disk::ext4;
+use crate::disk::field::{le16, le32};
 use crate::disk::storage::read_at;
 
 /// What a partition carries.
@@ -160,7 +161,7 @@ pub fn identify<S: Read + Seek>(disk: &mut S, start: u64, len: Option<u64>) -> R
     }
     let mut block = [0; 512];
     let read = read_at(seen.disk, start.saturating_add(SUPERBLOCK), &mut block)?;
-    let superblock = Superblock::parse(block.get(..read).unwrap_or_default());
+    let superblock = block.get(..read).and_then(Superblock::parse);
     // A filesystem that goes on behind such a place has it for its files: what stands there was left by another before
     // the partition grew over it.
     let size = if superblock.is_some() { ext4::size(seen.disk, start)? } else { None };
@@ -208,13 +209,13 @@ struct Superblock {
 }
 
 impl Superblock {
-    /// Two bytes are little to go by: the numbers must make sense as well.
+    /// A magic of two bytes may stand there by chance: the numbers must make sense as well.
     fn parse(block: &[u8]) -> Option<Superblock> {
         const JOURNAL_DEV: u32 = 8;
-        let number = |at: usize| block.get(at..)?.first_chunk::<4>().map(|bytes| u32::from_le_bytes(*bytes));
+        let number = |at| le32(block, at);
         let (inodes, blocks, first, log_size) = (number(0)?, number(4)?, number(0x14)?, number(0x18)?);
         let journal = number(0x60)? & JOURNAL_DEV != 0;
         let makes_sense = log_size <= 6 && blocks > 0 && (journal || inodes > 0 && first <= 1);
-        (block.get(0x38..0x3a) == Some(b"\x53\xef") && makes_sense).then_some(Superblock { journal })
+        (le16(block, 0x38)? == 0xef53 && makes_sense).then_some(Superblock { journal })
     }
 }

@@ -20,22 +20,28 @@ use core::fmt;
 
 use embedded_io::{Read, Seek};
 
+use crate::disk::field::{le16, le32};
 use crate::disk::storage::read_at;
 
-/// Why files should not be written to a filesystem.
+/// Where the superblock begins, and its length, in bytes.
+const SUPERBLOCK: u64 = 1024;
+const LEN: usize = 1024;
+const MAGIC: u16 = 0xef53;
+
+/// Why files should not be written to a filesystem before e2fsck has looked at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unsound {
+pub enum NeedsFsck {
     /// It is none, or nothing is left of its superblock.
     NotExt4,
     /// The kernel found so many errors in it. 0: it did not count them.
     Errors(u32),
 }
 
-impl fmt::Display for Unsound {
+impl fmt::Display for NeedsFsck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Unsound::NotExt4 => f.write_str("no ext4 filesystem, or its superblock is damaged"),
-            Unsound::Errors(count) => write!(f, "its filesystem is damaged ({count} errors on record)"),
+            NeedsFsck::NotExt4 => f.write_str("no ext4 filesystem, or its superblock is damaged"),
+            NeedsFsck::Errors(count) => write!(f, "its filesystem is damaged ({count} errors on record)"),
         }
     }
 }
@@ -55,53 +61,63 @@ pub struct Size {
 
 impl Size {
     /// How many blocks it can have on so many bytes, if it does not shrink. A last group that would have less room for files
-    /// than it takes itself is left out, as mkfs does; ext4 itself does not look.
+    /// than it takes itself is left out, as mkfs does; the kernel's resize does not check that.
     pub fn on(&self, bytes: u64) -> u64 {
-        let blocks = bytes.checked_div(self.block).unwrap_or_default();
-        let tail = blocks.saturating_sub(self.first).checked_rem(self.group).unwrap_or_default();
+        // `parse` takes no superblock in which either of the two divisors is 0.
+        let blocks = bytes.checked_div(self.block).unwrap_or(0);
+        let tail = blocks.saturating_sub(self.first).checked_rem(self.group).unwrap_or(0);
         let useful = if tail < self.own { blocks.saturating_sub(tail) } else { blocks };
         useful.max(self.blocks)
     }
 }
 
-/// The size of the filesystem that begins at byte `offset` of `disk`; `None` if it is no ext4.
+/// The size of the filesystem that begins at byte `offset` of `disk`; `None` if it is no ext4, or the disk ends within its
+/// superblock.
 ///
 /// # Errors
 /// The storage's own.
 pub fn size<S: Read + Seek>(disk: &mut S, offset: u64) -> Result<Option<Size>, S::Error> {
-    let mut bytes = [0; 1024];
-    read_at(disk, offset.saturating_add(1024), &mut bytes)?;
-    let le32 = |at: usize| bytes.get(at..).and_then(|rest| rest.first_chunk()).copied().map_or(0, u32::from_le_bytes);
-    let le16 = |at: usize| bytes.get(at..).and_then(|rest| rest.first_chunk()).copied().map_or(0, u16::from_le_bytes);
-    let wide = le32(0x60) & 0x80 != 0;
-    let (shift @ ..=6, 0xef53, 1..) = (le32(0x18), le16(0x38), le32(0x20)) else { return Ok(None) };
-    let block = 1024_u64 << shift;
-    let upper = if wide { u64::from(le32(0x150)) << 32 } else { 0 };
-    let blocks = upper | u64::from(le32(4));
-    let group = u64::from(le32(0x20));
-    let descriptor = if wide { u64::from(le16(0xfe)).max(32) } else { 32 };
-    let inodes = u64::from(le32(0x28)).saturating_mul(le16(0x58).max(128).into()).div_ceil(block);
-    let descriptors = blocks.div_ceil(group).saturating_mul(descriptor).div_ceil(block);
-    // Superblock, two bitmaps, and the 50 blocks that mkfs wants to be left.
-    let own = [inodes, descriptors, le16(0xce).into(), 53].into_iter().fold(0, u64::saturating_add);
-    Ok(Some(Size { block, blocks, first: le32(0x14).into(), group, own }))
+    Ok(superblock(disk, offset)?.and_then(|superblock| Size::parse(&superblock)))
+}
+
+/// The superblock of what begins at byte `offset`; `None` if the disk ends within it.
+fn superblock<S: Read + Seek>(disk: &mut S, offset: u64) -> Result<Option<[u8; LEN]>, S::Error> {
+    let mut superblock = [0; LEN];
+    let read = read_at(disk, offset.saturating_add(SUPERBLOCK), &mut superblock)?;
+    Ok((read == LEN).then_some(superblock))
+}
+
+impl Size {
+    fn parse(superblock: &[u8; LEN]) -> Option<Size> {
+        let number = |at| le32(superblock, at).map(u64::from);
+        let short = |at| le16(superblock, at).map(u64::from);
+        let (shift @ ..=6, MAGIC, group @ 1..) = (le32(superblock, 0x18)?, le16(superblock, 0x38)?, number(0x20)?)
+        else {
+            return None;
+        };
+        let block = 1024_u64 << shift;
+        let wide = number(0x60)? & 0x80 != 0;
+        let upper = if wide { number(0x150)? << 32 } else { 0 };
+        let blocks = upper | number(0x04)?;
+        let descriptor = if wide { short(0xfe)?.max(32) } else { 32 };
+        let inodes = number(0x28)?.saturating_mul(short(0x58)?.max(128)).div_ceil(block);
+        let descriptors = blocks.div_ceil(group).saturating_mul(descriptor).div_ceil(block);
+        // Superblock, two bitmaps, and the 50 blocks that mkfs wants to be left.
+        let own = [inodes, descriptors, short(0xce)?, 53].into_iter().fold(0, u64::saturating_add);
+        Some(Size { block, blocks, first: number(0x14)?, group, own })
+    }
 }
 
 /// Looks at the superblock of the filesystem that the whole of `partition` holds.
 ///
 /// # Errors
 /// The storage's own.
-pub fn needs_fsck<S: Read + Seek>(partition: &mut S) -> Result<Option<Unsound>, S::Error> {
-    let mut block = [0; 1024];
-    read_at(partition, 1024, &mut block)?;
-    let field = |at: usize| block.get(at..).and_then(|rest| rest.first_chunk::<4>()).copied().unwrap_or_default();
-    let [magic_low, magic_high, state, _] = field(0x38);
-    let count = u32::from_le_bytes(field(0x194));
-    Ok(if [magic_low, magic_high] != [0x53, 0xef] {
-        Some(Unsound::NotExt4)
-    } else if state & 2 != 0 || count > 0 {
-        Some(Unsound::Errors(count))
-    } else {
-        None
+pub fn needs_fsck<S: Read + Seek>(partition: &mut S) -> Result<Option<NeedsFsck>, S::Error> {
+    let superblock = superblock(partition, 0)?;
+    let fields = superblock.and_then(|block| Some((le16(&block, 0x38)?, le16(&block, 0x3a)?, le32(&block, 0x194)?)));
+    Ok(match fields {
+        Some((MAGIC, state, errors)) if state & 2 != 0 || errors > 0 => Some(NeedsFsck::Errors(errors)),
+        Some((MAGIC, ..)) => None,
+        _ => Some(NeedsFsck::NotExt4),
     })
 }

@@ -29,6 +29,7 @@ use core::fmt;
 
 use embedded_io::{Read, Seek, SeekFrom};
 
+use crate::disk::field::{self, le32, le64};
 use crate::disk::guid::Guid;
 use crate::disk::lba::Lba;
 use crate::disk::storage::read_at;
@@ -203,7 +204,7 @@ fn read_table<S: Read + Seek>(
         got = crc32(got, bytes);
         for entry in bytes.chunks_exact(header.entry_size) {
             number = number.saturating_add(1);
-            let Some(partition) = parse_entry(entry, number) else { continue };
+            let Some(partition) = parse_entry(entry, number)? else { continue };
             if partition.first > partition.last
                 || partition.last.after(1).and_then(|end| end.bytes(sector_size)).is_none_or(|end| end > size)
             {
@@ -284,28 +285,31 @@ impl Header {
         if !bytes.starts_with(SIGNATURE) {
             return Err(Error::NoSignature);
         }
-        let size = le32(&bytes, 12);
+        let size = le32(&bytes, 12).ok_or(Error::Short)?;
         let len = usize::try_from(size).unwrap_or(usize::MAX);
         let header = bytes.get(..len).filter(|_| len >= HEADER_MIN).ok_or(Error::HeaderSize(size))?;
-        let (want, got) = (le32(header, 16), header_crc(header));
+        let number = |field| le32(header, field).ok_or(Error::Short);
+        let lba = |field| le64(header, field).map(Lba).ok_or(Error::Short);
+        let (want, got) = (number(16)?, header_crc(header).ok_or(Error::Short)?);
         if got != want {
             return Err(Error::HeaderCrc { want, got });
         }
-        if le64(header, 24) != at.0 {
-            return Err(Error::MyLba(le64(header, 24)));
+        let says_it_is_at = lba(24)?;
+        if says_it_is_at != at {
+            return Err(Error::MyLba(says_it_is_at.0));
         }
-        let entry_count = le32(header, 80);
+        let entry_count = number(80)?;
         if entry_count > ENTRIES_MAX {
             return Err(Error::TooManyEntries(entry_count));
         }
-        let entry_size = le32(header, 84);
+        let entry_size = number(84)?;
         let entry_len = usize::try_from(entry_size).unwrap_or(usize::MAX);
         if !(ENTRY_MIN..=ENTRY_MAX).contains(&entry_len) || !entry_len.is_power_of_two() {
             return Err(Error::EntrySize(entry_size));
         }
-        let [other, first_usable, last_usable, entries] = [32, 40, 48, 72].map(|field| Lba(le64(header, field)));
-        let guid = Guid(header.get(56..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default());
-        let entries_crc = le32(header, 88);
+        let (other, first_usable, last_usable, entries) = (lba(32)?, lba(40)?, lba(48)?, lba(72)?);
+        let guid = field::bytes(header, 56).map(Guid).ok_or(Error::Short)?;
+        let entries_crc = number(88)?;
         Ok(Header {
             bytes,
             len,
@@ -325,65 +329,56 @@ impl Header {
         u64::from(self.entry_count).saturating_mul(self.entry_size as u64)
     }
 
-    /// The same header with other contents, and its checksum.
-    pub(crate) fn with(&self, stands: &Stands) -> [u8; 512] {
+    /// The same header with other contents, and its checksum; `None` if they do not fit into it.
+    pub(crate) fn with(&self, stands: &Stands) -> Option<[u8; 512]> {
         let mut bytes = self.bytes;
         let Stands { at, other, entries, last_usable, guid, entries_crc } = stands;
         for (field, lba) in [(24, at), (32, other), (48, last_usable), (72, entries)] {
-            put(&mut bytes, field, &lba.0.to_le_bytes());
+            field::put(&mut bytes, field, &lba.0.to_le_bytes())?;
         }
-        put(&mut bytes, 56, &guid.0);
-        put(&mut bytes, 88, &entries_crc.to_le_bytes());
-        let crc = header_crc(bytes.get(..self.len).unwrap_or_default());
-        put(&mut bytes, 16, &crc.to_le_bytes());
-        bytes
+        field::put(&mut bytes, 56, &guid.0)?;
+        field::put(&mut bytes, 88, &entries_crc.to_le_bytes())?;
+        let crc = header_crc(bytes.get(..self.len)?)?;
+        field::put(&mut bytes, 16, &crc.to_le_bytes())?;
+        Some(bytes)
     }
 }
 
-/// The checksum of a header, in which its own field counts as 0.
-fn header_crc(header: &[u8]) -> u32 {
-    let pieces = [header.get(..16).unwrap_or_default(), &[0; 4], header.get(20..).unwrap_or_default()];
-    pieces.into_iter().fold(0, crc32)
+/// The checksum of a header, in which its own field counts as 0; `None` if the header ends before that field does.
+fn header_crc(header: &[u8]) -> Option<u32> {
+    Some([header.get(..16)?, &[0; 4], header.get(20..)?].into_iter().fold(0, crc32))
 }
 
-/// Puts a field into an entry: its GUID.
-pub(crate) fn put_guid(entry: &mut [u8], guid: Guid) {
-    put(entry, 16, &guid.0);
+/// Sets an entry's GUID; `None` if the entry is too short for it.
+pub(crate) fn put_guid(entry: &mut [u8], guid: Guid) -> Option<()> {
+    field::put(entry, 16, &guid.0)
 }
 
-/// Puts a field into an entry: its last sector.
-pub(crate) fn put_last(entry: &mut [u8], last: Lba) {
-    put(entry, 40, &last.0.to_le_bytes());
+/// Sets an entry's last sector; `None` if the entry is too short for it.
+pub(crate) fn put_last(entry: &mut [u8], last: Lba) -> Option<()> {
+    field::put(entry, 40, &last.0.to_le_bytes())
 }
 
-fn put(bytes: &mut [u8], at: usize, field: &[u8]) {
-    if let Some(place) = at.checked_add(field.len()).and_then(|end| bytes.get_mut(at..end)) {
-        place.copy_from_slice(field);
+/// Reads an entry; `None` if it is unused. `number` is its place in the table, from 1.
+///
+/// # Errors
+/// [`Error::Short`] for less than 128 bytes.
+pub(crate) fn parse_entry<E>(entry: &[u8], number: u32) -> Result<Option<Partition>, Error<E>> {
+    let entry: &[u8; ENTRY_MIN] = entry.first_chunk().ok_or(Error::Short)?;
+    if field::bytes(entry, 0).map(Guid) == Some(Guid::ZERO) {
+        return Ok(None);
     }
+    let guid = field::bytes(entry, 16).map(Guid).ok_or(Error::Short)?;
+    let (first, last) = (le64(entry, 32).ok_or(Error::Short)?, le64(entry, 40).ok_or(Error::Short)?);
+    let name = name_of(&field::bytes(entry, 56).ok_or(Error::Short)?);
+    Ok(Some(Partition { number, guid, first: Lba(first), last: Lba(last), name }))
 }
 
-/// A used entry, told in this program's terms; `number` is its place in the table.
-pub(crate) fn parse_entry(entry: &[u8], number: u32) -> Option<Partition> {
-    let (kind, rest) = entry.split_first_chunk::<16>()?;
-    let (guid, _) = rest.split_first_chunk::<16>()?;
-    if Guid(*kind) == Guid::ZERO {
-        return None;
-    }
-    let units = entry.get(56..ENTRY_MIN)?.chunks_exact(2).map(|pair| match pair {
-        [low, high] => u16::from_le_bytes([*low, *high]),
-        _ => 0,
-    });
+fn name_of(field: &[u8; NAME_UNITS * 2]) -> Name {
+    let units = field.as_chunks().0.iter().map(|unit| u16::from_le_bytes(*unit));
     let mut name = Name::new();
     for character in char::decode_utf16(units.take_while(|unit| *unit != 0)) {
-        name.push(character.unwrap_or(char::REPLACEMENT_CHARACTER)).ok()?;
+        ignore(name.push(character.unwrap_or(char::REPLACEMENT_CHARACTER)), "a name has room for three bytes a unit");
     }
-    Some(Partition { number, guid: Guid(*guid), first: Lba(le64(entry, 32)), last: Lba(le64(entry, 40)), name })
-}
-
-fn le32(bytes: &[u8], at: usize) -> u32 {
-    bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |field| u32::from_le_bytes(*field))
-}
-
-fn le64(bytes: &[u8], at: usize) -> u64 {
-    bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |field| u64::from_le_bytes(*field))
+    name
 }

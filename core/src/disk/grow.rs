@@ -95,6 +95,8 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
 }
 
 impl<E> Error<E> {
+    const SHORT: Error<E> = Error::Table(gpt::Error::Short);
+
     /// Whether it is a rule that speaks against it, and no failure.
     pub const fn is_refusal(&self) -> bool {
         !matches!(self, Error::Io(_) | Error::Table(_) | Error::NotTaken)
@@ -134,13 +136,15 @@ struct Edit {
 }
 
 impl Edit {
-    fn entry(&self, number: u32, entry: &mut [u8]) {
+    /// Changes the entry of that number; `None` if it is too short for that.
+    fn entry(&self, number: u32, entry: &mut [u8]) -> Option<()> {
         if let Some((_, last)) = self.last.filter(|(data, _)| *data == number) {
-            put_last(entry, last);
+            put_last(entry, last)?;
         }
         if let Some((_, guid)) = self.guids.iter().find(|(of, _)| *of == number) {
-            put_guid(entry, *guid);
+            put_guid(entry, *guid)?;
         }
+        Some(())
     }
 }
 
@@ -152,7 +156,7 @@ pub fn look<S: Read + Seek>(disk: &mut S, wish: &Wish<'_>) -> Result<Plan, Error
     let size = disk.seek(embedded_io::SeekFrom::End(0))?;
     let (table, header) = gpt::find(disk).map_err(Error::Table)?;
     let sector_size = table.sector_size;
-    let last = size.checked_div(sector_size).and_then(|sectors| sectors.checked_sub(1)).unwrap_or_default();
+    let last = size.checked_div(sector_size).and_then(|sectors| sectors.checked_sub(1)).ok_or(Error::SHORT)?;
     let mbr = protective_mbr(disk, last)?;
 
     // Two copies of the entries, each with its header: behind the primary's, and before the backup's.
@@ -173,7 +177,7 @@ pub fn look<S: Read + Seek>(disk: &mut S, wish: &Wish<'_>) -> Result<Plan, Error
     let data = data.ok_or(Error::NoSuchPartition(wish.data))?;
     let mut room_to = last_usable;
     each_entry(disk, sector_size, &header, &mut |number, entry| {
-        let Some(other) = parse_entry(entry, number) else { return Ok(()) };
+        let Some(other) = parse_entry(entry, number).map_err(Error::Table)? else { return Ok(()) };
         if other.last >= backup_entries {
             return Err(Error::BackupOnPartition(number));
         }
@@ -193,7 +197,7 @@ pub fn look<S: Read + Seek>(disk: &mut S, wish: &Wish<'_>) -> Result<Plan, Error
     let entries_crc = {
         let mut crc = 0;
         each_entry(disk, sector_size, &header, &mut |number, entry| {
-            edit.entry(number, entry);
+            edit.entry(number, entry).ok_or(Error::SHORT)?;
             crc = gpt::crc32(crc, entry);
             Ok(())
         })?;
@@ -212,14 +216,15 @@ pub fn look<S: Read + Seek>(disk: &mut S, wish: &Wish<'_>) -> Result<Plan, Error
     };
     let restore = table.from_backup.then(|| stands(primary, header.last_usable, header.guid, header.entries_crc));
     let then = [primary, backup].map(|copy| stands(copy, last_usable, guid, entries_crc));
-    let bytes = |lba: Lba| lba.bytes(sector_size).unwrap_or_default();
-    let len = |last: Lba| bytes(last).saturating_add(sector_size).saturating_sub(bytes(data.first));
+    let bytes = |lba: Lba| lba.bytes(sector_size).ok_or(Error::Table(gpt::Error::OutOfBounds(lba)));
+    let start = bytes(data.first)?;
+    let len = |last: Lba| Ok::<_, Error<S::Error>>(bytes(last)?.saturating_add(sector_size).saturating_sub(start));
     let mut plan = Plan {
         is_idle: false,
         from_backup: table.from_backup,
-        start: bytes(data.first),
-        len_before: len(data.last),
-        len: len(data_last),
+        start,
+        len_before: len(data.last)?,
+        len: len(data_last)?,
         guids: wish.guids.len(),
         sector_size,
         header,
@@ -274,14 +279,14 @@ fn write_copy<S: Storage>(
     let (from, to) = (offset(from)?, offset(copy.entries)?);
     each_piece(disk, from, &plan.header, &mut |disk, at, piece, numbers| {
         for (number, entry) in numbers.zip(piece.chunks_exact_mut(plan.header.entry_size)) {
-            edit.entry(number, entry);
+            edit.entry(number, entry).ok_or(Error::SHORT)?;
         }
         put(disk, to.saturating_add(at), piece)
     })?;
     if between == Between::Sync {
         disk.sync()?;
     }
-    put(disk, offset(copy.at)?, &plan.header.with(copy))?;
+    put(disk, offset(copy.at)?, &plan.header.with(copy).ok_or(Error::SHORT)?)?;
     disk.sync()?;
     disk.drop_cache()?;
     if holds(disk, plan, copy)? { Ok(()) } else { Err(Error::NotTaken) }
@@ -293,7 +298,7 @@ fn holds<S: Read + Seek>(disk: &mut S, plan: &Plan, copy: &Stands) -> Result<boo
         return Ok(false);
     };
     let mut header = [0; PIECE];
-    if read_at(disk, at, &mut header)? != header.len() || header != plan.header.with(copy) {
+    if read_at(disk, at, &mut header)? != header.len() || Some(header) != plan.header.with(copy) {
         return Ok(false);
     }
     let mut crc = 0;
@@ -307,7 +312,7 @@ fn holds<S: Read + Seek>(disk: &mut S, plan: &Plan, copy: &Stands) -> Result<boo
 /// Writes a piece where it differs from what is there.
 fn put<S: Storage>(disk: &mut S, at: u64, piece: &[u8]) -> Result<(), Error<S::Error>> {
     let mut there = [0; PIECE];
-    let there = there.get_mut(..piece.len()).unwrap_or_default();
+    let there = there.get_mut(..piece.len()).ok_or(Error::SHORT)?;
     let len = read_at(disk, at, there)?;
     if len == piece.len() && there == piece {
         return Ok(());
@@ -344,23 +349,24 @@ fn each_piece<S: Read + Seek>(
     while offset < len {
         let mut piece = [0; PIECE];
         let left = usize::try_from(len.saturating_sub(offset)).unwrap_or(PIECE);
-        let piece = piece.get_mut(..left.min(PIECE)).unwrap_or_default();
+        let piece = piece.get_mut(..left.min(PIECE)).ok_or(Error::SHORT)?;
         if read_at(disk, from.saturating_add(offset), piece)? != piece.len() {
-            return Err(Error::Table(gpt::Error::Short));
+            return Err(Error::SHORT);
         }
-        let entries = piece.len().checked_div(header.entry_size).unwrap_or_default();
+        let entries = u32::try_from(piece.chunks_exact(header.entry_size).len()).map_err(|_| Error::SHORT)?;
         each(disk, offset, piece, number..)?;
-        number = number.saturating_add(u32::try_from(entries).unwrap_or_default());
+        number = number.saturating_add(entries);
         offset = offset.saturating_add(PIECE as u64);
     }
     Ok(())
 }
 
-/// The last sector of a partition that may reach to `room_to`.
+/// The last sector of a partition that may reach to `room_to`. The sector size is one of [`gpt`]'s, so that a block is a whole number
+/// of sectors and no division is by 0.
 fn enlarged(last: Lba, room_to: Lba, sector_size: u64) -> Lba {
-    let sectors = |bytes: u64| bytes.checked_div(sector_size).unwrap_or_default().max(1);
+    let sectors = |bytes: u64| bytes.checked_div(sector_size).unwrap_or(1);
     let end = room_to.0.saturating_add(1);
-    let whole = end.saturating_sub(end.checked_rem(sectors(BLOCK)).unwrap_or_default());
+    let whole = end.saturating_sub(end.checked_rem(sectors(BLOCK)).unwrap_or(0));
     let aligned = Lba(whole.saturating_sub(1));
     if last.after(sectors(WORTH)).is_some_and(|least| aligned >= least) { aligned } else { last }
 }
@@ -374,13 +380,15 @@ fn enlarged(last: Lba, room_to: Lba, sector_size: u64) -> Lba {
 /// | 510 | 2 | `55 aa` |
 fn protective_mbr<S: Read + Seek>(disk: &mut S, last: u64) -> Result<Option<[u8; 512]>, Error<S::Error>> {
     let mut sector = [0; 512];
-    if read_at(disk, 0, &mut sector)? != sector.len() || !sector.ends_with(&[0x55, 0xaa]) {
+    if read_at(disk, 0, &mut sector)? != sector.len() {
         return Err(Error::NotProtective);
     }
+    let [table @ .., 0x55, 0xaa] = &mut sector else { return Err(Error::NotProtective) };
+    let (_, table) = table.split_last_chunk_mut::<64>().ok_or(Error::NotProtective)?;
     let sectors = u32::try_from(last).unwrap_or(u32::MAX);
     let (mut protects, mut grown, mut others) = (false, false, false);
-    for partition in sector.get_mut(446..510).unwrap_or_default().chunks_exact_mut(16) {
-        let [_, _, _, _, kind, chs @ .., a, b, c, d, e, f, g, h] = partition else { continue };
+    for partition in table.as_chunks_mut::<16>().0 {
+        let [_, _, _, _, kind, chs @ .., a, b, c, d, e, f, g, h] = partition;
         let (first, size) = (u32::from_le_bytes([*a, *b, *c, *d]), u32::from_le_bytes([*e, *f, *g, *h]));
         match (*kind, first) {
             (0, _) => {}

@@ -6,9 +6,6 @@ use core::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Guid(pub [u8; 16]);
 
-/// Where each byte of the text form stands on disk, pair of digits by pair of digits.
-const TEXT_ORDER: [usize; 16] = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
-
 impl Guid {
     /// The GUID of an unused partition entry.
     pub const ZERO: Guid = Guid([0; 16]);
@@ -35,11 +32,12 @@ impl Guid {
 
 impl fmt::Display for Guid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (pair, place) in TEXT_ORDER.iter().enumerate() {
+        let [a, b, c, d, e, g, h, i, rest @ ..] = self.0;
+        for (pair, byte) in [d, c, b, a, g, e, i, h].into_iter().chain(rest).enumerate() {
             if matches!(pair, 4 | 6 | 8 | 10) {
                 f.write_str("-")?;
             }
-            write!(f, "{:02x}", self.0.get(*place).copied().unwrap_or_default())?;
+            write!(f, "{byte:02x}")?;
         }
         Ok(())
     }

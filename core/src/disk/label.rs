@@ -12,7 +12,7 @@ use embedded_io::{Read, Seek};
 
 use crate::disk::storage::read_at;
 
-/// A filesystem label as text; empty if there is none.
+/// A filesystem label as text; empty if there is none, or it is no text.
 pub type Label = heapless::String<16>;
 
 /// Reads the label of the filesystem that begins at byte `offset`; empty for an unknown filesystem.
@@ -22,8 +22,8 @@ pub type Label = heapless::String<16>;
 pub fn read<S: Read + Seek>(disk: &mut S, offset: u64) -> Result<Label, S::Error> {
     let mut head = [0; 1160];
     let len = read_at(disk, offset, &mut head)?;
-    let head = head.get(..len).unwrap_or_default();
-    let field = |at: usize, len: usize| head.get(at..).and_then(|rest| rest.get(..len));
+    // What the disk ends before is no field of it.
+    let field = |at: usize, len_of_it: usize| head.get(..len)?.get(at..)?.get(..len_of_it);
     let raw = if field(1080, 2) == Some(b"\x53\xef") {
         field(1144, 16)
     } else if field(82, 5) == Some(b"FAT32") {
@@ -33,8 +33,7 @@ pub fn read<S: Read + Seek>(disk: &mut S, offset: u64) -> Result<Label, S::Error
     } else {
         None
     };
-    let raw = raw.unwrap_or_default();
-    let end = raw.iter().position(|byte| *byte == 0).unwrap_or(raw.len());
-    let text = raw.get(..end).and_then(|text| core::str::from_utf8(text).ok()).unwrap_or_default();
-    Ok(Label::try_from(text.trim_end_matches(' ')).unwrap_or_default())
+    let text = raw.and_then(|raw| core::str::from_utf8(raw.split(|byte| *byte == 0).next()?).ok());
+    let label = text.and_then(|text| Label::try_from(text.trim_end_matches(' ')).ok());
+    Ok(label.unwrap_or_default())
 }

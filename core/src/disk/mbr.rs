@@ -12,19 +12,20 @@ use embedded_io::{Read, Seek};
 
 use crate::disk::storage::read_at;
 
-const ENTRIES: usize = 446;
+const TABLE: usize = 4 * ENTRY;
 const ENTRY: usize = 16;
 const GPT: u8 = 0xee;
 
-/// Whether it says that the disk has other partitions than those of its GPT. A sector that says nothing, as one that was
-/// damaged, does not.
+/// Whether it says that the disk has other partitions than those of its GPT. A sector without the signature, such as a
+/// damaged one, holds no table and hides nothing.
 ///
 /// # Errors
 /// The storage's own.
 pub fn hides_gpt<S: Read + Seek>(disk: &mut S) -> Result<bool, S::Error> {
     let mut sector = [0; 512];
     read_at(disk, 0, &mut sector)?;
-    let table = sector.strip_suffix(b"\x55\xaa").and_then(|sector| sector.get(ENTRIES..)).unwrap_or_default();
-    let types = || table.chunks_exact(ENTRY).filter_map(|entry| entry.get(4)).filter(|kind| **kind != 0);
-    Ok(types().count() > 0 && types().all(|kind| *kind != GPT))
+    let [table @ .., 0x55, 0xaa] = &sector else { return Ok(false) };
+    let Some((_, table)) = table.split_last_chunk::<TABLE>() else { return Ok(false) };
+    let types = || table.as_chunks::<ENTRY>().0.iter().map(|[_, _, _, _, kind, ..]| *kind).filter(|kind| *kind != 0);
+    Ok(types().count() > 0 && types().all(|kind| kind != GPT))
 }

@@ -2,6 +2,7 @@
 
 pub mod contents;
 pub mod ext4;
+pub mod field;
 pub mod gpt;
 pub mod grow;
 pub mod guid;
