@@ -60,7 +60,7 @@ for copies in one two; do
     count=$(env_set instructions)
     # A second copy is what grub-editenv does not have; the limit is for what both do.
     if [ "$copies" = one ]; then
-        judge 'user instructions, one copy' "$count" 50000 "${others_instructions:+$(ratio "$others_instructions" "$count")}"
+        judge 'user instructions, one copy' "$count" 100000 "${others_instructions:+$(ratio "$others_instructions" "$count")}"
     else
         printf '        %-44s %9s\n' 'user instructions, two copies' "$count"
     fi
@@ -81,8 +81,8 @@ check 'not a byte behind the first 512 changes' cmp -s -i 512 grubenv before
 echo
 echo 'init on prepared files'
 prepare
-judge 'user instructions, with a boot to mark' "$(init instructions)" 250000
-judge 'user instructions, with nothing to write' "$(init instructions)" 250000
+judge 'user instructions, with a boot to mark' "$(init instructions)" 350000
+judge 'user instructions, with nothing to write' "$(init instructions)" 350000
 prepare
 printf '        %-44s %9s\n' 'system calls' "$(init calls)"
 prepare

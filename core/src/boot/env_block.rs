@@ -326,12 +326,8 @@ fn is_broken(name: &[u8]) -> bool {
 
 /// Where the padding at the end begins, if a newline stands before it.
 fn room_at(bytes: &[u8]) -> Option<usize> {
-    // In words first: the padding is most of the block.
-    let all_padding = |word: &&[u8; 8]| u64::from_ne_bytes(**word) == u64::from_ne_bytes([PADDING; 8]);
-    let words = bytes.as_rchunks::<8>().1.iter().rev().take_while(all_padding).count();
-    let front = bytes.get(..bytes.len().saturating_sub(words.saturating_mul(8)))?;
-    let last = front.iter().rposition(|byte| *byte != PADDING)?;
-    (front.get(last) == Some(&b'\n')).then(|| last.saturating_add(1))
+    let last = bytes.iter().rposition(|byte| *byte != PADDING)?;
+    (bytes.get(last) == Some(&b'\n')).then(|| last.saturating_add(1))
 }
 
 /// Bytes from `at` to the first newline that no backslash precedes; none if the block ends before it.

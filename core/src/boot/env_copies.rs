@@ -115,7 +115,7 @@ impl Found {
 
     /// Whether the file holds exactly this block.
     pub fn holds(&self, block: &EnvBlock<Bytes>) -> bool {
-        self.whole().is_some_and(|bytes| same(bytes, block.bytes()))
+        self.whole() == Some(block.bytes())
     }
 
     /// The file's bytes, if there are exactly as many as there should be.
@@ -146,13 +146,6 @@ pub fn choose<'a>(first: &'a Found, second: &'a Found) -> Option<(EnvBlock<&'a [
     (usable(first).map(source(Source::First)))
         .or_else(|| usable(second).map(source(Source::Second)))
         .or_else(|| first.block().or_else(|| second.block()).map(source(Source::NoActiveSlot)))
-}
-
-/// Whether two pieces of a block are the same, compared a word at a time: musl's `memcmp` goes byte by byte.
-pub fn same(one: &[u8], other: &[u8]) -> bool {
-    let ((words, rest), (other_words, other_rest)) = (one.as_chunks::<8>(), other.as_chunks::<8>());
-    let equal = |(a, b): (&[u8; 8], &[u8; 8])| u64::from_ne_bytes(*a) == u64::from_ne_bytes(*b);
-    one.len() == other.len() && words.iter().zip(other_words).all(equal) && rest == other_rest
 }
 
 /// Why a copy does not hold the new block.
@@ -192,7 +185,7 @@ pub fn replace<S: Storage>(copy: &mut S, found: &mut Found, new: &EnvBlock<Bytes
     match &old {
         None => write_at(copy, 0, new.bytes())?,
         Some(old) => {
-            if !old.get(ONE_SECTOR..).is_some_and(|old_tail| same(old_tail, tail)) {
+            if old.get(ONE_SECTOR..) != Some(tail) {
                 write_at(copy, ONE_SECTOR as u64, tail)?;
                 copy.sync()?;
             }
@@ -202,7 +195,7 @@ pub fn replace<S: Storage>(copy: &mut S, found: &mut Found, new: &EnvBlock<Bytes
     if !is_taken(copy, found, new)? {
         // A medium that fails makes no file shorter, as grub-editenv does for a moment, and no new block: it keeps the old
         // one, or garbage.
-        let is_old = old.is_some_and(|old| same(found.first_block(), &old));
+        let is_old = old.is_some_and(|old| found.first_block() == old);
         if found.is_short() || found.block().is_some() && !is_old {
             found.lose(CopyFault::Changing);
             return Err(Error::Changed);
@@ -221,7 +214,7 @@ fn is_taken<S: Storage>(copy: &mut S, found: &mut Found, new: &EnvBlock<Bytes>) 
     copy.sync()?;
     copy.drop_cache()?;
     found.read(copy)?;
-    Ok(same(found.first_block(), new.bytes()))
+    Ok(found.first_block() == new.bytes())
 }
 
 /// A copy as a file in its folder.
@@ -277,7 +270,7 @@ pub fn hide<S: Storage>(copy: &mut S) -> Result<(), Error<S::Error>> {
 /// Whether one sector's write cannot bring a copy that counts from what it holds to `new`.
 fn takes_two_sectors(found: &Found, new: &EnvBlock<Bytes>) -> bool {
     let (_, new_tail) = new.bytes().split_at(ONE_SECTOR);
-    let same_tail = found.whole().and_then(|old| old.get(ONE_SECTOR..)).is_none_or(|old| same(old, new_tail));
+    let same_tail = found.whole().and_then(|old| old.get(ONE_SECTOR..)).is_none_or(|old| old == new_tail);
     let reaches = found.block().is_some_and(|old| old.text_len() > ONE_SECTOR) || !fits_one_sector(new);
     found.names_a_slot() && reaches && !same_tail
 }
