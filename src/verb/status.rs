@@ -83,9 +83,21 @@ impl Status {
 
     /// For a log, or in `colour` for a terminal.
     pub fn print(&self, host: &Host<'_>, colour: bool, out: &mut Output<'_>) -> fmt::Result {
-        let state = &self.state;
+        self.print_running(out)?;
+        self.print_slots(colour, out)?;
+        self.print_next(out)?;
+        if let Some(why) = degraded::read(host) {
+            writeln!(out, "Degraded    {why}")?;
+        }
+        last_update::print(host, out)?;
+        print_boots(host, out)?;
+        self.print_block(out)
+    }
+
+    /// What runs, and from which disk.
+    fn print_running(&self, out: &mut Output<'_>) -> fmt::Result {
         match self.booted {
-            Some(slot) => write!(out, "Running slot {slot} ({})", state.slot(slot))?,
+            Some(slot) => write!(out, "Running slot {slot} ({})", self.state.slot(slot))?,
             None => write!(out, "Running: not booted by this box's GRUB")?,
         }
         if let Some(version) = self.booted.and_then(|slot| self.content(slot).version.as_ref()) {
@@ -101,10 +113,15 @@ impl Status {
         if self.by_hand {
             writeln!(out, "This slot was chosen by hand in GRUB's menu; the next boot goes by the block again.")?;
         }
+        Ok(())
+    }
+
+    /// The table of the two slots.
+    fn print_slots(&self, colour: bool, out: &mut Output<'_>) -> fmt::Result {
         writeln!(out, "\n  SLOT  STATE   VERSION     SIZE      INSTALLED   WHY")?;
         for slot in Slot::BOTH {
             let Content { version, size, installed } = self.content(slot);
-            let (slot_state, why) = (state.slot(slot), self.why(slot));
+            let (slot_state, why) = (self.state.slot(slot), self.why(slot));
             let (on, off) = if colour { (shade(slot_state), "\x1b[m") } else { ("", "") };
             let version = version.as_deref().unwrap_or("-");
             let (mut long, mut when) = (heapless::String::<16>::new(), heapless::String::<20>::new());
@@ -123,33 +140,33 @@ impl Status {
                 slot_state.name()
             )?;
         }
-        writeln!(out)?;
+        writeln!(out)
+    }
+
+    /// What the next power-on boots, and how often the active slot may still fail.
+    fn print_next(&self, out: &mut Output<'_>) -> fmt::Result {
         match self.next() {
             Some(slot) => writeln!(out, "Next boot   slot {slot}: {}", self.why_next(slot))?,
             None => writeln!(out, "Next boot   nothing loads")?,
         }
-        writeln!(
-            out,
-            "Counter     {} of 3 boots left; the newest boot was {}marked good",
-            state.counter,
-            if state.success { "" } else { "not " }
-        )?;
-        if let Some(why) = degraded::read(host) {
-            writeln!(out, "Degraded    {why}")?;
-        }
-        last_update::print(host, out)?;
-        print_boots(host, out)?;
+        let BootState { counter, success, .. } = self.state;
+        let not = if success { "" } else { "not " };
+        writeln!(out, "Counter     {counter} of 3 boots left; the newest boot was {not}marked good")
+    }
+
+    /// The copies of the env block, and what was assumed in place of its variables.
+    fn print_block(&self, out: &mut Output<'_>) -> fmt::Result {
         for (name, copy) in ["grubenv", "grubenv.bak"].iter().zip(&self.copies) {
             match copy.fault() {
                 None => writeln!(out, "Env block   {name}: good")?,
-                Some(flaw) => writeln!(out, "Env block   {name}: {flaw}; the next boot repairs it")?,
+                Some(fault) => writeln!(out, "Env block   {name}: {fault}; the next boot repairs it")?,
             }
         }
         if self.source == Source::Second {
             writeln!(out, "            going by grubenv.bak")?;
         }
-        for doubt in &self.assumptions {
-            writeln!(out, "Assumed     {doubt}")?;
+        for assumption in &self.assumptions {
+            writeln!(out, "Assumed     {assumption}")?;
         }
         Ok(())
     }
@@ -220,7 +237,7 @@ impl Status {
             write!(out, ",\"{name}\":\"")?;
             match copy.fault() {
                 None => write!(out, "good\"")?,
-                Some(flaw) => write!(out, "{flaw}\"")?,
+                Some(fault) => write!(out, "{fault}\"")?,
             }
         }
         write!(out, ",\"degraded\":")?;
@@ -228,8 +245,8 @@ impl Status {
         last_update::print_json(host, out)?;
         print_boots_json(host, out)?;
         write!(out, ",\"doubts\":[")?;
-        for (number, doubt) in self.assumptions.iter().enumerate() {
-            write!(out, "{}\"{doubt}\"", if number == 0 { "" } else { "," })?;
+        for (number, assumption) in self.assumptions.iter().enumerate() {
+            write!(out, "{}\"{assumption}\"", if number == 0 { "" } else { "," })?;
         }
         writeln!(out, "]}}")
     }
