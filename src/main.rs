@@ -84,29 +84,13 @@ fn run(called: &OsStr, arguments: &[&OsStr]) -> u8 {
     let exit = Call::parse(arguments).and_then(|call| match call.asked()? {
         Asked::Help(verb) => print(&help(verb)),
         Asked::Version => print(concat!("kubesolo-boot ", env!("CARGO_PKG_VERSION"), "\n")),
-        Asked::Work(Verb::Init) => init(&call),
+        Asked::Work(Verb::Init) => run_in_time(&call, Verb::Init, &Notes::with_kernel_log()),
         Asked::Work(verb) => run_in_time(&call, verb, &notes),
     });
     exit.unwrap_or_else(|failure| {
         notes.say(format_args!("{failure}"));
         failure.exit()
     }) as u8
-}
-
-fn init(call: &Call<'_>) -> Result<Exit, Failure> {
-    let notes = Notes::with_kernel_log();
-    let host = Host::new(&call.given.flags, process::HOOKS);
-    let ended = process::run_with_timeout(INIT_DEADLINE, || verb::init::run(&host, &notes) as u8);
-    Ok(match ended {
-        process::Ended::With(code) => {
-            return Ok(Exit::with(code).unwrap_or(Exit::GoOnDegraded));
-        }
-        process::Ended::TimedOut => verb::init::too_late(&host, &notes, INIT_DEADLINE),
-        process::Ended::Crashed => {
-            notes.say(format_args!("init: go on, degraded: crashed; please report this"));
-            Exit::GoOnDegraded
-        }
-    })
 }
 
 /// How long the verb may take; `None`: it looks after its time itself.
@@ -136,12 +120,26 @@ fn run_in_time(call: &Call<'_>, verb: Verb<'_>, notes: &Notes) -> Result<Exit, F
     let session = Session { call, host: &host, notes, look: Look::of(verb, call.given.json) };
     let (exit, restart) = match deadline(call, verb) {
         None => run_verb(session, verb)?,
+        Some(deadline) if verb == Verb::Init => (run_init(session, deadline), false),
         Some(deadline) => run_in_child(session, verb, deadline)?,
     };
     if restart {
         restart::now(&host)?;
     }
     Ok(exit)
+}
+
+/// The boot stage. Whatever becomes of it, `/init` is told how to go on.
+fn run_init(session: Session<'_>, deadline: Duration) -> Exit {
+    let work = || run_verb(session, Verb::Init).map_or(Exit::GoOnDegraded, |(exit, _)| exit) as u8;
+    match process::run_with_timeout(deadline, work) {
+        process::Ended::With(code) => Exit::with(code).unwrap_or(Exit::GoOnDegraded),
+        process::Ended::TimedOut => verb::init::too_late(session.host, session.notes, deadline),
+        process::Ended::Crashed => {
+            session.notes.say(format_args!("init: go on, degraded: crashed; please report this"));
+            Exit::GoOnDegraded
+        }
+    }
 }
 
 fn run_in_child(session: Session<'_>, verb: Verb<'_>, deadline: Duration) -> Result<(Exit, bool), Failure> {
