@@ -210,9 +210,8 @@ fn work(session: Session<'_>, verb: Verb<'_>, out: &mut Output<'_>) -> Result<(E
         }
         Verb::SlotShow => show_slots(&host.boot_state()?, json, out),
         Verb::SlotSet(slot, state) => show_slots(&verb::slot::set(host, notes, slot, state)?, json, out),
-        Verb::EnvList if json => verb::env::list_json(host, out)?,
-        Verb::EnvList => verb::env::list(host, out)?,
-        Verb::EnvGet(name) => verb::env::get(host, name, out)?,
+        Verb::EnvList => verb::env::list(host, json, out)?,
+        Verb::EnvGet(name) => verb::env::get(host, name, json, out)?,
         Verb::EnvSet(pairs) => verb::env::set(host, pairs, &warn)?,
         Verb::EnvUnset(names) => verb::env::unset(host, names, &warn)?,
         Verb::EnvCreate => verb::env::create(host, &warn)?,

@@ -194,7 +194,8 @@ pub static VERBS: &[Row] = &[
         ],
         line: "see or mend GRUB's env block",
         text: "Changes are made in place, in one sector, synced and read back; the second copy follows.\n\
-               env create starts both copies anew, without any variable.",
+               env create starts both copies anew, without any variable. With --json list and get print an\n\
+               object with a text for each variable.",
         read: |words| match words {
             [] | ["list"] => Some(Verb::EnvList),
             ["get", name] => Some(Verb::EnvGet(name)),

@@ -7,21 +7,25 @@ use crate::cli::console::{KEEPS_ITS_ERROR, Output};
 use crate::failure::{Exit, Failure};
 use crate::host::Host;
 use crate::linux::mount::Access;
-use kubesolo_core::boot::env_block::EnvBlock;
+use kubesolo_core::boot::env_block::{EnvBlock, SIZE, Variable};
 use kubesolo_core::boot::env_copies::Bytes;
 use kubesolo_core::ignore::ignore;
 use kubesolo_core::text::json::Quoted;
 
 use super::machine::crowded;
 
-/// Prints every variable, as `name=value` lines.
+/// Prints every variable, as `name=value` lines or as one JSON object.
 ///
 /// # Errors
 /// [`Exit::NoBlock`]; those of finding the disk.
-pub fn list(host: &Host<'_>, out: &mut Output<'_>) -> Result<(), Failure> {
+pub fn list(host: &Host<'_>, json: bool, out: &mut Output<'_>) -> Result<(), Failure> {
     let mut loaded = Loaded::nothing();
     host.env_files(Access::Read)?.load(&mut loaded);
     let block = loaded.block()?;
+    if json {
+        print_object(block.variables(), out);
+        return Ok(());
+    }
     for var in block.variables() {
         out.bytes(var.name);
         out.bytes(b"=");
@@ -31,38 +35,35 @@ pub fn list(host: &Host<'_>, out: &mut Output<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Prints every variable as one JSON object. Bytes that are not UTF-8 are replaced.
-///
-/// # Errors
-/// As [`list`].
-pub fn list_json(host: &Host<'_>, out: &mut Output<'_>) -> Result<(), Failure> {
-    let mut loaded = Loaded::nothing();
-    host.env_files(Access::Read)?.load(&mut loaded);
-    let mut separator = "{";
-    let block = loaded.block()?;
-    for var in block.variables() {
-        let value: heapless::Vec<u8, 1024> = var.value.bytes().take(1024).collect();
-        ignore(write!(out, "{separator}{}:{}", Quoted(var.name), Quoted(&value)), KEEPS_ITS_ERROR);
-        separator = ",";
-    }
-    out.bytes(if separator == "{" { b"{}\n" } else { b"}\n" });
-    Ok(())
-}
-
-/// Prints one variable's value.
+/// Prints one variable's value, or the variable as a JSON object.
 ///
 /// # Errors
 /// [`Exit::No`] if it is not set; as [`list`].
-pub fn get(host: &Host<'_>, name: &str, out: &mut Output<'_>) -> Result<(), Failure> {
+pub fn get(host: &Host<'_>, name: &str, json: bool, out: &mut Output<'_>) -> Result<(), Failure> {
     let mut loaded = Loaded::nothing();
     host.env_files(Access::Read)?.load(&mut loaded);
     let block = loaded.block()?;
     let value = block
         .get(name)
         .ok_or_else(|| Failure::new(Exit::No, format_args!("env get: {name}: not set; see kubesolo-boot env list")))?;
+    if json {
+        print_object([Variable { name: name.as_bytes(), value }], out);
+        return Ok(());
+    }
     value.bytes().for_each(|byte| out.bytes(&[byte]));
     out.bytes(b"\n");
     Ok(())
+}
+
+/// A text for each variable. Bytes that are not UTF-8 are replaced.
+fn print_object<'a>(variables: impl IntoIterator<Item = Variable<'a>>, out: &mut Output<'_>) {
+    out.bytes(b"{");
+    for (number, var) in variables.into_iter().enumerate() {
+        let comma = if number == 0 { "" } else { "," };
+        let value: heapless::Vec<u8, SIZE> = var.value.bytes().take(SIZE).collect();
+        ignore(write!(out, "{comma}{}:{}", Quoted(var.name), Quoted(&value)), KEEPS_ITS_ERROR);
+    }
+    out.bytes(b"}\n");
 }
 
 /// Sets each `NAME=VALUE`, all in one write. Tells `warn` if the block is longer than what one sector write can change, and

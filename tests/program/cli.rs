@@ -267,11 +267,13 @@ fn env_gives_back_what_was_set() {
         let listed = machine.run("env list");
         assert!(listed.out().contains(&format!("\nx={value}\ny=1\n")), "{}", listed.out());
         assert_eq!(parsed(&machine.run("env list --json"))["x"], value);
+        assert_eq!(parsed(&machine.run("env get x --json")), json!({ "x": value }));
     }
     assert_eq!(machine.state(), steady(), "the boot's own variables are as they were");
     assert_eq!(machine.run("env unset x y nosuch").exit, 0);
     assert_eq!(machine.copies()[0].as_deref(), Some(block_of(steady()).bytes()), "every byte is as before");
     refused(&machine, "env get x", 1, "env get: x: not set");
+    refused(&machine, "env get x --json", 1, "env get: x: not set");
     refused(&machine, "env set", 2, "env takes: ");
     refused(&machine, "env set a=1 b", 2, "env set: b: not NAME=VALUE");
 }
