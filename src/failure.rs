@@ -1,4 +1,4 @@
-//! Exit codes, and an error as a person meets it: step, path, reason, and what to do.
+//! Exit codes, and the errors that users see: step, path, reason, and what to do.
 
 use core::fmt;
 use std::boxed::Box;
@@ -12,7 +12,7 @@ use kubesolo_core::text::decimal::decimal;
 pub enum Exit {
     /// Done; from `init`: go on to the real init.
     Done = 0,
-    /// The question asked has the answer no: a variable is not set, a probe did not pass.
+    /// The answer is no: a variable is not set, a probe did not pass.
     No = 1,
     /// The command line cannot be understood.
     Usage = 2,
@@ -62,14 +62,12 @@ impl Exit {
     }
 }
 
-/// An error with the exit code it leads to. Making one takes memory from the heap: nothing that goes well does.
-///
-/// A pointer, so that handing one on costs little everywhere.
+/// An error with its exit code. It is a pointer to the heap, so that passing it on is cheap; a run without errors allocates none.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure(Box<Told>);
+pub struct Failure(Box<Content>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Told {
+struct Content {
     exit: Exit,
     transient: bool,
     text: String,
@@ -78,22 +76,22 @@ struct Told {
 impl Failure {
     /// An error that reads `step: path: reason; what to do`.
     pub fn new(exit: Exit, text: fmt::Arguments<'_>) -> Failure {
-        Failure(Box::new(Told { exit, transient: false, text: std::fmt::format(text) }))
+        Failure(Box::new(Content { exit, transient: false, text: std::fmt::format(text) }))
     }
 
-    /// The same error, marked as one that may not come again a little later, or as one that will.
+    /// The same error as a transient one, or as one that is not.
     #[must_use]
     pub fn transient(mut self, transient: bool) -> Failure {
         self.0.transient = transient;
         self
     }
 
-    /// Whether the same may go well a little later.
+    /// Whether a later try may succeed.
     pub fn is_transient(&self) -> bool {
         self.0.transient
     }
 
-    /// What it says.
+    /// The message.
     pub fn text(&self) -> &str {
         &self.0.text
     }
@@ -118,10 +116,10 @@ impl embedded_io::Error for Failure {
     }
 }
 
-/// An error number in the words of C's `strerror`.
+/// An error number as C's `strerror` describes it.
 pub struct Reason(pub rustix::io::Errno);
 
-/// Those that Linux has for files, disks and connections: the C library's table with the code around it is 4 KB more.
+/// The errors of files, disks and connections. The C library's table with its code would be 4 KB larger.
 const REASONS: &str = "\
 1 Operation not permitted\n\
 2 No such file or directory\n\

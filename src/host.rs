@@ -40,12 +40,12 @@ pub const SLOT_FILES: [&str; 2] = ["vmlinuz", "kubesolo-os.gz"];
 
 /// How long a disk may take to answer: one that has to spin up needs some seconds.
 const ANSWER: Duration = Duration::from_secs(10);
-/// How long a disk that turns up late is waited for if another one could be meant: USB disks take 25 to 35 s.
-const DOUBT: Duration = Duration::from_secs(40);
+/// How long to wait for a second disk while the one that is there may be the wrong one: USB disks take 25 to 35 s.
+const UNSURE_MAX: Duration = Duration::from_secs(40);
 const PAUSE: Duration = Duration::from_millis(100);
 const PAUSE_BETWEEN_LOOKS: Duration = Duration::from_secs(1);
-/// How often it is said what is waited for.
-const TELL_EVERY: Duration = Duration::from_secs(10);
+/// How often a message says what is waited for.
+const SAY_EVERY: Duration = Duration::from_secs(10);
 
 /// Most of `/proc/cmdline` that is read, in bytes: the kernel's limit on x86.
 const CMDLINE_MAX: usize = 2048;
@@ -87,10 +87,10 @@ pub struct Flags<'a> {
     pub settings: Vec<(&'a str, &'a str)>,
 }
 
-/// The machine; looks at its command line and for its disk when asked.
+/// The machine. Reads the command line and looks for the disk when they are first needed.
 pub struct Host<'a> {
     flags: &'a Flags<'a>,
-    /// What the process can do.
+    /// What needs unsafe code or a child process.
     pub process: Process,
     cmdline: OnceCell<([u8; CMDLINE_MAX], usize)>,
     disk: OnceCell<Disk>,
@@ -103,7 +103,7 @@ impl<'a> Host<'a> {
         Host { flags, process, cmdline: OnceCell::new(), disk: OnceCell::new(), hanging: RefCell::new(Hanging::none()) }
     }
 
-    /// What grub.cfg told Linux. A kernel command line that cannot be read says nothing.
+    /// The `ksolo.*` words of the kernel command line; none if it cannot be read.
     pub fn cmdline(&self) -> Cmdline<'_> {
         let (bytes, len) = self.cmdline.get_or_init(|| {
             let mut bytes = [0; CMDLINE_MAX];
@@ -150,29 +150,29 @@ impl<'a> Host<'a> {
         }
     }
 
-    /// The disk to work on; waits for it to turn up, and for a better one while something speaks against the one there is.
-    /// `say` gets why, again and again. Back in time, whatever a disk does.
+    /// The disk to work on. Waits for it to appear, and for another one while the one found does not look like the one that GRUB
+    /// booted. `say` is called with the reason from time to time. Returns by the deadline, also if a disk hangs.
     ///
     /// # Errors
     /// As [`Search::find`], when the time is over.
     pub fn wait_for_disk(&self, timeout: Duration, say: &dyn Fn(fmt::Arguments<'_>)) -> Result<Disk, Failure> {
         let began = Instant::now();
-        let (settled, mut told) = (timeout.min(DOUBT), Duration::ZERO);
+        let (unsure_max, mut last_said) = (timeout.min(UNSURE_MAX), Duration::ZERO);
         loop {
             let left = timeout.saturating_sub(began.elapsed());
             let found = self.look_for_disk(left.clamp(PAUSE, ANSWER), true);
-            // Who looks at a disk does so seldom.
+            // Each look reads the disk: fewer of them once there is one.
             let pause = if found.is_ok() { PAUSE_BETWEEN_LOOKS } else { PAUSE };
             let waited = began.elapsed();
             let over = match &found {
-                Ok(disk) => disk.sure || waited >= settled,
-                Err(failure) => failure.exit() != Exit::NoDisk && waited >= settled,
+                Ok(disk) => disk.sure || waited >= unsure_max,
+                Err(failure) => failure.exit() != Exit::NoDisk && waited >= unsure_max,
             };
             if over || waited.saturating_add(pause) >= timeout {
                 return found.map(|disk| self.use_disk(disk));
             }
-            if waited.saturating_sub(told) >= TELL_EVERY {
-                told = waited;
+            if waited.saturating_sub(last_said) >= SAY_EVERY {
+                last_said = waited;
                 match &found {
                     Ok(disk) => say(format_args!("{} does not look like the one that GRUB booted", disk.path)),
                     Err(failure) => say(format_args!("{failure}")),
@@ -182,20 +182,19 @@ impl<'a> Host<'a> {
         }
     }
 
-    /// Where what is only true of this boot is kept.
+    /// The folder for what holds for this boot only.
     pub fn run_folder(&self) -> &'a str {
         self.flags.run.unwrap_or("/run/kubesolo-boot")
     }
 
-    /// Keeps for every later verb of this boot that it runs from the disk that was found. One that cannot be kept is found
-    /// anew each time.
+    /// Records the disk that was found, for every later verb of this boot. If that fails, each verb searches again.
     pub fn remember_disk(&self) {
         if let Some(disk) = self.disk.get() {
-            ignore(chosen::keep(self.run_folder(), disk), "what cannot be kept is looked for anew each time");
+            ignore(chosen::store(self.run_folder(), disk), "without the record each verb searches again");
         }
     }
 
-    /// A disk of which the kernel has not yet listed all partitions is looked at once more the next time.
+    /// Uses the disk from now on, unless the kernel has not yet listed all of its partitions.
     fn use_disk(&self, disk: Disk) -> Disk {
         if disk.is_complete() {
             self.disk.get_or_init(|| disk.clone());
@@ -205,7 +204,7 @@ impl<'a> Host<'a> {
 
     fn look_for_disk(&self, deadline: Duration, thorough: bool) -> Result<Disk, Failure> {
         let cmdline = self.cmdline();
-        // Of a block that cannot be read nobody knows that GRUB counted in it.
+        // A block that cannot be read does not show that GRUB counted this boot in it.
         let counted = |disk: &Disk| self.was_counted(disk).unwrap_or(false);
         let search = Search {
             sys: self.flags.sys.unwrap_or("/sys/class/block"),
@@ -223,12 +222,12 @@ impl<'a> Host<'a> {
         }
     }
 
-    /// Whether the disk's env block says what GRUB told of it when it had counted this boot. Writes nothing.
+    /// Whether the disk's env block is as GRUB described it on the command line after it counted this boot. Writes nothing.
     fn was_counted(&self, disk: &Disk) -> Result<bool, Failure> {
         let esp = mount::detached(&disk.partition(partitions::ESP)?, Kind::Fat, Access::Read)?;
         let mut loaded = Loaded::nothing();
         EnvFiles::lock(open_env_folder(esp, ENV_FOLDER)?, ENV_FILE, Access::Read)?.load(&mut loaded);
-        // The slot that GRUB booted is populated; the other one is not asked about.
+        // No slot is mounted to look for files: the comparison is about the booted slot, which has them.
         let state = loaded.block().map(|block| BootState::read_safely(&block, |_| true).state);
         let named = stage::names_a_slot(loaded.chosen());
         Ok(env_mismatch::is_the_same_block(&self.cmdline(), state.as_ref().ok().filter(|_| named)))
@@ -298,7 +297,7 @@ impl<'a> Host<'a> {
         mount::detached(&self.disk()?.partition(slot.partition())?, Kind::Ext4, Access::Read)
     }
 
-    /// Whether the slot holds a kernel and an initramfs: the one that runs does, one that cannot be looked into does not.
+    /// Whether the slot holds a kernel and an initramfs. True for the running slot, false for one that cannot be mounted.
     pub fn has_files(&self, slot: Slot) -> bool {
         let there =
             |name: &&str, files: &OwnedFd| statat(files, *name, AtFlags::empty()).is_ok_and(|stat| stat.st_size > 0);

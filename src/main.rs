@@ -1,4 +1,4 @@
-//! The program: verb → function, and the only place that exits.
+//! The program: calls the function of the verb, and gives its exit code.
 #![no_main]
 
 mod process;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::termios::isatty;
 
-use kubesolo_boot::cli::args::{Asked, Call};
+use kubesolo_boot::cli::args::{Action, Call};
 use kubesolo_boot::cli::console::{KEEPS_ITS_ERROR, Notes, Output};
 use kubesolo_boot::cli::help::help;
 use kubesolo_boot::cli::verbs::Verb;
@@ -26,7 +26,7 @@ use kubesolo_boot::verb::status::Status;
 use kubesolo_core::boot::slot::Slot;
 use kubesolo_core::boot::state::BootState;
 use kubesolo_core::flow::outcome;
-use kubesolo_core::flow::ports::Why;
+use kubesolo_core::flow::ports::LastError;
 use kubesolo_core::ignore::ignore;
 use kubesolo_core::text::json::Quoted;
 use kubesolo_core::update::config::Config;
@@ -36,7 +36,7 @@ const INIT_DEADLINE: Duration = Duration::from_secs(40);
 
 /// Longest a verb may take that only reads or writes a little.
 const VERB_DEADLINE: Duration = Duration::from_secs(60);
-/// At shutdown nobody waits for a note.
+/// A note in the boot log must not delay a shutdown.
 const STOPPING_DEADLINE: Duration = Duration::from_secs(10);
 /// Longest for asking a server, for reading a slot's files back, or for a filesystem to grow.
 const CHECK_DEADLINE: Duration = Duration::from_secs(15 * 60);
@@ -46,7 +46,7 @@ const HEALTHCHECK_DEADLINE: Duration = Duration::from_secs(60 * 60);
 /// In the exit code of a verb's child: the box is to be restarted. No exit code has this bit.
 const RESTART: u8 = 0x80;
 
-/// What a verb works with.
+/// What a verb needs.
 #[derive(Clone, Copy)]
 struct Session<'a> {
     call: &'a Call<'a>,
@@ -55,7 +55,7 @@ struct Session<'a> {
     look: Look,
 }
 
-/// How what is said looks: as it does on this process' own streams, which a child does not have.
+/// How output looks. Decided by this process: the streams of the child are pipes.
 #[derive(Clone, Copy)]
 struct Look {
     colour: bool,
@@ -63,7 +63,7 @@ struct Look {
 }
 
 impl Look {
-    /// Asks the terminal only for a verb that has use for it.
+    /// Looks at the terminal only for a verb that needs to know.
     fn of(verb: Verb<'_>, json: bool) -> Look {
         let is_seen = || isatty(rustix::stdio::stdout()) && (process::HOOKS.variable)("NO_COLOR").is_none();
         let is_long = matches!(verb, Verb::Apply(_) | Verb::Activate);
@@ -81,11 +81,11 @@ fn run(called: &OsStr, arguments: &[&OsStr]) -> u8 {
         return verb::grub_editenv::run(called, arguments);
     }
     let notes = Notes::new();
-    let exit = Call::parse(arguments).and_then(|call| match call.asked()? {
-        Asked::Help(verb) => print(&help(verb)),
-        Asked::Version => print(concat!("kubesolo-boot ", env!("CARGO_PKG_VERSION"), "\n")),
-        Asked::Work(Verb::Init) => run_in_time(&call, Verb::Init, &Notes::with_kernel_log()),
-        Asked::Work(verb) => run_in_time(&call, verb, &notes),
+    let exit = Call::parse(arguments).and_then(|call| match call.action()? {
+        Action::Help(verb) => print(&help(verb)),
+        Action::Version => print(concat!("kubesolo-boot ", env!("CARGO_PKG_VERSION"), "\n")),
+        Action::Work(Verb::Init) => run_in_time(&call, Verb::Init, &Notes::with_kernel_log()),
+        Action::Work(verb) => run_in_time(&call, verb, &notes),
     });
     exit.unwrap_or_else(|failure| {
         notes.say(format_args!("{failure}"));
@@ -93,14 +93,14 @@ fn run(called: &OsStr, arguments: &[&OsStr]) -> u8 {
     }) as u8
 }
 
-/// How long the verb may take; `None`: it looks after its time itself.
+/// How long the verb may take; `None`: it has time limits of its own.
 fn deadline(call: &Call<'_>, verb: Verb<'_>) -> Option<Duration> {
     match verb {
-        // A watchdog has to starve when the disk hangs; a download takes as long as it takes.
+        // If the disk hangs, so must `watchdog`, without its keepalives; a download has time limits of its own.
         Verb::Watchdog | Verb::Apply(_) => None,
-        // It touches no disk itself, unless it is to say what is on it.
+        // `find` reads no disk in this process, unless it looks for ext4.
         Verb::Find(_) => call.given.ext4.then_some(VERB_DEADLINE),
-        // A block that is given by name is on no disk of ours.
+        // With --grubenv no disk is searched or mounted.
         Verb::EnvList | Verb::EnvGet(_) | Verb::EnvSet(_) | Verb::EnvUnset(_) | Verb::EnvCreate => {
             call.given.flags.grubenv.is_none().then_some(VERB_DEADLINE)
         }
@@ -113,8 +113,8 @@ fn deadline(call: &Call<'_>, verb: Verb<'_>) -> Option<Duration> {
     }
 }
 
-/// Runs a verb, and restarts the box if it is to be. A disk that stalls never lets go of whoever called for it: so that is a
-/// child, which is left behind.
+/// Runs a verb, and restarts the box if that was asked for. A process that waits for a disk that hangs cannot be killed, so the verb
+/// runs in a child, which is left behind.
 fn run_in_time(call: &Call<'_>, verb: Verb<'_>, notes: &Notes) -> Result<Exit, Failure> {
     let host = Host::new(&call.given.flags, process::HOOKS);
     let session = Session { call, host: &host, notes, look: Look::of(verb, call.given.json) };
@@ -172,10 +172,10 @@ fn run_in_child(session: Session<'_>, verb: Verb<'_>, deadline: Duration) -> Res
 fn run_verb(session: Session<'_>, verb: Verb<'_>) -> Result<(Exit, bool), Failure> {
     let mut out = Output::to(rustix::stdio::stdout());
     let ended = work(session, verb, &mut out);
-    // What was seen is told also where nothing could be made of it.
-    let told = finish(out);
+    // Printed also if the verb failed in the end.
+    let printed = finish(out);
     let ended = ended?;
-    told.map(|()| ended)
+    printed.map(|()| ended)
 }
 
 fn work(session: Session<'_>, verb: Verb<'_>, out: &mut Output<'_>) -> Result<(Exit, bool), Failure> {
@@ -201,7 +201,8 @@ fn work(session: Session<'_>, verb: Verb<'_>, out: &mut Output<'_>) -> Result<(E
             (exit, restart) = (healthy, restart && rolled_back);
         }
         Verb::Rollback => {
-            let state = outcome::roll_back(&mut Machine::new(host, notes, ()), Why::Words("rolled back by hand"))?;
+            let state =
+                outcome::roll_back(&mut Machine::new(host, notes, ()), LastError::Words("rolled back by hand"))?;
             out.line(format_args!("Slot {} boots next.", state.active));
         }
         Verb::Commit => {
@@ -226,14 +227,14 @@ fn work(session: Session<'_>, verb: Verb<'_>, out: &mut Output<'_>) -> Result<(E
     Ok((exit, restart))
 }
 
-/// The settings, all of them right.
+/// The settings; any mistake in them is an error.
 fn config<'a>(session: Session<'a>, buffer: &'a mut settings::Buffer) -> Result<Config<'a>, Failure> {
     let flags = &session.call.given.flags;
     Settings::read(flags, buffer).strict(flags, &|warning| session.notes.say(warning))
 }
 
-/// The settings as `init` has read them, which has started the watchdog: a mistake in a line must not end in a reset every
-/// minute.
+/// The settings, with mistakes only reported, as `init` reads them: `init` has started the watchdog, and if this verb stopped at a
+/// mistake the box would be reset every minute.
 fn lenient_config<'a>(session: Session<'a>, buffer: &'a mut settings::Buffer) -> Config<'a> {
     let flags = &session.call.given.flags;
     Settings::read(flags, buffer).lenient(flags, &|problem| session.notes.say(format_args!("watchdog: {problem}")))

@@ -1,7 +1,7 @@
-//! Where the process begins, and a child process for work that may hang. The only file with unsafe code.
+//! The start of the process, and child processes for work that may hang. The only file with unsafe code.
 //!
 //! The program starts at C's `main`, without the runtime that Rust would put before it (signal handlers, a guard page,
-//! the main thread's name): that is 12 KB and 10 system calls which nothing here needs. So SIGPIPE ends the program.
+//! the main thread's name): 12 KB and 10 system calls that are not needed here. Without it SIGPIPE ends the program.
 
 use kubesolo_core::ignore::ignore;
 use std::ffi::{CStr, CString, OsStr, c_char};
@@ -22,12 +22,12 @@ use rustix::process::{
 };
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout, stderr, stdin, stdout};
 
-/// All the memory that the heap can have, in bytes: whatever a server sends, it is never more. One that is used up ends
-/// the program, and nothing on the disk relies on an end in good order.
+/// Size of the heap in bytes: a limit, whatever a server sends. If it is used up the program ends, which is safe at any moment: what
+/// is on the disk is consistent after each write.
 #[cfg(not(feature = "tls"))]
 const HEAP_LEN: usize = 1 << 20;
 
-/// The heap: 10 KB less than musl's, and fewer instructions. rustls alone wants more than is good to set aside.
+/// The heap: 10 KB smaller than musl's, with fewer instructions. Not with TLS: rustls needs more memory than should be reserved.
 #[cfg(not(feature = "tls"))]
 #[global_allocator]
 static HEAP: linked_list_allocator::LockedHeap = linked_list_allocator::LockedHeap::empty();
@@ -38,7 +38,7 @@ pub enum Ended {
     With(u8),
     /// It was killed, or could not be started.
     Crashed,
-    /// It did not end, and goes on hanging where it hangs.
+    /// It did not end by the deadline. If the kernel cannot kill it, it is left behind.
     TimedOut,
 }
 
@@ -72,8 +72,8 @@ extern "C" fn main(count: i32, words: *const *const c_char) -> i32 {
     i32::from(crate::run(called, &arguments))
 }
 
-/// Makes descriptors 0 to 2 lead somewhere, as Rust's own runtime does: else the first file that is opened, the env block,
-/// would be standard error, and take the messages.
+/// Opens descriptors 0 to 2 if they are closed, as Rust's runtime does. Otherwise the first file that is opened, the env block,
+/// would get the number of standard error, and messages would be written into it.
 fn hold_standard_streams() {
     let streams = [stdin(), stdout(), stderr()];
     let mut asked = streams.each_ref().map(|stream| PollFd::new(stream, PollFlags::empty()));
@@ -82,7 +82,8 @@ fn hold_standard_streams() {
     if poll(&mut asked, Some(&now)).is_ok() && asked.iter().all(open) {
         return;
     }
-    // Each takes the lowest number that is free. Early in a boot there may be no /dev: a folder takes no messages either.
+    // Each open takes the lowest free number. Early in a boot there may be no /dev/null; a folder opened with O_PATH cannot be
+    // written to either.
     let any = || {
         let null = openat(CWD, "/dev/null", OFlags::RDWR, Mode::empty());
         null.or_else(|_| openat(CWD, "/", OFlags::PATH | OFlags::DIRECTORY, Mode::empty()))
@@ -121,8 +122,8 @@ fn fork(work: &mut dyn FnMut() -> u8) -> Option<Pid> {
     Pid::from_raw(forked).filter(|_| forked > 0)
 }
 
-/// Its standard streams are its own: who reads what this process prints, as a shell does for `$(...)`, would wait for a child
-/// that is left behind. And it ends with this process, whose locks it holds as well.
+/// The child gets standard streams of its own: with this process' ones, a shell that reads its output (`$(...)`) would wait for a
+/// child that is left behind. The child ends with this process, as it shares its locks.
 fn apart(work: &mut dyn FnMut()) -> Option<Pid> {
     fork(&mut || {
         ignore(set_parent_process_death_signal(Some(Signal::KILL)), "without it the child ends by itself, later");
@@ -135,14 +136,14 @@ fn apart(work: &mut dyn FnMut()) -> Option<Pid> {
     })
 }
 
-/// A stream of a child's, and where it goes on.
+/// An output stream of a child, and where to copy it.
 struct Stream<'a> {
     from: OwnedFd,
     to: BorrowedFd<'a>,
 }
 
 impl Stream<'_> {
-    /// Passes on what there is; gives whether there may be more.
+    /// Copies what there is; gives whether there may be more.
     fn pass_on(&self) -> Result<bool, Errno> {
         let mut buffer = [0; 1024];
         let len = read(&self.from, &mut buffer)?;
@@ -158,17 +159,17 @@ impl Stream<'_> {
     }
 }
 
-/// Runs `work` as [`within`] does, and passes on what it prints: who reads that, as a shell does for `$(...)`, would else wait
-/// for a child that is left behind.
+/// Runs `work` as [`run_with_timeout`] does, and copies its output to this process' streams. If the child wrote to them itself, a
+/// shell that reads them (`$(...)`) would wait for a child that is left behind.
 ///
 /// # Errors
-/// The first one of passing it on.
+/// The first error of the copying.
 pub fn run_passing_output_on(deadline: Duration, work: impl FnOnce() -> u8) -> (Ended, Result<(), Errno>) {
     let pipes = pipe_with(PipeFlags::CLOEXEC).and_then(|out| Ok((out, pipe_with(PipeFlags::CLOEXEC)?)));
     let Ok(((out, out_end), (err, err_end))) = pipes else { return (Ended::Crashed, Ok(())) };
     let mut work = Some(work);
     let child = fork(&mut || {
-        // Who ends this process means the work.
+        // A signal that ends this process is meant to end the work.
         let bound = set_parent_process_death_signal(Some(Signal::TERM));
         let placed = bound.and_then(|()| dup2_stdout(&out_end)).and_then(|()| dup2_stderr(&err_end));
         work.take().filter(|_| placed.is_ok()).map_or(Exit::Io as u8, |work| work())
@@ -185,8 +186,8 @@ pub fn run_passing_output_on(deadline: Duration, work: impl FnOnce() -> u8) -> (
     (exit_code(child).map_or(Ended::Crashed, Ended::With), passed)
 }
 
-/// Until the child has ended; not until its streams have, which children of its own may hold that hang. Gives whether it did in
-/// time.
+/// Copies the output until the child has ended. It does not wait for the end of the streams: the child's own children may hold them
+/// and hang. Gives whether the child ended in time.
 fn pass_on(child: Pid, streams: [Stream<'_>; 2], until: Instant) -> (bool, Result<(), Errno>) {
     let pidfd = pidfd_open(child, PidfdFlags::empty());
     let mut streams = streams.map(Some);
@@ -208,19 +209,19 @@ fn pass_on(child: Pid, streams: [Stream<'_>; 2], until: Instant) -> (bool, Resul
             match ready.pass_on() {
                 Ok(true) => {}
                 Ok(false) => *stream = None,
-                // What is complained to nobody is lost.
+                // Only standard output counts: an error that cannot be printed cannot be reported either.
                 Err(errno) if ready.to.as_raw_fd() == stdout().as_raw_fd() => passed = passed.and(Err(errno)),
                 Err(_) => {}
             }
         }
-        // So it was the child's end.
+        // No stream was ready, so it was the pidfd: the child has ended.
         if quiet {
             return (true, passed);
         }
     }
 }
 
-/// From now on SIGTERM, which init sends to everybody at shutdown, does not end this process.
+/// Makes this process ignore SIGTERM, which init sends to all processes at shutdown.
 pub fn outlive_shutdown() {
     const SIG_IGN: usize = 1;
     // SAFETY: no handler is set, only the signal ignored.
@@ -233,7 +234,7 @@ fn exit_code(child: Pid) -> Option<u8> {
     status.exit_status().and_then(|code| u8::try_from(code).ok())
 }
 
-/// For the library, in which no unsafe code is.
+/// Passed to the library, which forbids unsafe code.
 pub const HOOKS: Process = Process { variable, watchdog, resize_partition, resize_filesystem, output, apart };
 
 /// Linux `include/uapi/linux/watchdog.h`: `_IOR('W', 2, int)`, `_IOWR('W', 6, int)`, `_IOR('W', 7, int)`, and a bit of the
@@ -244,23 +245,23 @@ const WDIOC_GETTIMEOUT: u32 = 0x8004_5707;
 const WDIOF_CARDRESET: i32 = 0x20;
 
 fn watchdog(device: BorrowedFd<'_>, seconds: u32) -> Result<(u32, bool), Errno> {
-    let ask = |request: u32, value: &mut i32| {
+    let control = |request: u32, value: &mut i32| {
         // SAFETY: each of these requests takes a pointer to one int, which `value` is.
         let answer = unsafe { ioctl(device.as_raw_fd(), request.cast_signed(), core::ptr::from_mut(value)) };
         if answer == 0 { Ok(()) } else { Err(Errno::NOTTY) }
     };
     let mut taken = i32::try_from(seconds).unwrap_or(i32::MAX);
-    ask(WDIOC_SETTIMEOUT, &mut taken).or_else(|_| ask(WDIOC_GETTIMEOUT, &mut taken))?;
+    control(WDIOC_SETTIMEOUT, &mut taken).or_else(|_| control(WDIOC_GETTIMEOUT, &mut taken))?;
     let mut status = 0;
-    ignore(ask(WDIOC_GETBOOTSTATUS, &mut status), "a driver without it never caused a reset");
+    ignore(control(WDIOC_GETBOOTSTATUS, &mut status), "a driver without it never caused a reset");
     Ok((u32::try_from(taken).unwrap_or(seconds), status & WDIOF_CARDRESET != 0))
 }
 
-/// Linux `include/uapi/linux/blkpg.h`: `_IO(0x12, 105)`, and the operation that leaves a partition's beginning alone.
+/// Linux `include/uapi/linux/blkpg.h`: `_IO(0x12, 105)`, and the operation that changes a partition's length only.
 const BLKPG: ioctl::Opcode = 0x1269;
 const BLKPG_RESIZE_PARTITION: i32 = 3;
 
-/// `struct blkpg_partition`: bytes, and two names that nobody reads.
+/// `struct blkpg_partition`: start and length in bytes, the number, and two names that the kernel does not read.
 #[repr(C)]
 struct BlkpgPartition {
     start: i64,
@@ -307,8 +308,8 @@ fn variable(name: &str) -> Option<String> {
     text.and_then(|text| text.to_str().ok()).map(String::from)
 }
 
-/// Runs a program, `words` being its name and its arguments; what it prints and what it complains go into `buffer`. It
-/// gets nothing to read, and is killed at the deadline.
+/// Runs a program: `words` are its name and its arguments, `buffer` gets its standard output and standard error. Its standard input is
+/// empty, and it is killed at the deadline.
 fn output(words: &[&str], deadline: Duration, buffer: &mut [u8]) -> Ran {
     let now = Instant::now();
     let deadline = now.checked_add(deadline).unwrap_or(now);
@@ -319,7 +320,7 @@ fn output(words: &[&str], deadline: Duration, buffer: &mut [u8]) -> Ran {
             break Some(Ran::TimedOut);
         }
         match read(&from, buffer.get_mut(filled..).unwrap_or_default()) {
-            // A buffer that is full to the brim cannot tell whether there is more.
+            // With a full buffer it is not known whether there is more output.
             Ok(0) if filled == buffer.len() => break Some(Ran::OutputTooLong),
             Ok(0) => break None,
             Ok(count) => filled = filled.saturating_add(count),
@@ -344,7 +345,7 @@ fn output(words: &[&str], deadline: Duration, buffer: &mut [u8]) -> Ran {
 
 /// Starts a program; gives it and the end of the pipe that it writes to.
 fn start(words: &[&str]) -> Option<(Pid, OwnedFd)> {
-    // One text, in which each word ends with a NUL.
+    // All words in one text, each ended by a NUL.
     let text: String = words.iter().flat_map(|word| [*word, "\0"]).collect();
     let pointers = text.split_terminator('\0').map(|word| word.as_ptr().cast());
     let pointers: Vec<*const c_char> = pointers.chain([core::ptr::null()]).collect();
@@ -366,7 +367,7 @@ fn start(words: &[&str]) -> Option<(Pid, OwnedFd)> {
 
 fn ends_by(child: Pid, deadline: Duration) -> bool {
     let Ok(pidfd) = pidfd_open(child, PidfdFlags::empty()) else {
-        // A kernel before 5.3: the work has to be trusted with its own deadlines.
+        // A kernel before 5.3: the work has to keep its own deadlines.
         return true;
     };
     is_ready(&pidfd, deadline)

@@ -49,27 +49,27 @@ check 'activate: flipped before it is verified' caught flow/activate.rs \
     's/(    if let Err\(error\) = machine\.verify.*?\n    \}\n)(.*?let changed = .*?\n)/$2$1/s'
 check 'activate: what rots stays staged' caught flow/activate.rs 's/ +machine\.change\(Change::MarkBad\)\?;\n//'
 check 'apply: an image that was given up is forgotten' caught flow/apply.rs 's/ +state\.remember_bad\(\);\n//'
-check 'apply: another image is spoken of while one is staged' caught flow/apply.rs \
+check 'apply: state.json names another image while one is staged' caught flow/apply.rs \
     's/ +machine\.change\(Change::Invalidate\)\?;\n//'
 check 'commit: recorded before it is one' caught flow/outcome.rs \
-    's/ +ended\(machine, changed\.ran_a_trial\(\), Phase::Success, Why::Well\);\n//; s/( +let changed = machine\.change\(Change::Commit\)\?;\n)/    ended(machine, true, Phase::Success, Why::Well);\n$1/'
+    's/ +ended\(machine, changed\.ran_a_trial\(\), Phase::Success, LastError::None\);\n//; s/( +let changed = machine\.change\(Change::Commit\)\?;\n)/    ended(machine, true, Phase::Success, LastError::None);\n$1/'
 check 'rollback: the image is not remembered' caught flow/outcome.rs 's/(\} else \{\n) +state\.remember_bad\(\);\n/$1/'
 check "GRUB gave it up: the image is not remembered" caught flow/outcome.rs \
     's/(        if state\.can_be_on_trial\(\) \{\n) +state\.remember_bad\(\);\n/$1/'
-check 'init: the block says no longer what is not yet recorded' caught flow/init.rs \
+check 'init: rollback_from is cleared before it is recorded' caught flow/init.rs \
     's/\n +&& given_up\(machine, slot, before\.slot\(slot\)\)//; s/( +machine\.store\(&record\.block\)\?;\n)( +if before\.slot)/$1    if let Some(slot) = before.rollback_from { given_up(machine, slot, before.slot(slot)); }\n$2/'
 check 'init: commits a trial that the health check decides about' caught flow/init.rs 's/may_commit && init_decides/may_commit/'
 check 'init: a good slot is marked only with its data' caught flow/init.rs \
     's/\.and_then\(\|record\| mark_good\(machine, record\)\)//; s/(let decision = )/if data.is_err() \{ return Ended \{ decision: Decision::GoOn \{ may_commit: false \}, record, data \} \}\n    $1/'
 check 'init: a copy that is damaged stays so' caught flow/init.rs 's/if !machine\.are_whole\(\) \{/if false {/; s/machine\.store\(&record\.block\)/if false { machine.store(&record.block) } else { Ok(()) }/g'
-check 'healthcheck: a sick trial is committed' caught flow/healthcheck.rs 's/if reasons\.is_empty\(\)/if true/'
+check 'healthcheck: an unhealthy trial is committed' caught flow/healthcheck.rs 's/if reasons\.is_empty\(\)/if true/'
 check 'healthcheck: one failure more than allowed' caught flow/healthcheck.rs 's/failures < most/failures <= most/'
 check 'a new file: named before it is synced' caught flow/partial_file.rs \
     's/( +file\.sync\(\)\?;\n)( +file\.name\(\))\n(\}\n)/$2?;\n    file.sync()\n$3/'
-check 'a download: the mark before the bytes' caught flow/partial_file.rs \
-    's/( +file\.sync\(\)\?;\n)( +file\.mark\(len\))\n/$2?;\n    file.sync()\n/'
-check 'a download begun anew: the mark outlives its bytes' caught flow/partial_file.rs \
-    's/( +file\.mark\(0\)\?;\n)( +file\.sync\(\)\?;\n)/$2$1/'
+check 'a download: the resume point before the bytes' caught flow/partial_file.rs \
+    's/( +file\.sync\(\)\?;\n)( +file\.set_resume_point\(len\))\n/$2?;\n    file.sync()\n/'
+check 'a download begun anew: the resume point outlives its bytes' caught flow/partial_file.rs \
+    's/( +file\.set_resume_point\(0\)\?;\n)( +file\.sync\(\)\?;\n)/$2$1/'
 check 'the block: the second copy before the first' caught boot/env_copies.rs \
-    's/match store\(first, found_first, new\) \{\n( +)Ok\(\(\)\) if make_second => Ok\(store\(second, found_second, new\)\.err\(\)\)/let spare = store(second, found_second, new).err();\n    match store(first, found_first, new) {\n$1Ok(()) if make_second => Ok(spare)/; s/Err\(error\) if by_the_second.*?\n        \}\n//s'
+    's/match store\(first, found_first, new\) \{\n( +)Ok\(\(\)\) if make_second => Ok\(store\(second, found_second, new\)\.err\(\)\)/let spare = store(second, found_second, new).err();\n    match store(first, found_first, new) {\n$1Ok(()) if make_second => Ok(spare)/; s/Err\(error\) if uses_second.*?\n        \}\n//s'
 verdict

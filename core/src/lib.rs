@@ -1,6 +1,6 @@
-//! What kubesolo-boot knows without an operating system: no heap, no IO but through ports such as [`disk::storage::Storage`].
+//! The part of kubesolo-boot that needs no operating system: no heap, and IO only through traits such as [`disk::storage::Storage`].
 //!
-//! A room a folder; imports go one way, from [`flow`] down to [`text`]:
+//! Each folder is a room with a rule. Imports go one way, from [`flow`] down to [`text`]:
 //!
 //! | room | rule |
 //! |---|---|
@@ -11,7 +11,7 @@
 //! | [`boot`] | who boots next |
 //! | [`disk`] | bytes on a disk |
 //! | [`text`] | text and the values that it stands for |
-//! | [`ignore`] | a result that is not looked at, and why |
+//! | [`ignore`] | a result that is ignored on purpose, with the reason |
 #![no_std]
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]

@@ -4,7 +4,7 @@
 
 use kubesolo_core::boot::env_mismatch::EnvMismatch;
 use kubesolo_core::boot::slot::{Slot, SlotState};
-use kubesolo_core::history::boot_log::{Begun, LEN, Mark, Record, SECTOR, Traces, newest, offset, record, sector};
+use kubesolo_core::history::boot_log::{Begun, LEN, Milestone, Record, SECTOR, Traces, newest, offset, record, sector};
 use kubesolo_core::text::timestamp::Moment;
 use kubesolo_fuzz::bounded;
 use libfuzzer_sys::fuzz_target;
@@ -15,24 +15,24 @@ fuzz_target!(|input: &[u8]| {
         let before = newest(&log);
         if let Some(before) = before {
             assert_eq!(record(&log, before.number), Some(before));
-            if let Some(marked) = before.marked(Mark::Failed) {
-                let bytes = sector(&marked);
-                let marked = Record::parse(&bytes).expect("a marked record is one");
-                assert!(marked.number == before.number && marked.has(Mark::Failed));
-                assert!(marked.boot_id() == before.boot_id() || before.boot_id().is_empty());
-                assert!(marked.marked(Mark::Failed).is_none());
+            if let Some(longer) = before.with_milestone(Milestone::Failed) {
+                let bytes = sector(&longer);
+                let longer = Record::parse(&bytes).expect("a record with a milestone is one");
+                assert!(longer.number == before.number && longer.has(Milestone::Failed));
+                assert!(longer.boot_id() == before.boot_id() || before.boot_id().is_empty());
+                assert!(longer.with_milestone(Milestone::Failed).is_none());
             }
         }
         let panic = before.map(|before| before.last_words());
         let traces = Traces { panic, watchdog: input.len() % 2 == 1 };
-        let (slot, state, split) = (Slot::B, SlotState::Trial, Some(EnvMismatch::NotSaved));
-        let begun = Begun { boot_id: "id", slot, state, at: Moment(0), split, before, traces };
+        let (slot, state, mismatch) = (Slot::B, SlotState::Trial, Some(EnvMismatch::NotSaved));
+        let begun = Begun { boot_id: "id", slot, state, at: Moment(0), mismatch, before, traces };
         let (number, text, follows) = (begun.number(), begun.to_string(), before.is_some());
         assert!(text.len() < SECTOR, "{text}");
         log.resize(LEN, b' ');
         log[offset(number)..][..SECTOR].copy_from_slice(&sector(&text));
         let found = record(&log, number).expect("the record is in the log");
-        assert_eq!((found.boot_id(), found.split()), ("id", split));
+        assert_eq!((found.boot_id(), found.mismatch()), ("id", mismatch));
         assert_eq!(found.value("before").is_some(), follows);
     });
 });

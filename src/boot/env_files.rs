@@ -1,16 +1,16 @@
 //! The two copies of the env block as files in one folder: `grubenv` and `grubenv.bak`, under a lock.
 //!
-//! A copy is changed in place. One that no block can be read from, and that cannot be written either, is made anew: it is
-//! missing, a folder stands there, or its FAT chain ends before the length that its directory entry claims. GRUB reads
-//! nothing from such a file and takes the other copy.
+//! A copy is changed in place. A copy that can neither be read as a block nor be written is replaced by a new file: it is missing, a
+//! folder has its name, or its FAT chain is shorter than the length in its directory entry. GRUB cannot read such a file either and
+//! uses the other copy.
 //!
 //! | step | a cut right after it leaves |
 //! |---|---|
-//! | what stands there removed | no file: to GRUB the same as before |
-//! | `grubenv.part` made, written, synced | the same, and a file that nobody reads |
+//! | the old entry removed | no file, which GRUB treats like an unreadable one |
+//! | `grubenv.part` created, written, synced | the same, and a file that is not used |
 //! | renamed to `grubenv`; folder and file synced | the new copy |
 //!
-//! Never under its own name: until its bytes are durable, a file's clusters may hold a block of long ago.
+//! The new file gets the name only when its bytes are durable: before that its clusters may hold an old block.
 
 use core::time::Duration;
 
@@ -28,9 +28,9 @@ use kubesolo_core::boot::env_block::{EnvBlock, SIZE};
 use kubesolo_core::boot::env_copies::{self, Bytes, CopyFault, CopyFile, Found, Source, store_both};
 use kubesolo_core::disk::storage::Storage;
 
-/// How often a change is made anew when another program, which takes no lock, changes the file at the same time.
+/// How often a change is retried if another program, which takes no lock, changes the file at the same time.
 const TRIES: u32 = 20;
-/// How often a file that is too short is looked at once more: grub-editenv empties it before it writes.
+/// How often a file that is too short is read again: grub-editenv empties it before it writes.
 const SHORT_TRIES: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -62,18 +62,18 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Before anything is read. It is filled in place: two kilobytes are not worth moving about.
+    /// Nothing read yet. It is filled in place, to avoid copies of two kilobytes.
     #[inline(always)]
     pub const fn nothing() -> Loaded {
         Loaded { first: Found::nothing(CopyFault::Missing), second: Found::nothing(CopyFault::Missing) }
     }
 
-    /// The block to go by and where it came from; `None` if neither file is an env block.
+    /// The block to use and where it came from; `None` if neither file is an env block.
     pub fn chosen(&self) -> Option<(EnvBlock<&[u8]>, Source)> {
         env_copies::choose(&self.first, &self.second)
     }
 
-    /// The block to go by.
+    /// The block to use.
     ///
     /// # Errors
     /// [`Exit::NoBlock`] if there is none.
@@ -127,8 +127,8 @@ impl EnvFiles {
         self.second.read(&mut loaded.second);
     }
 
-    /// Makes both copies hold `new`, as [`env_copies::store_both`] does. What is given back is a warning: the change has
-    /// taken effect, and one of the copies could not be written.
+    /// Makes both copies hold `new`, as [`env_copies::store_both`] does. Gives a warning if one of them could not be written: the
+    /// change has taken effect in the other.
     ///
     /// # Errors
     /// [`Exit::Io`]; transient if another program changed the file at the same time.
@@ -146,9 +146,8 @@ impl EnvFiles {
         }))
     }
 
-    /// Reads both copies, lets `change` make the new block of them, and stores that as [`EnvFiles::store`] does. What
-    /// another program changes meanwhile is not lost: all is done once more with it. Gives what `change` gave with the
-    /// block, and the warning.
+    /// Reads both copies, calls `change` for the new block, and stores that as [`EnvFiles::store`] does. If another program changes
+    /// the file meanwhile, all of this is done again with its block. Gives the second value of `change`, and the warning.
     ///
     /// # Errors
     /// Those of `change`; as [`EnvFiles::store`].
@@ -183,7 +182,7 @@ impl EnvFiles {
 }
 
 impl Copy {
-    /// Opens the file if it is there. What is wrong with it otherwise comes to light when it is used.
+    /// Opens the file if it is there. An error is kept, and reported when the file is used.
     fn open(folder: &OwnedFd, name: Name, access: Access) -> Copy {
         let open = |flags| Device::open(folder, name.as_str(), flags | OFlags::NOFOLLOW);
         let (file, read_only) = match access {
@@ -208,13 +207,13 @@ impl Copy {
         }
     }
 
-    /// Removes what stands in the copy's place; a folder is set aside.
+    /// Removes what has the copy's name; a folder is renamed.
     fn take_away(&mut self, folder: &OwnedFd) -> Result<(), Errno> {
         // Closed first: only then FAT gives its clusters back.
         self.file = Err(Errno::NOENT);
         match unlinkat(folder, self.name.as_str(), AtFlags::empty()) {
             Err(Errno::NOENT) => Ok(()),
-            // FAT writes the folder's own entry when it is synced, and not with the folder that it is in.
+            // On FAT a sync of the parent folder does not write the entry of the renamed folder; one of the filesystem does.
             Err(Errno::ISDIR) => odd::set_aside(folder.as_fd(), &self.name).and_then(|()| syncfs(folder)),
             removed => removed,
         }
@@ -253,7 +252,7 @@ struct InFolder<'a> {
 }
 
 impl InFolder<'_> {
-    /// Puts a new file in the copy's place, in the order that the table above has.
+    /// Replaces the copy by a new file, in the order of the table above.
     fn make_anew(&mut self, found: &mut Found, new: &EnvBlock<Bytes>) -> Result<(), Failure> {
         let folder = self.folder;
         let copy = &mut *self.copy;
@@ -263,7 +262,7 @@ impl InFolder<'_> {
             part.push_str(".part").map_err(|_| Errno::NAMETOOLONG)?;
             replace_by(folder.as_fd(), &part, &copy.name, new.bytes())?;
             let mut file = Device::open(folder, copy.name.as_str(), OFlags::RDWR | OFlags::NOFOLLOW)?;
-            // On FAT it is the file's own sync that writes its first cluster and its length under the new name.
+            // On FAT the new directory entry gets the first cluster and the length when the file itself is synced.
             fsync(file.fd())?;
             file.drop_cache().and_then(|()| found.read(&mut file)).map_err(|error| error.0)?;
             copy.file = Ok(file);
@@ -287,9 +286,9 @@ impl CopyFile for InFolder<'_> {
         if let Some(errno) = copy.read_only {
             return Err(copy.failed("write", errno));
         }
-        // The only copy that GRUB can go by is never taken away, whatever the disk says to a write.
-        let of_use = found.names_a_slot();
-        // Never truncated, never renamed: GRUB must find the same blocks, and FAT has no atomic rename.
+        // A copy that GRUB can use is never removed, whatever error the write gave.
+        let is_usable = found.names_a_slot();
+        // Written in place, not truncated or renamed: FAT has no atomic rename, and GRUB saves into the same sectors.
         let written = match &mut copy.file {
             Ok(file) if found.fault() != Some(CopyFault::Unreadable) => env_copies::replace(file, found, new),
             Ok(_) => Err(IoError(Errno::IO).into()),
@@ -297,7 +296,9 @@ impl CopyFile for InFolder<'_> {
         };
         match written {
             Ok(()) => Ok(()),
-            Err(env_copies::Error::Io(IoError(Errno::NOENT | Errno::ISDIR | Errno::IO | Errno::NXIO))) if !of_use => {
+            Err(env_copies::Error::Io(IoError(Errno::NOENT | Errno::ISDIR | Errno::IO | Errno::NXIO)))
+                if !is_usable =>
+            {
                 self.make_anew(found, new)
             }
             Err(error) => Err(copy.write_error(error)),
@@ -312,9 +313,9 @@ impl CopyFile for InFolder<'_> {
     }
 
     fn sync_length(&mut self) -> Result<(), Failure> {
-        let settled = self.copy.file.as_ref().map_err(|errno| *errno).and_then(|file| {
+        let synced = self.copy.file.as_ref().map_err(|errno| *errno).and_then(|file| {
             ftruncate(file.fd(), SIZE as u64).and_then(|()| fsync(file.fd())).and_then(|()| fsync(self.folder))
         });
-        settled.map_err(|errno| self.copy.failed("sync", errno))
+        synced.map_err(|errno| self.copy.failed("sync", errno))
     }
 }

@@ -17,14 +17,14 @@ pub struct Call<'a> {
     pub given: Given<'a>,
 }
 
-/// What is asked for.
+/// What the program is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked<'a> {
-    /// What there is to know about this verb; about all of them if there is none of that name.
+pub enum Action<'a> {
+    /// Print the help of this verb, or that of all if there is no such verb.
     Help(&'a str),
-    /// The version.
+    /// Print the version.
     Version,
-    /// The work of a verb.
+    /// Do the work of a verb.
     Work(Verb<'a>),
 }
 
@@ -82,18 +82,17 @@ impl<'a> Call<'a> {
         self.words.first().copied().unwrap_or_default()
     }
 
-    /// What the words and flags ask for.
+    /// What the words and flags say.
     ///
     /// # Errors
-    /// [`Exit::Usage`] for a verb that there is not, for a flag that is not one of the verb's, and for words that it has no
-    /// use for.
-    pub fn asked(&self) -> Result<Asked<'_>, Failure> {
+    /// [`Exit::Usage`] for an unknown verb, for a flag that the verb does not take, and for words that it does not take.
+    pub fn action(&self) -> Result<Action<'_>, Failure> {
         if self.given.version {
-            return Ok(Asked::Version);
+            return Ok(Action::Version);
         }
         let (word, rest) = match self.words.as_slice() {
-            [] => return Ok(Asked::Help("")),
-            ["help", rest @ ..] => return Ok(Asked::Help(rest.first().copied().unwrap_or_default())),
+            [] => return Ok(Action::Help("")),
+            ["help", rest @ ..] => return Ok(Action::Help(rest.first().copied().unwrap_or_default())),
             [word, rest @ ..] => (*word, rest),
         };
         let row = Row::of(word);
@@ -103,9 +102,9 @@ impl<'a> Call<'a> {
             return Err(foreign(flag, word));
         }
         match row {
-            _ if self.given.help => Ok(Asked::Help(word)),
+            _ if self.given.help => Ok(Action::Help(word)),
             None => Err(usage(word, "no such verb")),
-            Some(row) => (row.read)(rest).map(Asked::Work).ok_or_else(|| match row.is_bare() {
+            Some(row) => (row.read)(rest).map(Action::Work).ok_or_else(|| match row.is_bare() {
                 true => usage(word, "takes no arguments"),
                 false => Failure::new(Exit::Usage, format_args!("{word} takes: {}", help::forms(row))),
             }),
@@ -144,30 +143,30 @@ mod tests {
     }
 
     fn refusal(line: &str) -> Failure {
-        Call::parse(&words(line)).and_then(|call| call.asked().map(|_| ())).unwrap_err()
+        Call::parse(&words(line)).and_then(|call| call.action().map(|_| ())).unwrap_err()
     }
 
     #[test]
     fn verbs_and_flags_are_read_in_any_order() {
         let words = words("--grubenv /tmp/x rollback --reboot --disk=/dev/sda");
         let call = Call::parse(&words).unwrap();
-        assert_eq!((call.asked().unwrap(), call.given.reboot), (Asked::Work(Verb::Rollback), true));
+        assert_eq!((call.action().unwrap(), call.given.reboot), (Action::Work(Verb::Rollback), true));
         assert_eq!((call.given.flags.grubenv, call.given.flags.disk), (Some("/tmp/x"), Some("/dev/sda")));
     }
 
     #[test]
     fn arguments_go_to_their_verb() {
-        let rows: &[(&str, Asked<'_>)] = &[
-            ("", Asked::Help("")),
-            ("help grow", Asked::Help("grow")),
-            ("-V status", Asked::Version),
-            ("env set a=1 --json b=2", Asked::Work(Verb::EnvSet(&["a=1", "b=2"]))),
-            ("env set -- --a=1", Asked::Work(Verb::EnvSet(&["--a=1"]))),
-            ("slot set --help", Asked::Help("slot")),
-            ("slot", Asked::Work(Verb::SlotShow)),
+        let rows: &[(&str, Action<'_>)] = &[
+            ("", Action::Help("")),
+            ("help grow", Action::Help("grow")),
+            ("-V status", Action::Version),
+            ("env set a=1 --json b=2", Action::Work(Verb::EnvSet(&["a=1", "b=2"]))),
+            ("env set -- --a=1", Action::Work(Verb::EnvSet(&["--a=1"]))),
+            ("slot set --help", Action::Help("slot")),
+            ("slot", Action::Work(Verb::SlotShow)),
         ];
         for (line, want) in rows {
-            assert_eq!(Call::parse(&words(line)).unwrap().asked().unwrap(), *want, "{line}");
+            assert_eq!(Call::parse(&words(line)).unwrap().action().unwrap(), *want, "{line}");
         }
     }
 
@@ -206,8 +205,8 @@ mod tests {
                 let value = flag.value().map_or(std::string::String::new(), |value| format!(" {value}"));
                 let line = format!("{line} {flag}{value}");
                 let words = words(&line);
-                let asked = Call::parse(&words).unwrap();
-                assert_eq!(asked.asked().is_ok(), flag.is_of(row.name), "{line}");
+                let call = Call::parse(&words).unwrap();
+                assert_eq!(call.action().is_ok(), flag.is_of(row.name), "{line}");
             }
         }
     }
@@ -223,7 +222,7 @@ mod tests {
                     }
                 });
                 let words = words(&line);
-                assert!(matches!(Call::parse(&words).unwrap().asked(), Ok(Asked::Work(_))), "{line}");
+                assert!(matches!(Call::parse(&words).unwrap().action(), Ok(Action::Work(_))), "{line}");
             }
         }
     }

@@ -11,7 +11,7 @@ use rustix::io::{Errno, write};
 /// The name before every note.
 pub const NAME: &str = "kubesolo-boot";
 
-/// Why nobody looks at what writing to an [`Output`] gives.
+/// Why the result of a write to an [`Output`] is ignored.
 pub const KEEPS_ITS_ERROR: &str = "an output keeps its error until it is finished";
 
 /// Buffered text on its way to a file descriptor; no heap.
@@ -90,12 +90,12 @@ impl Notes {
         Notes { kernel_log: open("/dev/kmsg", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).ok() }
     }
 
-    /// One line: `kubesolo-boot: …`. That it cannot be written is nothing anybody could be told.
+    /// Writes one line: `kubesolo-boot: …`. An error is ignored, as there is nowhere to report it.
     pub fn say(&self, line: fmt::Arguments<'_>) {
         let to = |fd: BorrowedFd<'_>, head: &str| {
             let mut output = Output::to(fd);
             match writeln!(output, "{head}{NAME}: {line}") {
-                Ok(()) | Err(fmt::Error) => ignore(output.finish(), "there is nowhere to say it"),
+                Ok(()) | Err(fmt::Error) => ignore(output.finish(), "there is nowhere to report it"),
             }
         };
         to(rustix::stdio::stderr(), "");

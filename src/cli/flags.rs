@@ -132,7 +132,7 @@ const fn hyphen(byte: u8) -> u8 {
 
 /// Verbs that look for the disk.
 const DISK: Verbs = Verbs::AllBut(Stopping);
-/// Verbs that go by the env block; `check` takes what `apply` does, so that a script can ask and install in the same words.
+/// Verbs that use the env block. `check` takes the same flags as `apply`, so that a script can use both with the same arguments.
 const BLOCK: Verbs =
     These(&[Status, Check, Apply, Activate, Healthcheck, Rollback, Commit, Slot, Env, Watchdog, Metrics, Init]);
 /// Verbs that read or write what is on the data partition.
@@ -140,7 +140,7 @@ const DATA: Verbs =
     These(&[Status, Check, Apply, Activate, Healthcheck, Rollback, Commit, Stopping, Metrics, Probe, Init]);
 /// Verbs that look into the log of boots.
 const BOOTS: Verbs = These(&[Status, Check, Apply, Activate, Healthcheck, Rollback, Commit, Stopping, Init]);
-/// Verbs that go by the update's record.
+/// Verbs that use `state.json`.
 const STATE: Verbs = These(&[Status, Check, Apply, Activate, Healthcheck, Rollback, Commit, Metrics, Init]);
 /// Verbs that read `update.conf`.
 const CONF: Verbs = These(&[Check, Apply, Activate, Healthcheck, Watchdog, Grow, Init]);

@@ -1,4 +1,4 @@
-//! `--help`: what the tables say, as text.
+//! `--help`: the tables as text.
 
 use std::format;
 use std::string::{String, ToString};

@@ -77,9 +77,9 @@ pub struct Row {
     pub forms: &'static [Form],
     /// The line about it among all verbs.
     pub line: &'static str,
-    /// What is told to who asks about it alone.
+    /// The text of its own help.
     pub text: &'static str,
-    /// What the words behind it ask for; `None`: they are none of the forms.
+    /// Reads the words behind it; `None` if they match none of the forms.
     pub read: for<'a> fn(&'a [&'a str]) -> Option<Verb<'a>>,
 }
 
@@ -163,7 +163,7 @@ pub static VERBS: &[Row] = &[
         name: Name::Commit,
         word: "commit",
         forms: BARE,
-        line: "keep the running slot: mark it good",
+        line: "commit the running slot: it is good and stays",
         text: "Ends a trial, as healthcheck does.",
         read: |words| words.is_empty().then_some(Verb::Commit),
     },
@@ -174,7 +174,7 @@ pub static VERBS: &[Row] = &[
             &[word(&["show"])],
             &[word(&["set"]), word(&["A", "B"]), word(&["empty", "staged", "trial", "good", "bad"])],
         ],
-        line: "see or mend what a slot holds",
+        line: "see or correct what a slot holds",
         text: "slot set records a state and changes nothing else. GRUB falls back only to a slot that is good.",
         read: |words| match words {
             [] | ["show"] => Some(Verb::SlotShow),
@@ -192,7 +192,7 @@ pub static VERBS: &[Row] = &[
             &[word(&["unset"]), Argument::Many(Text("NAME"))],
             &[word(&["create"])],
         ],
-        line: "see or mend GRUB's env block",
+        line: "see or change GRUB's env block",
         text: "Changes are made in place, in one sector, synced and read back; the second copy follows.\n\
                env create starts both copies anew, without any variable. With --json list and get print an\n\
                object with a text for each variable.",
@@ -209,7 +209,7 @@ pub static VERBS: &[Row] = &[
         name: Name::Watchdog,
         word: "watchdog",
         forms: BARE,
-        line: "feed the hardware watchdog until this boot is committed",
+        line: "send the hardware watchdog its keepalives until this boot is committed",
         text: "init starts it where watchdog=SECONDS is set. Then it is stopped, if it can be. A boot that is\n\
                given up, or a disk that hangs, is left to it: the box is reset.",
         read: |words| words.is_empty().then_some(Verb::Watchdog),

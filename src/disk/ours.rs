@@ -18,7 +18,7 @@ pub fn look(place: &str) -> Result<Contents, Failure> {
     let (path, start) = within.unwrap_or((place, 0));
     let failed = |errno| Failure::new(Exit::Io, format_args!("look at {place}: {}", Reason(errno)));
     let mut device = Device::open(CWD, path, OFlags::RDONLY | OFlags::NONBLOCK).map_err(failed)?;
-    // Where an image file's partition ends is not said here.
+    // The length of a partition in an image file is not known here.
     let len = if within.is_none() { device.seek(SeekFrom::End(0)).ok() } else { None };
     identify(&mut device, start, len).map_err(|error| failed(error.0))
 }

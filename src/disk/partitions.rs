@@ -21,37 +21,37 @@ pub const DATA: &str = "KSOLODATA";
 /// A path under `/dev`, or that of an image file.
 pub type Path = children::Subject;
 
-/// Why it is this disk and not the other.
+/// By what the disk was chosen, where another has our names too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum ChosenBy {
     /// It has the booted slot's partition.
     Partuuid,
     /// Its env block says what GRUB has just counted.
     Counted,
-    /// It is whole.
+    /// It has all four partitions, and the other does not.
     Whole,
 }
 
-impl Why {
+impl ChosenBy {
     /// All of them.
-    pub const ALL: [Why; 3] = [Why::Partuuid, Why::Counted, Why::Whole];
+    pub const ALL: [ChosenBy; 3] = [ChosenBy::Partuuid, ChosenBy::Counted, ChosenBy::Whole];
 
     /// The word in records and JSON.
     pub const fn name(self) -> &'static str {
         match self {
-            Why::Partuuid => "partuuid",
-            Why::Counted => "counted",
-            Why::Whole => "whole",
+            ChosenBy::Partuuid => "partuuid",
+            ChosenBy::Counted => "counted",
+            ChosenBy::Whole => "whole",
         }
     }
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for ChosenBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Why::Partuuid => "it has the partition that GRUB booted",
-            Why::Counted => "its env block says what GRUB counted at this boot",
-            Why::Whole => "it is a disk with all four partitions, and the other is not",
+            ChosenBy::Partuuid => "it has the partition that GRUB booted",
+            ChosenBy::Counted => "its env block says what GRUB counted at this boot",
+            ChosenBy::Whole => "it is a disk with all four partitions, and the other is not",
         })
     }
 }
@@ -63,9 +63,9 @@ pub struct Disk {
     pub path: Path,
     /// The kernel's number of it; 0 if there is none.
     pub seq: u64,
-    /// If there was another one with our names: why it is this one, and the other's path.
-    pub choice: Option<(Why, Path)>,
-    /// Whether nothing speaks against it that a little patience could settle.
+    /// If another disk has our names: by what this one was chosen, and the other's path.
+    pub choice: Option<(ChosenBy, Path)>,
+    /// Whether all that is known matches this disk. If not, a better one may appear a little later.
     pub sure: bool,
     pub(super) kind: Kind,
     /// Where each partition can be opened.

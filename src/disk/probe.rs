@@ -12,8 +12,8 @@ use kubesolo_core::disk::storage::{Storage, read_at};
 use kubesolo_core::ignore::ignore;
 
 const LEN: usize = 1024;
-/// The probe's file. One that a power cut left behind is removed by the next probe, and so is a link or a pipe; where a
-/// folder stands, the second name has to do.
+/// The probe's file. If a power cut left it behind, the next probe removes it, also a link or a pipe of that name. If a folder has the
+/// first name, the second is used.
 const FILES: [&str; 2] = [".kubesolo-boot-probe", ".kubesolo-boot-probe.2"];
 
 /// Probes `folder`. The file is removed again.
@@ -48,12 +48,12 @@ pub fn disk_writable(folder: &str) -> Result<(), Failure> {
     }
 }
 
-/// A new file of that name: nothing that stands there is written to, whatever it leads to.
+/// Creates a new file of that name. What has the name already is removed, and not written to.
 fn create(folder: impl AsFd, name: &str) -> Result<Device, Errno> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
     match Device::open(&folder, name, flags) {
         Err(Errno::EXIST) => {
-            // An empty folder is in nobody's way either.
+            // An empty folder is removed, too.
             unlinkat(&folder, name, AtFlags::empty()).or_else(|errno| match errno {
                 Errno::ISDIR => unlinkat(&folder, name, AtFlags::REMOVEDIR).map_err(|_| errno),
                 errno => Err(errno),
@@ -75,10 +75,9 @@ fn write_and_read_back(mut file: Device, wanted: &[u8; LEN]) -> Result<[u8; LEN]
     Ok(back)
 }
 
-/// Bytes that no earlier probe has written; in the first moments of a boot, when there is no randomness yet, the same
-/// ones each time.
+/// Random bytes, so that those of an earlier probe are not taken for them. Fixed bytes while the kernel has no random numbers yet.
 fn pattern() -> [u8; LEN] {
     let mut bytes = [0x5a; LEN];
-    ignore(getrandom(&mut bytes, GetRandomFlags::NONBLOCK), "other bytes than last time do as well");
+    ignore(getrandom(&mut bytes, GetRandomFlags::NONBLOCK), "early in a boot fixed bytes are used");
     bytes
 }

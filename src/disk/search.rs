@@ -1,18 +1,18 @@
-//! Finding the KubeSolo OS disk and its partitions, by what the kernel lists and, where that does not settle it, by the
-//! partition tables themselves: no udev, no blkid.
+//! Finds the KubeSolo OS disk and its partitions, by what the kernel lists and, if that is not enough, by the partition tables
+//! themselves. Needs no udev and no blkid.
 //!
-//! A disk that has nothing of ours by its partitions' names is not touched: it may be broken, and a call that waits for it
-//! does not come back. Only where no disk has the names are all of them read, for filesystem labels. Whatever is read,
-//! is read in a child process with a deadline ([`crate::linux::children`]); a disk that does not answer is left out and named.
+//! A disk without our partition names is not read: it may be broken, and a read of it may hang. Only if no disk has the names all of
+//! them are read, for filesystem labels. Every read is done in a child process with a deadline ([`crate::linux::children`]); a disk
+//! that does not answer is left out, and named in the error.
 //!
-//! Of several disks with our names it is
-//! 1. the one that this boot was found to run from before ([`crate::disk::chosen`]),
+//! Of several disks with our names it takes
+//! 1. the one that was recorded in this boot ([`crate::disk::chosen`]),
 //! 2. the only one with the booted slot's partition GUID, as GRUB told it,
 //! 3. the only one whose env block says what GRUB has just counted,
 //! 4. the only one that is whole: all four names, no other partition table over them, a disk that can be written.
 //!
-//! Which disk the firmware booted would be one more: but EDD has it by the MBR's disk signature, and UEFI's BootCurrent by
-//! the partition's GUID, both of which are the same on two copies of one image.
+//! The firmware's record of the disk that it booted does not help: EDD names the MBR's disk signature, and UEFI's BootCurrent the
+//! partition's GUID, and both are the same on two copies of one image.
 
 use core::fmt::{self, Write};
 use core::time::Duration;
@@ -21,7 +21,7 @@ use embedded_io::{Read, Seek};
 use rustix::fs::{CWD, FileType, OFlags, stat};
 
 use crate::disk::chosen::Chosen;
-use crate::disk::partitions::{Disk, NAMES, NAMES_TEXT, PartitionPath, Path, Why};
+use crate::disk::partitions::{ChosenBy, Disk, NAMES, NAMES_TEXT, PartitionPath, Path};
 use crate::failure::{Exit, Failure, Reason};
 use crate::linux::children::{self, ANSWER_MAX, AT_ONCE, Answer, Hanging};
 use crate::linux::device::{Device, IoError};
@@ -51,12 +51,12 @@ pub struct Search<'a> {
     pub chosen: Option<Chosen>,
 }
 
-/// What speaks for a disk, as the one byte that a child answers with.
+/// What a child found on a disk; its answer is one byte.
 #[derive(Clone, Copy, Debug, Default)]
 struct Evidence {
     guid: bool,
     counted: bool,
-    /// Another partition table stands over its GPT.
+    /// An MBR partition table hides its GPT.
     stale: bool,
 }
 
@@ -70,13 +70,13 @@ impl Evidence {
     }
 }
 
-/// A disk with our names, and what it has to say; `None`: it did not answer.
+/// A disk with our names, and what was found on it; `None`: it did not answer.
 type Candidate = (Disk, Option<Evidence>);
 type Candidates = heapless::Vec<Candidate, DISKS_MAX>;
 
 impl Search<'_> {
-    /// Finds the one disk to work on. `thorough`: looks even at an only one for whether it is the one that GRUB booted, and
-    /// says in [`Disk::sure`] what came of it.
+    /// Finds the one disk to work on. `thorough`: if there is only one, it too is compared with what GRUB booted, for
+    /// [`Disk::sure`].
     ///
     /// # Errors
     /// [`Exit::NoDisk`], [`Exit::AmbiguousDisk`] naming two of the disks.
@@ -135,7 +135,7 @@ impl Search<'_> {
         Failure::new(Exit::NoDisk, format_args!("find disk: {}: {}", self.sys, Reason(errno)))
     }
 
-    /// Reads every disk, as the kernel found our names on none: its own table may be damaged, or have no names.
+    /// Reads every disk. For the case that the kernel lists our names on none: a table may be damaged, or have no names.
     fn read_all(
         &self,
         hanging: &mut Hanging,
@@ -202,7 +202,7 @@ impl Search<'_> {
         }
     }
 
-    /// Asks the candidates.
+    /// Examines every candidate.
     fn gather(&self, hanging: &mut Hanging, candidates: &mut Candidates) {
         for batch in candidates.chunks_mut(AT_ONCE) {
             let subjects: heapless::Vec<Path, AT_ONCE> = batch.iter().map(|(disk, _)| disk.path.clone()).collect();
@@ -219,7 +219,7 @@ impl Search<'_> {
         }
     }
 
-    /// Looks at one disk with our names. In a child.
+    /// Examines one disk with our names. Runs in a child.
     fn examine(&self, disk: &Disk) -> Evidence {
         let Ok(mut device) = open(&disk.path) else { return Evidence::default() };
         let table = gpt::read(&mut device);
@@ -227,13 +227,13 @@ impl Search<'_> {
         Evidence {
             guid: self.partuuid.is_some_and(has),
             counted: self.counted.is_some_and(|counted| counted(disk)),
-            // A disk whose first sector cannot be read is not to be preferred to one whose can.
+            // A disk whose first sector cannot be read ranks like one with a hidden GPT.
             stale: mbr::hides_gpt(&mut device).unwrap_or(true),
         }
     }
 
     fn choose(&self, candidates: &Candidates) -> Result<Disk, Failure> {
-        // One that does not answer may be anything.
+        // A disk that does not answer may be the right one.
         let all_spoke = candidates.iter().all(|(_, evidence)| evidence.is_some());
         let says = |what: fn(&Evidence) -> bool| move |(_, said): &&Candidate| said.as_ref().is_some_and(what);
         let mut left: heapless::Vec<&Candidate, DISKS_MAX> = candidates.iter().collect();
@@ -241,28 +241,28 @@ impl Search<'_> {
         if candidates.iter().any(|candidate| says(has_guid)(&candidate)) {
             left.retain(|candidate| says(has_guid)(candidate) || candidate.1.is_none());
             if let ([one], true) = (left.as_slice(), all_spoke) {
-                return Ok(self.chosen_for(one, Why::Partuuid, candidates));
+                return Ok(self.chosen_for(one, ChosenBy::Partuuid, candidates));
             }
         }
         let counted: heapless::Vec<&Candidate, DISKS_MAX> =
             left.iter().copied().filter(says(|evidence| evidence.counted)).collect();
         match counted.as_slice() {
             [] => {}
-            [one] => return Ok(self.chosen_for(one, Why::Counted, candidates)),
+            [one] => return Ok(self.chosen_for(one, ChosenBy::Counted, candidates)),
             _ => left = counted,
         }
-        let standing =
+        let rank =
             |(disk, said): &Candidate| (said.is_none_or(|evidence| !evidence.stale), disk.is_complete(), disk.kind);
-        let best = left.iter().map(|candidate| standing(candidate)).max();
-        left.retain(|candidate| Some(standing(candidate)) == best);
+        let best = left.iter().map(|candidate| rank(candidate)).max();
+        left.retain(|candidate| Some(rank(candidate)) == best);
         match left.as_slice() {
-            [one] => Ok(self.chosen_for(one, Why::Whole, candidates)),
+            [one] => Ok(self.chosen_for(one, ChosenBy::Whole, candidates)),
             [one, other, ..] => Err(ambiguous(one, other)),
             [] => Err(Failure::new(Exit::NoDisk, format_args!("find disk: {}: none", self.sys))),
         }
     }
 
-    fn chosen_for(&self, (disk, said): &Candidate, why: Why, candidates: &Candidates) -> Disk {
+    fn chosen_for(&self, (disk, said): &Candidate, why: ChosenBy, candidates: &Candidates) -> Disk {
         let other = candidates.iter().find(|(other, _)| other.path != disk.path);
         let said = said.unwrap_or_default();
         let agrees = (said.guid || self.partuuid.is_none()) && (said.counted || self.counted.is_none());
@@ -306,12 +306,12 @@ impl Names {
     }
 }
 
-/// What reading all disks came to, beside those of ours.
+/// What was found by reading all disks, besides ours.
 struct Looked {
     damaged: Option<Failure>,
     silent: Names,
     others: Names,
-    /// Whether one had our names in its table.
+    /// Whether a disk had our names in its table.
     named: bool,
 }
 
@@ -333,15 +333,15 @@ impl Looked {
     }
 }
 
-/// What reading a disk's table came to, as a child tells it.
+/// A child's answer about a disk's partition table.
 enum Reading {
     /// It has partitions of ours.
-    Ours(Parts),
-    /// It has a table, and nothing of ours.
+    Ours(Partitions),
+    /// It has a table without partitions of ours.
     Foreign,
-    /// It has none, no medium, or only root may read it: why.
+    /// It has no table or no medium, or cannot be read: the reason.
     None(Text),
-    /// It has one that is damaged.
+    /// Its table is damaged: the reason.
     Damaged(Text),
 }
 
@@ -349,7 +349,7 @@ type Text = heapless::String<{ ANSWER_MAX - 1 }>;
 
 /// Number and first byte of each of the four partitions; number 0: there is none.
 #[derive(Default)]
-struct Parts {
+struct Partitions {
     places: [(u32, u64); 4],
     is_file: bool,
     by_label: bool,
@@ -378,7 +378,7 @@ impl Reading {
             let place = |part: &gpt::Partition| Some((part.number, part.first.bytes(table.sector_size)?));
             table.named(name).and_then(place).unwrap_or((0, 0))
         });
-        Reading::Ours(Parts { places, is_file, by_label })
+        Reading::Ours(Partitions { places, is_file, by_label })
     }
 
     fn failed(error: gpt::Error<IoError>) -> Reading {
@@ -417,7 +417,7 @@ impl Reading {
             b'D' => Reading::Damaged(text()),
             b'O' => {
                 let flag = |at: usize| rest.get(at) == Some(&1);
-                let mut parts = Parts { is_file: flag(0), by_label: flag(1), ..Parts::default() };
+                let mut parts = Partitions { is_file: flag(0), by_label: flag(1), ..Partitions::default() };
                 let entries = rest.get(2..).unwrap_or_default().as_chunks::<12>().0;
                 for (place, entry) in parts.places.iter_mut().zip(entries) {
                     let [a, b, c, d, offset @ ..] = *entry;
@@ -430,7 +430,7 @@ impl Reading {
     }
 }
 
-impl Parts {
+impl Partitions {
     fn disk(&self, path: &Path, seq: u64, kind: Kind) -> Disk {
         let places = self.places.map(|(number, offset)| {
             let mut place = PartitionPath::new();
@@ -448,12 +448,12 @@ impl Parts {
     }
 }
 
-/// Not to wait for the medium of a drive that has none.
+/// With O_NONBLOCK, so that the open does not wait for a medium.
 fn open(path: &str) -> Result<Device, rustix::io::Errno> {
     Device::open(CWD, path, OFlags::RDONLY | OFlags::NONBLOCK)
 }
 
-/// Where the GPT carries none of our names, a partition goes by its filesystem's label.
+/// Names partitions by their filesystem labels, for a GPT without our names.
 fn name_by_labels<D: Read + Seek>(table: &mut Table, device: &mut D) {
     let sector_size = table.sector_size;
     for partition in &mut table.partitions {

@@ -1,4 +1,4 @@
-//! The API server says that it is ready.
+//! Succeeds if the API server reports that it is ready.
 
 use super::Subject;
 use crate::failure::{Exit, Failure};
@@ -7,7 +7,7 @@ use crate::health::kubectl;
 pub fn check(subject: &Subject<'_>) -> Result<(), Failure> {
     subject.until(&mut || {
         let mut buffer = [0; 4096];
-        let answer = kubectl::ask(subject.host.process, subject.config, &["get", "--raw=/readyz"], &mut buffer)?;
+        let answer = kubectl::run(subject.host.process, subject.config, &["get", "--raw=/readyz"], &mut buffer)?;
         if answer.lines().any(|line| line == "ok") {
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! containerd answers on its socket: it speaks HTTP/2 there (gRPC), and says so first (RFC 9113 section 3.4).
+//! Succeeds if containerd answers on its socket. It speaks HTTP/2 (gRPC), and its first frame is SETTINGS (RFC 9113 section 3.4).
 
 use core::fmt;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The data partition takes writes.
+//! Succeeds if the data partition takes writes.
 
 use super::Subject;
 use crate::disk::probe::disk_writable;

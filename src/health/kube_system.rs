@@ -1,5 +1,5 @@
-//! Every pod of kube-system has settled: its containers have been running, each since its last restart, for
-//! `kube_system_settle` seconds. A Job's pod that has completed is not held against it.
+//! Succeeds if every pod of kube-system has settled: its containers have been running for `kube_system_settle` seconds since their
+//! last start. A completed pod of a Job counts as settled.
 
 use core::fmt;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::health::kubectl;
 use crate::update::state::now;
 use kubesolo_core::text::timestamp::Moment;
 
-/// A line a pod: name, phase, and of each container whether it is ready and since when it runs.
+/// One line for each pod: name, phase, and for each container whether it is ready and when it was started.
 const PODS: &str = "jsonpath={range .items[*]}pod {.metadata.name} {.status.phase}{range .status.containerStatuses[*]} \
                     {.ready}={.state.running.startedAt}{end}{\"\\n\"}{end}";
 /// Longest answer, in bytes: some three hundred pods.
@@ -18,7 +18,7 @@ const ANSWER_MAX: usize = 64 * 1024;
 
 pub fn check(subject: &Subject<'_>) -> Result<(), Failure> {
     let settle = Duration::from_secs(subject.config.kube_system_settle.into());
-    // The time to settle is no part of what somebody waits for something to go right.
+    // The time to settle is added to the time that the check may wait.
     let deadline = subject.deadline.checked_add(if subject.left().is_zero() { Duration::ZERO } else { settle });
     let subject = Subject { deadline: deadline.unwrap_or(subject.deadline), ..*subject };
     let mut buffer = std::vec![0; ANSWER_MAX];
@@ -26,17 +26,17 @@ pub fn check(subject: &Subject<'_>) -> Result<(), Failure> {
     let mut since = Instant::now();
     subject.until(&mut || {
         let words = ["get", "pods", "-n", "kube-system", "-o", PODS];
-        let answer = kubectl::ask(subject.host.process, subject.config, &words, &mut buffer)?;
+        let answer = kubectl::run(subject.host.process, subject.config, &words, &mut buffer)?;
         if answer != seen {
             seen = answer.into();
             since = Instant::now();
         }
-        // A clock that was put back makes every pod look young. One that was seen running for long enough is not.
+        // If the clock was set back, start times are in the future. So the time since the last change seen here counts as well.
         settled(answer, now(), settle.saturating_sub(since.elapsed()))
     })
 }
 
-/// Whether every pod of the answer has been running for `settle` at the moment `now`.
+/// Succeeds if every pod of the answer has been running for `settle` at the moment `now`.
 fn settled(answer: &str, now: Moment, settle: Duration) -> Result<(), Failure> {
     let mut pods: u32 = 0;
     for pod in answer.lines().filter_map(|line| line.strip_prefix("pod ")) {

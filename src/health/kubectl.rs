@@ -1,4 +1,4 @@
-//! Questions for Kubernetes, asked through the box's own `kubectl`: the one program that this one runs.
+//! Requests to Kubernetes through the box's own `kubectl`, the only program that this one runs.
 
 use core::fmt;
 use core::time::Duration;
@@ -12,22 +12,22 @@ use kubesolo_core::update::config::Config;
 /// Longest an answer may take.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// The label by which an operator holds a node's updates back.
+/// The label with which an operator blocks a node's updates.
 const BLOCKED: &str = "jsonpath={.items[*].metadata.labels.updates\\.kubesolo\\.io/block}";
 
-/// Whether the node is labelled `updates.kubesolo.io/block=true`. `None` if nobody can be asked: no kubeconfig, no
-/// kubectl, no API server, no answer within ten seconds.
+/// Whether the node is labelled `updates.kubesolo.io/block=true`. `None` if that is not known: no kubeconfig, no kubectl, no API
+/// server, no answer within ten seconds.
 pub fn updates_blocked(process: Process, config: &Config<'_>) -> Option<bool> {
     let mut buffer = [0; 1024];
-    let answer = ask(process, config, &["get", "nodes", "-o", BLOCKED], &mut buffer).ok()?;
+    let answer = run(process, config, &["get", "nodes", "-o", BLOCKED], &mut buffer).ok()?;
     Some(answer.split_ascii_whitespace().any(|value| value == "true"))
 }
 
-/// Asks, and gives what kubectl prints. A warning may stand before the answer.
+/// Runs kubectl with these arguments and gives what it prints. A warning may come before the answer.
 ///
 /// # Errors
-/// [`Exit::No`] with kubectl's last line, or why there is none.
-pub fn ask<'b>(
+/// [`Exit::No`] with kubectl's last line, or why it could not be run.
+pub fn run<'b>(
     process: Process,
     config: &Config<'_>,
     words: &[&str],
@@ -57,7 +57,7 @@ pub fn ask<'b>(
     }
 }
 
-/// The line that says most, cut to what fits one.
+/// The last line, which has the error, cut to 200 bytes.
 pub fn last_line(text: &str) -> &str {
     let text = text.trim_ascii_end();
     let line = text.rsplit_once('\n').map_or(text, |(_, line)| line);

@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::host::Host;
 use kubesolo_core::update::config::Config;
 
-/// How often something that is not yet right is looked at again.
+/// The pause before a failed check is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// What is checked, and until when.
@@ -41,7 +41,7 @@ const CHECKS: [(&str, Check); 6] = [
 pub struct Report(pub [(&'static str, Option<Failure>); 6]);
 
 impl Report {
-    /// Runs every check; each may take its `timeout` for what is not yet right to become so.
+    /// Runs every check; a failing one is repeated until its `timeout`.
     pub fn make(host: &Host<'_>, config: &Config<'_>, timeout: &dyn Fn(&str) -> Duration) -> Report {
         Report(CHECKS.map(|(name, check)| {
             let now = Instant::now();
@@ -62,7 +62,7 @@ impl Subject<'_> {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
-    /// Looks until it is right or the time is over; the last look counts, and there is always one.
+    /// Repeats `look` until it succeeds or the time is over; gives the last result. It is called at least once.
     fn until(&self, look: &mut dyn FnMut() -> Result<(), Failure>) -> Result<(), Failure> {
         loop {
             let seen = look();

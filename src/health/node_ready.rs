@@ -1,4 +1,4 @@
-//! The node is Ready, as the API server has it.
+//! Succeeds if the API server reports the node as Ready.
 
 use super::Subject;
 use crate::failure::{Exit, Failure};
@@ -11,7 +11,7 @@ pub fn check(subject: &Subject<'_>) -> Result<(), Failure> {
     subject.until(&mut || {
         let mut buffer = [0; 4096];
         let answer =
-            kubectl::ask(subject.host.process, subject.config, &["get", "nodes", "-o", CONDITION], &mut buffer)?;
+            kubectl::run(subject.host.process, subject.config, &["get", "nodes", "-o", CONDITION], &mut buffer)?;
         let mut nodes = answer.lines().filter_map(|line| line.strip_prefix("node ")).peekable();
         if nodes.peek().is_none() {
             return Err(Failure::new(Exit::No, format_args!("node_ready: the API server knows no node")));

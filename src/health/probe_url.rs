@@ -1,4 +1,4 @@
-//! `healthcheck_url=` answers 200. Passes where none is configured.
+//! Succeeds if `healthcheck_url=` answers with status 200, or none is configured.
 
 use std::time::{Duration, Instant};
 

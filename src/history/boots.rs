@@ -1,4 +1,4 @@
-//! The file of the [`bootlog`](kubesolo_core::history::boot_log), `update/boots` on the data partition, under a lock while it is changed.
+//! The file of the [boot log](kubesolo_core::history::boot_log), `update/boots` on the data partition, locked while it is changed.
 
 use core::fmt::Write as _;
 
@@ -19,7 +19,7 @@ use crate::update::state::now;
 use kubesolo_core::boot::env_mismatch::EnvMismatch;
 use kubesolo_core::boot::slot::{Slot, SlotState};
 use kubesolo_core::disk::storage::{Storage, read_at};
-use kubesolo_core::history::boot_log::{Begun, LEN, Line, Mark, Record, Traces, newest, offset, sector};
+use kubesolo_core::history::boot_log::{Begun, LEN, Line, Milestone, Record, Traces, newest, offset, sector};
 use kubesolo_core::ignore::ignore;
 
 const FOLDER: &str = "update";
@@ -34,12 +34,12 @@ pub struct Boot {
 }
 
 impl Boot {
-    /// Records that this boot got there. Durable on return.
+    /// Logs that this boot has reached the milestone. Durable on return.
     ///
     /// # Errors
     /// [`Exit::Io`].
-    pub fn mark(&mut self, mark: Mark) -> Result<(), Failure> {
-        self.change(|record| record.marked(mark))
+    pub fn log(&mut self, milestone: Milestone) -> Result<(), Failure> {
+        self.change(|record| record.with_milestone(milestone))
     }
 
     /// Records why it goes on degraded. Durable on return.
@@ -47,7 +47,7 @@ impl Boot {
     /// # Errors
     /// [`Exit::Io`].
     pub fn degraded(&mut self, why: &str) -> Result<(), Failure> {
-        self.change(|record| record.marked_degraded(why))
+        self.change(|record| record.with_degraded(why))
     }
 
     fn change(&mut self, change: impl FnOnce(&Record<'_>) -> Option<Line>) -> Result<(), Failure> {
@@ -59,9 +59,9 @@ impl Boot {
     }
 }
 
-/// Records that this boot has reached the data partition, and how the one before ended. The kernel's own record of a panic
-/// is taken over and then cleared; a power cut between the two has it told twice. Durable on return. For `init`, beside
-/// which nothing else runs yet.
+/// Logs that this boot has reached the data partition, and how the one before ended. The kernel's record of a panic is copied and
+/// then cleared; after a power cut between the two, the next boot reports the panic once more. Durable on return. For `init`: no
+/// other process writes the log yet.
 ///
 /// # Errors
 /// [`Exit::Io`].
@@ -69,7 +69,7 @@ pub fn begin(
     host: &Host<'_>,
     slot: Slot,
     state: SlotState,
-    split: Option<EnvMismatch>,
+    mismatch: Option<EnvMismatch>,
     watchdog: bool,
     log: &mut [u8; LEN],
 ) -> Result<Boot, Failure> {
@@ -82,34 +82,34 @@ pub fn begin(
         ignore(line.push_str(before.line), "a record was a line before");
         return Ok(Boot { file, line });
     }
-    // Flags that stand for a machine of files mean another machine's kernel as well.
-    let left = if host.flags().data.is_none() { pstore::read() } else { None };
-    let traces = Traces { panic: left.as_ref().and_then(|left| left.panic()), watchdog };
-    let begun = Begun { boot_id, slot, state, at: now(), split, before, traces };
+    // With --data the log is another machine's, and this kernel's panic is not part of it.
+    let panic = if host.flags().data.is_none() { pstore::read() } else { None };
+    let traces = Traces { panic: panic.as_ref().and_then(|panic| panic.message()), watchdog };
+    let begun = Begun { boot_id, slot, state, at: now(), mismatch, before, traces };
     ignore(write!(line, "{begun}"), "a longer record is cut off");
     if begun.is_first() {
-        // Whatever stands there with a higher number would be taken for the newest.
+        // An old record with a higher number would be read as the newest.
         ftruncate(file.fd(), 0).map_err(failed)?;
     }
     write(&mut file, begun.number(), &line).map_err(failed)?;
-    if let Some(left) = left {
-        if left.panic().is_some() {
+    if let Some(panic) = panic {
+        if panic.message().is_some() {
             let folder = open_folder(CWD, host.data_folder()).and_then(|data| open_folder(data, FOLDER));
             ignore(
-                folder.and_then(|folder| replace(folder.as_fd(), PANIC, left.log())),
-                "on a full disk the words in the record have to do",
+                folder.and_then(|folder| replace(folder.as_fd(), PANIC, panic.log())),
+                "on a full disk only the message in the record is kept",
             );
         }
-        left.clear();
+        panic.clear();
     }
     Ok(Boot { file, line })
 }
 
-/// Records that this boot got there. Durable on return. One that is not in the log stays out of it.
+/// Logs that this boot has reached the milestone. Durable on return. Does nothing if this boot is not in the log.
 ///
 /// # Errors
 /// [`Exit::Io`].
-pub fn mark(host: &Host<'_>, mark: Mark) -> Result<(), Failure> {
+pub fn log(host: &Host<'_>, milestone: Milestone) -> Result<(), Failure> {
     let mut log = [0; LEN];
     let (file, log) = match open(host, OFlags::RDWR, &mut log) {
         Err(Errno::NOENT) => return Ok(()),
@@ -118,7 +118,7 @@ pub fn mark(host: &Host<'_>, mark: Mark) -> Result<(), Failure> {
     let Some(record) = this(host, log) else { return Ok(()) };
     let mut line = Line::new();
     ignore(line.push_str(record.line), "a record was a line before");
-    Boot { file, line }.mark(mark)
+    Boot { file, line }.log(milestone)
 }
 
 /// The log as it is, for [`kubesolo_core::history::boot_log::record`]; empty where it cannot be read.
@@ -133,8 +133,8 @@ pub fn this<'a>(host: &Host<'_>, log: &'a [u8]) -> Option<Record<'a>> {
     newest(log).filter(|record| record.boot_id() == id)
 }
 
-/// Opens the log and reads it into `log`. One that is opened for writing is locked until it is closed. Where it may be made,
-/// whatever else has its name makes way.
+/// Opens the log and reads it into `log`. Opened for writing, it is locked until it is closed. With [`OFlags::CREATE`] it is created,
+/// and whatever else has its name is renamed.
 fn open<'a>(host: &Host<'_>, flags: OFlags, log: &'a mut [u8; LEN]) -> Result<(Device, &'a [u8]), Errno> {
     let data = open_folder(CWD, host.data_folder())?;
     let make = flags.contains(OFlags::CREATE);

@@ -1,5 +1,5 @@
-//! What the kernel kept of a panic: pstore's files (Linux `Documentation/ABI/testing/pstore`), which stand for the firmware's
-//! variables, for ACPI's ERST, or for memory that outlives a reset.
+//! The kernel's record of a panic: pstore's files (Linux `Documentation/ABI/testing/pstore`), stored in variables of the firmware, in
+//! ACPI's ERST, or in memory that survives a reset.
 //!
 //! A file is `dmesg-BACKEND-NUMBER`: `dmesg-efi_pstore-…` (before Linux 5.18 `dmesg-efi-…`), `dmesg-erst-…`,
 //! `dmesg-ramoops-…`; one that could not be unpacked ends in `.enc.z` and is no text. Its first line is `Panic#1 Part2`.
@@ -19,19 +19,19 @@ use kubesolo_core::disk::storage::read_at;
 use kubesolo_core::ignore::ignore;
 use kubesolo_core::text::decimal::decimal;
 
-/// How much of a log is kept, in bytes: its end. The kernel keeps 10 KiB by default, but fills what a record of the firmware
-/// holds once compressed, whatever comes before the panic.
+/// Most bytes of a log that are copied: its end. The kernel stores 10 KiB by default; compressed, it fills the firmware's record
+/// with more.
 const LEN_MAX: usize = 16 * 1024;
 /// Most files of one panic that are taken together.
 const PARTS_MAX: usize = 24;
 /// The parts of a panic are written within this time, in seconds; the firmware's flash is slow.
 const WRITTEN_WITHIN: u64 = 30;
-/// How the first line of a panic's file begins. That of an oops begins otherwise, and the box lived on.
+/// How the first line of a panic's file begins. An oops, after which the box runs on, has another first line.
 const PANIC: &str = "Panic#";
 /// How the kernel's last message begins.
 const MESSAGE: &[u8] = b"Kernel panic";
 
-/// What was kept.
+/// What the kernel stored of its last panic.
 pub struct PanicRecord {
     root: OwnedFd,
     found: bool,
@@ -47,7 +47,7 @@ struct Part {
     written: i64,
 }
 
-/// Looks for what the kernel kept; `None` if it keeps nothing on this box.
+/// Reads the kernel's record; `None` if this box has no pstore.
 pub fn read() -> Option<PanicRecord> {
     Some(read_in(mount::detached("pstore", Kind::Pstore, Access::Write).ok()?))
 }
@@ -58,24 +58,21 @@ fn read_in(root: OwnedFd) -> PanicRecord {
     each(&root, &mut |folder, name| {
         found = true;
         if let Some(part) = part(folder, name) {
-            ignore(
-                parts.push(part),
-                "more than there is room for are parts of an older one, or the beginning of the log",
-            );
+            ignore(parts.push(part), "parts beyond the room are those of an older panic, or the beginning of the log");
         }
     });
     let newest = parts.iter().map(|part| part.written).max().unwrap_or_default();
     parts.retain(|part| part.written.abs_diff(newest) <= WRITTEN_WITHIN);
-    let mut left = PanicRecord { root, found, bytes: [0; LEN_MAX], len: 0 };
-    // From the end of the log back, as far as there is room; of two with the same number the newer is this panic's.
+    let mut record = PanicRecord { root, found, bytes: [0; LEN_MAX], len: 0 };
+    // From the end of the log backwards, as far as there is room. Of two parts with the same number the newer is this panic's.
     parts.sort_unstable_by_key(|part| (part.number, core::cmp::Reverse(part.written)));
     let mut before = None;
     for part in &parts {
         if before.replace(part.number) != Some(part.number) {
-            left.put_before(&part.name);
+            record.put_before(&part.name);
         }
     }
-    left
+    record
 }
 
 impl PanicRecord {
@@ -84,20 +81,25 @@ impl PanicRecord {
         self.bytes.get(LEN_MAX.saturating_sub(self.len)..).unwrap_or_default()
     }
 
-    /// What it panicked of.
-    pub fn panic(&self) -> Option<&str> {
-        (self.len > 0).then(|| message(self.log()).unwrap_or("Kernel panic, and its message was not kept"))
+    /// The message of the panic.
+    pub fn message(&self) -> Option<&str> {
+        (self.len > 0).then(|| message_in(self.log()).unwrap_or("Kernel panic, and its message was not kept"))
     }
 
-    /// Forgets it and all else that was kept, so that the next boot does not take it for its own, and the next panic finds
-    /// room. What cannot be removed is found again.
+    /// Removes this and every other record, so that the next boot does not report it again and the next panic has room. What cannot be
+    /// removed is read again at the next boot.
     pub fn clear(&self) {
         if self.found {
-            each(&self.root, &mut |folder, name| unlinkat(folder, name, AtFlags::empty()).unwrap_or_default());
+            each(&self.root, &mut |folder, name| {
+                ignore(
+                    unlinkat(folder, name, AtFlags::empty()),
+                    "what cannot be removed is read again at the next boot",
+                );
+            });
         }
     }
 
-    /// Puts the end of that file before what is there.
+    /// Puts the end of that file before what was read so far.
     fn put_before(&mut self, name: &str) {
         let room = LEN_MAX.saturating_sub(self.len);
         let read = open_folder(&self.root, ".").and_then(|folder| Device::open(folder, name, OFlags::RDONLY));
@@ -145,7 +147,7 @@ fn read_end(file: &mut Device, bytes: &mut [u8]) -> Result<usize, IoError> {
 }
 
 /// The last message of a panic in the log.
-fn message(log: &[u8]) -> Option<&str> {
+fn message_in(log: &[u8]) -> Option<&str> {
     let at = log.windows(MESSAGE.len()).rposition(|bytes| bytes == MESSAGE)?;
     let line = log.get(at..)?.split(|byte| *byte == b'\n').next()?;
     core::str::from_utf8(line).ok()
@@ -177,7 +179,7 @@ mod tests {
             Kept(folder)
         }
 
-        fn left(&self) -> PanicRecord {
+        fn record(&self) -> PanicRecord {
             read_in(open_folder(rustix::fs::CWD, self.0.to_str().unwrap()).unwrap())
         }
 
@@ -192,21 +194,21 @@ mod tests {
         }
     }
 
-    const TOLD: &str = "<0>[    3.4] Kernel panic - not syncing: sysrq triggered crash\n";
-    const SAID: &str = "Kernel panic - not syncing: sysrq triggered crash";
+    const PANIC_LINE: &str = "<0>[    3.4] Kernel panic - not syncing: sysrq triggered crash\n";
+    const PANIC_MESSAGE: &str = "Kernel panic - not syncing: sysrq triggered crash";
 
     #[test]
     fn a_panic_is_told_from_an_oops() {
         for (content, want) in [
-            (&*std::format!("Panic#1 Part1\n<4>[    2.1] a\n{TOLD}<4>[    2.3] b\n"), Some(SAID)),
+            (&*std::format!("Panic#1 Part1\n<4>[    2.1] a\n{PANIC_LINE}<4>[    2.3] b\n"), Some(PANIC_MESSAGE)),
             ("Panic#1 Part1\n<4>[ 1.1] a\n", Some("Kernel panic, and its message was not kept")),
-            (&*std::format!("Oops#1 Part1\n{TOLD}"), None),
+            (&*std::format!("Oops#1 Part1\n{PANIC_LINE}"), None),
             ("Panic#", None),
             ("Panic#1 Part\n", None),
             ("", None),
         ] {
             let kept = Kept::holding(&[("dmesg-erst-7000000000000000001", content, 100)]);
-            assert_eq!(kept.left().panic(), want, "{content}");
+            assert_eq!(kept.record().message(), want, "{content}");
         }
     }
 
@@ -214,11 +216,13 @@ mod tests {
     #[test]
     fn the_parts_of_a_panic_are_put_together() {
         let part = |number: u32, text: &str| std::format!("Panic#1 Part{number}\n{text}");
-        let (first, second, third) = (part(3, "<6>[ 1.0] boot\n"), part(2, TOLD), part(1, "<4>[ 3.5]  panic+0x1\n"));
+        let (first, second, third) =
+            (part(3, "<6>[ 1.0] boot\n"), part(2, PANIC_LINE), part(1, "<4>[ 3.5]  panic+0x1\n"));
         for backend in ["efi_pstore", "efi"] {
             let name =
                 |written: u64, number: u64| std::format!("dmesg-{backend}-{}", (written * 100 + number) * 1000 + 1);
-            let (oops, old) = (std::format!("Oops#1 Part1\n{TOLD}"), part(1, "<0>[ 9.9] Kernel panic - of long ago\n"));
+            let (oops, old) =
+                (std::format!("Oops#1 Part1\n{PANIC_LINE}"), part(1, "<0>[ 9.9] Kernel panic - of long ago\n"));
             let old_second = part(4, "<6>[ 9.8] long ago\n");
             let now = 1_795_447_800;
             let kept = Kept::holding(&[
@@ -231,10 +235,10 @@ mod tests {
                 (&(name(now, 7) + ".enc.z"), "\u{1}\u{2}packed", now),
                 ("console-efi-1", "Panic#1 Part1\nnot this\n", now + 20),
             ]);
-            let left = kept.left();
-            assert_eq!(left.panic(), Some(SAID));
-            assert_eq!(left.log(), [first.as_str(), &second, &third].concat().as_bytes());
-            left.clear();
+            let record = kept.record();
+            assert_eq!(record.message(), Some(PANIC_MESSAGE));
+            assert_eq!(record.log(), [first.as_str(), &second, &third].concat().as_bytes());
+            record.clear();
             assert_eq!(kept.names(), ["console-efi-1"]);
         }
     }
@@ -243,23 +247,23 @@ mod tests {
     fn what_is_no_panic_is_cleared_too_or_the_firmware_has_no_room_for_the_next() {
         let kept =
             Kept::holding(&[("dmesg-efi_pstore-1", "Oops#1 Part1\n", 1), ("dmesg-efi_pstore-2.enc.z", "\u{1}", 1)]);
-        let left = kept.left();
-        assert_eq!((left.panic(), left.log()), (None, &b""[..]));
-        left.clear();
+        let record = kept.record();
+        assert_eq!((record.message(), record.log()), (None, &b""[..]));
+        record.clear();
         assert_eq!(kept.names(), [""; 0]);
     }
 
     #[test]
     fn the_last_message_is_found_however_long_the_log_before_it() {
-        let end = TOLD.to_string() + "<4>[    3.5]  sysrq_handle_crash\n";
+        let end = PANIC_LINE.to_string() + "<4>[    3.5]  sysrq_handle_crash\n";
         let fits = LEN_MAX - "Panic#1 Part1\n".len() - end.len();
         for before in [0, fits, fits + 1, 20 * 1024] {
             let one = "Panic#1 Part1\n".to_string() + &"a".repeat(before) + &end;
             let two = "Panic#1 Part2\n".to_string() + &"b".repeat(before);
             let kept = Kept::holding(&[("dmesg-erst-1", &one, 1), ("dmesg-erst-2", &two, 1)]);
-            let left = kept.left();
-            assert_eq!(left.panic(), Some(SAID), "{before}");
-            assert!(left.log().ends_with(end.as_bytes()) && left.log().len() <= LEN_MAX, "{before}");
+            let record = kept.record();
+            assert_eq!(record.message(), Some(PANIC_MESSAGE), "{before}");
+            assert!(record.log().ends_with(end.as_bytes()) && record.log().len() <= LEN_MAX, "{before}");
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Questions that a disk or the network may never answer: each is put to a child process.
+//! Work that may hang on a disk or the network, each piece in a child process with a deadline.
 //!
-//! A call that hangs in a disk's driver cannot be ended, not even by SIGKILL; the process in it can only be left behind. So
-//! what is found out there comes back through a pipe, and nobody waits longer than the deadline.
+//! A process in a system call that hangs in a disk's driver does not end, not even by SIGKILL; it can only be left behind. So the
+//! child sends its answer through a pipe, and the parent waits no longer than the deadline.
 
 use std::time::{Duration, Instant};
 
@@ -18,19 +18,19 @@ use crate::linux::process::Process;
 const RECORD: usize = 256;
 /// Most bytes of an answer.
 pub const ANSWER_MAX: usize = RECORD - 2;
-/// Questions that are put at once.
+/// Most children at the same time.
 pub const AT_ONCE: usize = 16;
 
-/// How long a child that has nothing more to do may take to end.
+/// How long a child may take to end after its answer.
 const SOON: Duration = Duration::from_millis(200);
 
-/// What a child has to say.
+/// A child's answer.
 pub type Answer = heapless::Vec<u8, ANSWER_MAX>;
 
-/// Who is asked: the path of a disk.
+/// What a child works on: the path of a disk.
 pub type Subject = heapless::String<128>;
 
-/// Children that did not end in time. While one hangs, its disk is not asked again.
+/// Children that did not end in time. While one hangs, no other is started for its disk.
 #[derive(Debug, Default)]
 pub struct Hanging(heapless::Vec<(Subject, Pid), AT_ONCE>);
 
@@ -44,14 +44,14 @@ impl Hanging {
         self.0.iter().any(|(hanging, _)| hanging == subject)
     }
 
-    /// Forgets those that have ended after all.
+    /// Removes those that have ended since.
     fn look_again(&mut self) {
         self.0.retain(|(_, child)| !has_ended(*child));
     }
 }
 
-/// Lets `work` find the answer for each of up to [`AT_ONCE`] subjects, given by their place among them, all at the same
-/// time; hands those that come before the deadline to `take`.
+/// Runs `work` with the index of each of up to [`AT_ONCE`] subjects, all at the same time. Calls `take` with the index and the answer
+/// of those that answer before the deadline.
 pub fn all(
     process: Process,
     deadline: Duration,
@@ -69,10 +69,10 @@ pub fn all(
         }
         let child = (process.apart)(&mut || send(&to, place, &work(place)));
         if let Some(child) = child {
-            ignore(children.push((place, child)), "there is room for as many as are asked");
+            ignore(children.push((place, child)), "there is room for as many as are started");
         }
     }
-    // What is left of the other end is the children's: when the last of them has ended, so have the answers.
+    // Now only the children have the other end open: reading ends when the last of them has ended.
     drop(to);
     let until = Instant::now().checked_add(deadline).unwrap_or_else(Instant::now);
     let mut answered = [false; AT_ONCE];
@@ -89,23 +89,25 @@ pub fn all(
         }
     }
     for (place, child) in children {
-        // The kernel may do it when the disk comes back.
         if answered.get(place) != Some(&true) {
             ignore(
                 kill_process(child, Signal::KILL),
                 "it has ended already, or the kernel does it when the disk comes back",
             );
         }
-        // One that has answered still unmounts what it had mounted, and that may hang, too.
+        // A child that has answered may still hang: its mounts are unmounted when it ends.
         if !ends_by(child, SOON)
             && let Some(subject) = subjects.get(place)
         {
-            ignore(hanging.0.push((subject.clone(), child)), "one more than there is room for is asked again");
+            ignore(
+                hanging.0.push((subject.clone(), child)),
+                "without a record of it, its disk gets another child the next time",
+            );
         }
     }
 }
 
-/// The same of one question to which a signal puts an end: nobody has to remember its child.
+/// The same for one piece of work that a signal can end, so that its child need not be recorded.
 pub fn one(process: Process, deadline: Duration, work: &dyn Fn() -> Answer) -> Option<Answer> {
     let mut found = None;
     let mut take = |_, answer: &[u8]| found = Answer::from_slice(answer).ok();
@@ -131,7 +133,7 @@ fn send(to: &OwnedFd, place: usize, answer: &Answer) {
     for (to, from) in record.iter_mut().zip(head.iter().chain(answer)) {
         *to = *from;
     }
-    ignore(write(to, &record).map(drop), "whom it cannot be told, waits no longer");
+    ignore(write(to, &record).map(drop), "if the pipe is closed the parent has stopped waiting");
 }
 
 /// Waits until there is something to read, or to see.

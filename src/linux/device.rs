@@ -38,8 +38,8 @@ impl Device {
     }
 }
 
-/// In one place, whatever the path's type. A pipe in a file's place would be waited for until somebody opens its other
-/// end: so it is not, and reading at a position, which is all that is done here, fails on it.
+/// Not generic, so that it is compiled once. With O_NONBLOCK, as the open of a named pipe would wait for its other end; pread and
+/// pwrite then fail on it.
 fn open_file(folder: BorrowedFd<'_>, path: &OsStr, flags: OFlags) -> Result<OwnedFd, Errno> {
     let flags = flags | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     openat(folder, path, flags, Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH)

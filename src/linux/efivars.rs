@@ -15,12 +15,12 @@ use crate::linux::mount::{self, Access, Kind};
 use kubesolo_core::disk::guid::Guid;
 use kubesolo_core::disk::storage::read_at;
 
-/// There is one if UEFI started the kernel.
+/// This folder exists if UEFI started the kernel.
 const FIRMWARE: &str = "/sys/firmware/efi";
 /// Most of an entry that is looked into, in bytes: the device path stands near its beginning.
 const LEN_MAX: usize = 4096;
 
-/// Whether a boot entry may go by that GUID: also where there are entries and they cannot be read.
+/// Whether a boot entry may name that GUID: also if there are entries that cannot be read.
 pub fn may_name(guid: Guid) -> bool {
     if access(FIRMWARE, rustix::fs::Access::EXISTS).is_err() {
         return false;
@@ -95,7 +95,7 @@ mod tests {
         write("Boot00FF", &entry(ours));
         assert!(named());
         fs::remove_dir_all(&folder).unwrap();
-        // One that cannot be read may name it.
+        // An entry that cannot be read may name it.
         fs::create_dir_all(folder.join("Boot0002-8be4df61-93ca-11d2-aa0d-00e098032b8c")).unwrap();
         assert!(named());
         fs::remove_dir_all(&folder).unwrap();

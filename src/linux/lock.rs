@@ -1,4 +1,4 @@
-//! A lock on a file or folder, waited for no longer than its holder can need.
+//! A lock on a file or folder, with a limit to the wait for it.
 
 use core::time::Duration;
 

@@ -51,7 +51,7 @@ pub enum Access {
 /// Mounts `device` where no other process sees it.
 ///
 /// # Errors
-/// [`Exit::Io`] with the filesystem's own words, where it gives any.
+/// [`Exit::Io`] with the filesystem's own message, if it gives one.
 pub fn detached(device: &str, kind: Kind, access: Access) -> Result<OwnedFd, Failure> {
     match try_detached(device, kind, access) {
         // Mounted for writing elsewhere already: the same filesystem cannot be read-only here.
@@ -78,11 +78,11 @@ fn try_detached(device: &str, kind: Kind, access: Access) -> Result<OwnedFd, (Er
     let configure = || {
         fsconfig_set_string(&context, "source", device)?;
         if access == Access::Write && kind == Kind::Fat {
-            // Else the first file whose chain of clusters is broken makes all of it read-only, and nothing can be mended.
+            // Otherwise the first file with a broken chain of clusters makes the filesystem read-only, and it cannot be repaired.
             fsconfig_set_string(&context, "errors", "continue")?;
         }
         if access == Access::Write && kind == Kind::Ext4 {
-            // Whatever the superblock says: what is written to a damaged filesystem may damage it more.
+            // Overrides the superblock: writes to a damaged filesystem may damage it more.
             fsconfig_set_string(&context, "errors", "remount-ro")?;
         }
         if access == Access::Read {
@@ -120,8 +120,8 @@ pub fn is_at(device: &str, folder: &str) -> bool {
     matches!((stat(folder), stat(device)), (Ok(there), Ok(partition)) if there.st_dev == partition.st_rdev)
 }
 
-/// Mounts an ext4 partition at `folder` for everybody, with no restriction: containers live on it. From the first error on
-/// that the kernel meets in it nothing more is written to it.
+/// Mounts an ext4 partition at `folder` for all processes, and with suid, devices and programs allowed, as containers are on it. After
+/// the first error in the filesystem the kernel makes it read-only.
 ///
 /// # Errors
 /// [`Exit::Io`].

@@ -1,5 +1,5 @@
-//! What stands where a file or folder of ours should be, and is something else: it makes way, so that a stray name never
-//! costs a box more than a word. Nothing is lost: it gets another name.
+//! Renames what has the name of a file or folder of ours and is of another type, so that a stray entry cannot block an update or a
+//! boot. Nothing is deleted while there is a free name.
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, mkdirat, renameat, unlinkat};
@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use crate::linux::folder::open_folder;
 
-/// What it is called then, behind its own name. A second one does not push the first away.
+/// Appended to the old name; the first that is free.
 const ENDINGS: [&str; 4] = [".odd", ".odd2", ".odd3", ".odd4"];
 
 /// Longest path that is handled.
@@ -19,7 +19,7 @@ pub const fn is_no_file(errno: Errno) -> bool {
     matches!(errno, Errno::ISDIR | Errno::NOTDIR | Errno::LOOP | Errno::NXIO | Errno::SPIPE)
 }
 
-/// Gives whatever has this name another one. Durable when the folder is synced.
+/// Renames whatever has this name. Durable when the folder is synced.
 ///
 /// # Errors
 /// The kernel's, if it cannot be renamed and not be removed either.
@@ -28,12 +28,12 @@ pub fn set_aside(folder: BorrowedFd<'_>, name: &str) -> Result<(), Errno> {
         let mut aside = Path::new();
         aside.push_str(name).and_then(|()| aside.push_str(ending)).map_err(|_| Errno::NAMETOOLONG)?;
         match renameat(folder, name, folder, aside.as_str()) {
-            // A file does not take a folder's place, nor a folder that of one with something in it.
+            // The new name is taken: rename does not replace a folder by a file, or a folder that is not empty.
             Err(Errno::ISDIR | Errno::NOTDIR | Errno::NOTEMPTY | Errno::EXIST) => {}
             result => return result,
         }
     }
-    // Enough of them are kept.
+    // All new names are taken.
     unlinkat(folder, name, AtFlags::empty()).or_else(|_| unlinkat(folder, name, AtFlags::REMOVEDIR))
 }
 

@@ -1,4 +1,4 @@
-//! What needs unsafe code, or a second process: `main` brings it along.
+//! What needs unsafe code or a second process. `main` passes it to the library.
 
 use core::time::Duration;
 use std::string::String;
@@ -7,7 +7,7 @@ use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 use rustix::process::Pid;
 
-/// What only `main` can do, where unsafe code is.
+/// Functions of `main`, which has the unsafe code.
 #[derive(Clone, Copy)]
 pub struct Process {
     /// An environment variable; `None` if it is not set, or no text.
@@ -18,9 +18,9 @@ pub struct Process {
     pub resize_partition: fn(BorrowedFd<'_>, u32, u64, u64) -> Result<(), Errno>,
     /// Makes the mounted ext4 filesystem that the file is on so many blocks long.
     pub resize_filesystem: fn(BorrowedFd<'_>, u64) -> Result<(), Errno>,
-    /// Runs a program (its name and its arguments), what it prints and complains going into the buffer.
+    /// Runs a program (its name and its arguments); its standard output and standard error go into the buffer.
     pub output: fn(&[&str], Duration, &mut [u8]) -> Ran,
-    /// Starts work in a child process that ends with it, and does not wait. `None`: there is none, or it is done already.
+    /// Starts work in a child process and does not wait for it. `None`: no child could be started, or the work is done already.
     pub apart: fn(&mut dyn FnMut()) -> Option<Pid>,
 }
 
@@ -29,18 +29,18 @@ pub struct Process {
 pub enum Ran {
     /// With exit code 0; so many bytes are in the buffer.
     Succeeded(usize),
-    /// With another, or killed; so many bytes are in the buffer.
+    /// With another exit code, or killed; so many bytes are in the buffer.
     Failed(usize),
     /// It printed more than the buffer holds, and was killed.
     OutputTooLong,
-    /// Not by the deadline, and was killed.
+    /// It did not end by the deadline, and was killed.
     TimedOut,
-    /// There was no process for it.
+    /// No process could be started.
     NotStarted,
 }
 
 impl Process {
-    /// No variables, no programs, no watchdog, nothing to be resized, no children: what is to be done apart is done at once.
+    /// For tests: no variables, no programs, no watchdog, nothing can be resized; a child's work is done in this process.
     pub const BARE: Process = Process {
         variable: |_| None,
         watchdog: |_, _| Err(Errno::NOTTY),

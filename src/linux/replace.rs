@@ -22,7 +22,7 @@ pub fn replace(folder: BorrowedFd<'_>, name: &str, content: &[u8]) -> Result<(),
     replace_by(folder, &format!("{name}.part"), name, content)
 }
 
-/// As [`replace`], by way of a file of the name `part`.
+/// As [`replace`], with `part` as the name of the temporary file.
 ///
 /// # Errors
 /// As [`replace`].
@@ -35,7 +35,7 @@ pub fn replace_by(folder: BorrowedFd<'_>, part: &str, name: &str, content: &[u8]
     }?;
     file.write_all(content).map_err(|error| error.0)?;
     finish(&mut New { folder, file, from: part, to: name })?;
-    // A folder that stands for a path only (O_PATH), as a mount's root does, cannot be synced; this one can.
+    // An O_PATH descriptor, such as that of a detached mount, cannot be synced; a folder opened through it can.
     fsync(open_folder(folder, ".")?.as_fd())
 }
 

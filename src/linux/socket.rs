@@ -1,4 +1,4 @@
-//! Sockets none of whose calls waits longer than it may (socket(7): `SO_SNDTIMEO`, `SO_RCVTIMEO`).
+//! Sockets with a limit to every wait (socket(7): `SO_SNDTIMEO`, `SO_RCVTIMEO`).
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -8,10 +8,10 @@ use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
 
-/// Sets how long the next calls may wait. Nothing would mean for ever.
+/// Sets how long the next calls may wait. A time of 0 is an error here, as it means "for ever" to the kernel.
 ///
 /// # Errors
-/// [`Errno::TIMEDOUT`] if that is nothing, and the kernel's.
+/// [`Errno::TIMEDOUT`] for a time of 0; the kernel's.
 pub fn wait(socket: &OwnedFd, which: Timeout, time: Duration) -> Result<(), Errno> {
     if time.is_zero() { Err(Errno::TIMEDOUT) } else { set_socket_timeout(socket, which, Some(time)) }
 }

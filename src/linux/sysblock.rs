@@ -25,15 +25,15 @@ use kubesolo_core::text::decimal::decimal;
 /// A node's path under `/dev`.
 pub type Node = heapless::String<48>;
 
-/// Disks with those names that are told apart; one more is passed over.
+/// Most disks with those names; more are skipped.
 pub const DISKS_MAX: usize = 32;
 
-/// What a disk is to a firmware that looks for something to boot: the last is the likeliest.
+/// The kinds of disks, by how likely a firmware boots from one: the last is the likeliest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// Something else stands on top of it, an md mirror for instance, and that is the one to use.
+    /// It is part of another device, such as an md mirror, which is to be used instead.
     Held,
-    /// The kernel made it up: loop, md, device-mapper, zram.
+    /// Not hardware: loop, md, device-mapper, zram.
     Virtual,
     /// A disk that cannot be written, like a CD-ROM.
     ReadOnly,
@@ -46,7 +46,7 @@ pub enum Kind {
 pub struct Listed {
     /// Its node.
     pub node: Node,
-    /// Its number, other than that of any other disk of this boot; 0 where the kernel has none (before 5.15).
+    /// Its sequence number, unique in this boot; 0 if the kernel has none (before 5.15).
     pub seq: u64,
     /// What it is.
     pub kind: Kind,
@@ -68,7 +68,7 @@ pub struct Uevent<'a> {
 }
 
 impl<'a> Uevent<'a> {
-    /// Reads the lines; of others nothing is said.
+    /// Reads the known lines.
     pub fn parse(text: &'a str) -> Uevent<'a> {
         let mut uevent = Uevent::default();
         for (key, value) in text.lines().filter_map(|line| line.split_once('=')) {
@@ -93,7 +93,7 @@ pub fn with_names(sys_block: &str, names: &[&str; 4]) -> Result<heapless::Vec<Li
     each(sys_block, &mut |list, name, uevent| {
         let ours = uevent.name.and_then(|name| names.iter().position(|ours| *ours == name));
         let (true, Some(place), Some(node)) = (uevent.is_partition, ours, uevent.node) else { return };
-        // A link is followed before `..`, so that this is the disk's folder, wherever it stands.
+        // The kernel follows the link before `..`, so this is the folder of the partition's disk.
         let Some(folder) = path(format_args!("{name}/..")) else { return };
         let Some(disk) = look(list, &folder, name) else { return };
         let (Ok(node), known) = (Node::try_from(node), disks.iter().position(|known| known.node == disk.node)) else {
@@ -108,7 +108,7 @@ pub fn with_names(sys_block: &str, names: &[&str; 4]) -> Result<heapless::Vec<Li
     Ok(disks)
 }
 
-/// Hands every disk that has a medium, and is not only made up, to `take`.
+/// Calls `take` with every disk that has a medium and is not virtual.
 ///
 /// # Errors
 /// The kernel's, if `sys_block` cannot be listed.
@@ -131,7 +131,7 @@ fn path(text: fmt::Arguments<'_>) -> Option<Path> {
     fmt::write(&mut path, text).ok().map(|()| path)
 }
 
-/// Calls `look` with each entry of the list and its `uevent`. One that has none has gone.
+/// Calls `look` with each entry of the list and its `uevent`. An entry without one was removed meanwhile.
 fn each(sys_block: &str, look: &mut dyn FnMut(&OwnedFd, &str, Uevent<'_>)) -> Result<(), Errno> {
     let list = open_folder(rustix::fs::CWD, sys_block)?;
     let mut buffer = [MaybeUninit::uninit(); 2048];

@@ -1,5 +1,5 @@
-//! The hardware watchdog (Linux `Documentation/watchdog/watchdog-api.rst`): once it is open, the box is reset when nobody
-//! feeds it for so many seconds.
+//! The hardware watchdog (Linux `Documentation/watchdog/watchdog-api.rst`): once it is open, it resets the box so
+//! many seconds after the last keepalive.
 //!
 //! Closing it does not stop it unless the letter `V` was written before, and not even then under `nowayout`.
 
@@ -15,14 +15,14 @@ use crate::linux::process::Process;
 /// A watchdog that runs, also when this value is gone.
 pub struct Watchdog {
     device: Device,
-    /// Its time-out in seconds: what it was asked for, or what it can do.
+    /// Its time-out in seconds: the one asked for, or the nearest that it supports.
     pub seconds: u32,
-    /// It was the watchdog that reset the box before this boot.
+    /// The watchdog caused the reset before this boot.
     pub caused_last_reset: bool,
 }
 
 impl Watchdog {
-    /// Starts the one in that folder (`/dev`); `None` if somebody else feeds it already.
+    /// Starts the one in that folder (`/dev`); `None` if another process has it open.
     ///
     /// # Errors
     /// [`Exit::Io`].
@@ -30,7 +30,7 @@ impl Watchdog {
         let mut path = heapless::String::<128>::new();
         ignore(
             path.push_str(dev).and_then(|()| path.push_str("/watchdog")),
-            "a path that is cut off is not found, which is said",
+            "a path that is cut off cannot be opened, which is reported",
         );
         let failed = |step: &str, errno| {
             let advice = match errno {
@@ -43,22 +43,22 @@ impl Watchdog {
             Err(Errno::BUSY) => return Ok(None),
             opened => opened.map_err(|errno| failed("open", errno))?,
         };
-        // One without a choice of time-outs runs with its own.
+        // A watchdog with a fixed time-out keeps that.
         let (seconds, caused_last_reset) =
             (process.watchdog)(device.fd().as_fd(), seconds).map_err(|errno| failed("set the time-out of", errno))?;
         Ok(Some(Watchdog { device, seconds, caused_last_reset }))
     }
 
-    /// The time-out begins anew.
+    /// Starts the time-out again.
     pub fn keepalive(&self) {
         ignore(
             write(self.device.fd(), &[0]),
-            "a watchdog that takes no keepalive resets the box: nothing could be done about it here",
+            "a watchdog that takes no keepalive resets the box, which cannot be prevented here",
         );
     }
 
-    /// Stops it, for a watchdog that can be stopped.
+    /// Stops it, if it can be stopped.
     pub fn stop(self) {
-        ignore(write(self.device.fd(), b"V"), "one that cannot be stopped goes on, as it may");
+        ignore(write(self.device.fd(), b"V"), "a watchdog that cannot be stopped runs on");
     }
 }

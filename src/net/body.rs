@@ -19,7 +19,7 @@ enum Remaining {
     },
     /// So many bytes of a chunk.
     Chunk(u64),
-    /// Nobody can tell: no byte of it is read.
+    /// It is not known: nothing is read then.
     Unknown,
 }
 
@@ -63,7 +63,7 @@ impl Body {
         }
         let left = left.saturating_sub(count as u64);
         self.left = match self.left {
-            // What is behind a chunk is read with the next one: these bytes are given out even if it never comes.
+            // The line break behind a chunk is read with the next one, so that these bytes are given out without waiting for it.
             Remaining::Chunk(_) if left == 0 => Remaining::ChunkLine { first: false },
             Remaining::Chunk(_) => Remaining::Chunk(left),
             _ => Remaining::Bytes(left),

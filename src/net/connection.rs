@@ -155,7 +155,7 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Asks the proxy for a way through.
+    /// Asks the proxy for a tunnel to the server.
     fn tunnel(&mut self, location: &Location, proxy: &Proxy) -> Result<(), Error> {
         let authority = location.authority();
         let port = if authority.ends_with(']') || !authority.contains(':') { ":443" } else { "" };
@@ -168,7 +168,7 @@ impl Connection {
         let length = self.read_head()?;
         let status = self.head(length).map_err(Error::Head)?.status;
         self.start = self.start.saturating_add(length);
-        // Whatever follows would be taken for the server's own.
+        // Bytes after the proxy's head would be read as the server's.
         if status == 200 && self.start == self.end { Ok(()) } else { Err(Error::Proxy(status)) }
     }
 
@@ -178,12 +178,12 @@ impl Connection {
     /// [`head`]: Connection::head
     ///
     /// # Errors
-    /// If the answer's head is not there in time or not sound. Any status is fine.
+    /// If the answer's head does not arrive in time or is malformed. Any status is accepted.
     pub fn get(&mut self, target: &Target<'_>, headers: &str) -> Result<usize, Error> {
         let location = target.location;
         let mut request = String::from("GET ");
         let plain_proxy = target.proxy.filter(|_| location.scheme() == Scheme::Http);
-        // A proxy is told the whole URL.
+        // A proxy needs the whole URL in the request line.
         request.push_str(if plain_proxy.is_some() { location.as_str() } else { location.target() });
         request.push_str(" HTTP/1.1\r\nHost: ");
         request.push_str(location.authority());
@@ -246,7 +246,7 @@ impl Connection {
             if let Some(length) = http::head_len(self.unread(), seen) {
                 return Ok(length);
             }
-            // So that what was never HTTP is not waited for.
+            // A server that does not speak HTTP is an error at once, without waiting for the end of a head.
             if self.unread().iter().zip(b"HTTP/1.").any(|(got, want)| got != want) {
                 return Err(Error::Head(http::Error::NotHttp));
             }

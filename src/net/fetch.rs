@@ -88,7 +88,7 @@ impl<'a> Client<'a> {
     /// be entered in the middle: [`Body::offset`] says which.
     ///
     /// # Errors
-    /// If there is no such file or no sound answer by [`Limits::head`].
+    /// If there is no such file or no well-formed answer by [`Limits::head`].
     pub fn open(&self, location: &Location, resume: Option<Resume<'_>>) -> Result<Body, Failure> {
         let head = Instant::now().checked_add(self.limits.head);
         self.open_by(location, resume, head, None)
@@ -141,7 +141,7 @@ impl<'a> Client<'a> {
         let mut location = location.clone();
         let mut redirects = 0;
         loop {
-            let answer = self.ask(&location, resume, head, whole)?;
+            let answer = self.exchange(&location, resume, head, whole)?;
             match answer {
                 Answer::Body(body) => return Ok(body),
                 // Without a range there is nothing to start over from.
@@ -158,7 +158,7 @@ impl<'a> Client<'a> {
     }
 
     /// One exchange.
-    fn ask(
+    fn exchange(
         &self,
         location: &Location,
         resume: Option<Resume<'_>>,
@@ -265,7 +265,7 @@ fn refused(location: &Location, status: u16) -> Failure {
 
 fn open_file(location: &Location, resume: Option<Resume<'_>>) -> Result<Body, Failure> {
     let failed = |errno| fetch_error(location, format_args!("{}", Reason(errno)));
-    // A pipe without a writer would be waited for.
+    // O_NONBLOCK: the open of a named pipe would wait for its writer.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = open(location.as_str(), flags, Mode::empty()).map_err(failed)?;
     let metadata = fstat(&file).map_err(failed)?;
@@ -282,7 +282,7 @@ fn open_file(location: &Location, resume: Option<Resume<'_>>) -> Result<Body, Fa
     Ok(Body { source: Source::File(file), location: location.clone(), offset, total: Some(total), validator, left })
 }
 
-/// Tells a file from any that later has its name.
+/// Identifies this version of a file, by inode, size and time of change.
 fn validator_of(metadata: &Stat) -> Option<Validator> {
     use fmt::Write as _;
     let mut text = Validator::new();
@@ -336,7 +336,7 @@ impl embedded_io::ErrorType for Body {
     type Error = Failure;
 }
 
-/// Takes any buffer; 64 KiB is as fast as it gets. 0 only at the file's own end.
+/// Takes a buffer of any size; more than 64 KiB is not faster. Gives 0 only at the file's end.
 impl embedded_io::Read for Body {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
         self.read_some(buffer)

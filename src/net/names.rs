@@ -1,7 +1,7 @@
-//! A host's addresses, as the system's resolver gives them, in time.
+//! A host's addresses, by the system's resolver, with a deadline.
 //!
-//! getaddrinfo knows no deadline, and this program starts no second thread: a child process calls it. An address needs
-//! neither.
+//! getaddrinfo has no deadline, and this program has no second thread, so a child process calls it. For an address no child is
+//! needed.
 
 use core::fmt;
 use core::net::{IpAddr, Ipv6Addr};

@@ -30,7 +30,7 @@ pub enum Error {
     Io(Errno),
     /// The CA file cannot be used.
     Ca(String),
-    /// The server is not who it should be.
+    /// The server's certificate is refused.
     Certificate(CertificateError),
     /// The two could not agree, or one of them is broken.
     Handshake(rustls::Error),
@@ -136,10 +136,9 @@ fn failed(error: io::Error) -> Error {
     }
 }
 
-/// In own words: rustls' contain what `Debug` prints, and this program is built without it.
+/// Own messages: rustls' need `Debug` output, which this program is built without.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use CertificateError as Why;
         match self {
             Error::Io(error) => Reason(*error).fmt(f),
             Error::Ca(file) => write!(f, "no certificates to trust in {file}; give a PEM file with --ca or ca="),
@@ -147,18 +146,19 @@ impl fmt::Display for Error {
                 f,
                 "TLS handshake failed: {}",
                 match why {
-                    Why::Expired | Why::ExpiredContext { .. } => {
+                    CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
                         "the server's certificate has expired; or is this box's clock wrong?"
                     }
-                    Why::NotValidYet | Why::NotValidYetContext { .. } => {
+                    CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
                         "the server's certificate is for later; is this box's clock wrong?"
                     }
-                    Why::UnknownIssuer => "the server's certificate comes from nobody this box trusts; see --ca or ca=",
-                    Why::NotValidForName | Why::NotValidForNameContext { .. } => {
+                    CertificateError::UnknownIssuer =>
+                        "the server's certificate comes from nobody this box trusts; see --ca or ca=",
+                    CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                         "the server's certificate is for another host"
                     }
-                    Why::Revoked => "the server's certificate is revoked",
-                    _ => "the server's certificate is not sound",
+                    CertificateError::Revoked => "the server's certificate is revoked",
+                    _ => "the server's certificate cannot be verified",
                 }
             ),
             Error::Handshake(rustls::Error::AlertReceived(_)) => {

@@ -1,4 +1,4 @@
-//! Connections, whoever makes them: `tcp.rs` with the kernel's, a fuzz target with a peer in memory. Every wait has an end.
+//! The traits of a connection: `tcp.rs` implements them with the kernel's TCP, a fuzz target in memory. Every wait has a limit.
 
 use std::boxed::Box;
 use std::time::{Duration, Instant};

@@ -1,5 +1,4 @@
-//! Why this boot goes on degraded: a file in the run folder, which is there also where no disk can be written, and is gone with
-//! the boot.
+//! Why this boot goes on degraded: a file in the run folder, which can be written without any disk and is gone after a restart.
 
 use std::string::String;
 
@@ -18,7 +17,7 @@ const FILE: &str = "degraded";
 /// Longest reason that is read, in bytes.
 const LEN_MAX: usize = 512;
 
-/// Notes why, or that nothing is wrong. Lost with the power, as is meant.
+/// Writes the reason, or removes an old one. Not synced: it is meant to be gone after a restart.
 ///
 /// # Errors
 /// The kernel's.

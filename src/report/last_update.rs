@@ -1,4 +1,4 @@
-//! What `status` says of the last update, by `state.json`.
+//! The lines of `status` about the last update, from `state.json`.
 
 use core::fmt::{self, Write};
 use std::string::String;

@@ -1,4 +1,4 @@
-//! How far a long piece of work is: a bar on a terminal, a line every tenth in a log, events for a script.
+//! The progress of long work: a bar on a terminal, a line every tenth in a log, events for a script.
 
 use kubesolo_core::ignore::ignore;
 use std::fmt::Write;
@@ -140,15 +140,15 @@ impl<'a> Progress<'a> {
             "{{\"event\":\"progress\",\"file\":\"{}\",\"bytes\":{},\"total\":{}}}",
             self.what, self.done, self.total
         );
-        ignore(written, "progress that nobody sees is no progress lost");
-        ignore(out.finish(), "progress that nobody sees is no progress lost");
+        ignore(written, "the work goes on if its progress cannot be shown");
+        ignore(out.finish(), "the work goes on if its progress cannot be shown");
     }
 }
 
 fn to_stderr(text: std::fmt::Arguments<'_>) {
     let mut out = Output::to(rustix::stdio::stderr());
-    ignore(out.write_fmt(text), "progress that nobody sees is no progress lost");
-    ignore(out.finish(), "progress that nobody sees is no progress lost");
+    ignore(out.write_fmt(text), "the work goes on if its progress cannot be shown");
+    ignore(out.finish(), "the work goes on if its progress cannot be shown");
 }
 
 fn tenths(done: u64, total: u64) -> u64 {

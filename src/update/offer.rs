@@ -1,4 +1,4 @@
-//! What an update server offers: `latest.json`, fetched whole, its signature checked before a byte of it is believed.
+//! The manifest of an update server, `latest.json`: fetched, and its signature verified before any of it is used.
 
 use core::fmt;
 use std::format;
@@ -14,12 +14,12 @@ use kubesolo_core::net::url::Location;
 use kubesolo_core::update::manifest::Manifest;
 use kubesolo_core::update::signature::Keys;
 
-/// A manifest that may be believed, as far as keys were given to check it by.
+/// A manifest whose signature was verified, if a public key is configured.
 pub struct RemoteManifest {
-    /// Where it came from; its files are found from there.
+    /// Where it came from: the base of relative URLs in it.
     pub at: Location,
     document: Vec<u8>,
-    /// Whether a signature vouches for it.
+    /// Whether its signature was verified.
     pub signed: bool,
 }
 
@@ -32,18 +32,18 @@ impl RemoteManifest {
     /// Fetches the manifest at `at` and checks its signature with the keys in that file, if one is configured.
     ///
     /// # Errors
-    /// [`Exit::Io`] if it cannot be had, [`Exit::Untrusted`] if the signature is missing or not of these keys.
+    /// [`Exit::Io`] if it cannot be fetched, [`Exit::Untrusted`] if the signature is missing or not by one of these keys.
     pub fn fetch(client: &Client<'_>, at: Location, pubkey: Option<&str>) -> Result<RemoteManifest, Failure> {
         let keys = pubkey.map(read_keys).transpose()?;
         let document = fetch(client, &at, DOCUMENT_MAX)?;
-        let offer = RemoteManifest { at, document, signed: keys.is_some() };
+        let remote = RemoteManifest { at, document, signed: keys.is_some() };
         if let Some(keys) = keys {
-            offer.verify(client, &keys)?;
+            remote.verify(client, &keys)?;
         }
-        Ok(offer)
+        Ok(remote)
     }
 
-    /// The manifest. Reading the name of the signature's file is all that is done with it before that is checked.
+    /// The manifest. Before the signature is verified only the location of the signature's file is read from it.
     ///
     /// # Errors
     /// [`Exit::Io`] if the document is no manifest.

@@ -1,4 +1,4 @@
-//! The settings of this run: flags beat the keys of `update.conf`, these the keys that the image comes with, and these the
+//! The settings of this run. In order of priority: flags, the keys of `update.conf`, the keys that the image comes with, the
 //! defaults.
 
 use core::fmt;
@@ -12,8 +12,8 @@ use crate::linux::device::Device;
 use kubesolo_core::disk::storage::read_at;
 use kubesolo_core::update::config::{Config, Problem};
 
-/// What the image comes with, unless `--image-conf` says otherwise. It stands apart from the box's own settings, so that a
-/// box that says nothing about a key keeps the image's word: the system that feeds the watchdog says here that it does.
+/// The image's own settings, unless `--image-conf` names another file. They are in a file of their own, so that they hold for every
+/// key that the box's `update.conf` does not set: an image whose system sends keepalives to the watchdog sets `watchdog=` here.
 const IMAGE_PATH: &str = "/etc/kubesolo/image.conf";
 /// Where `update.conf` is, unless `--conf` says otherwise.
 const PATH: &str = "/etc/kubesolo/update.conf";
@@ -45,8 +45,8 @@ impl<'a> Settings<'a> {
         Settings { files, unread }
     }
 
-    /// The settings, for who has to go on whatever stands there; `problem` is told of a file that could not be read, and of
-    /// each line that was not taken, by file and number.
+    /// The settings, for a verb that must go on whatever the files hold. `problem` is called for a file that could not be read, and
+    /// for each line that was skipped, with its file and number.
     pub fn lenient(&self, flags: &Flags<'a>, problem: &dyn Fn(fmt::Arguments<'_>)) -> Config<'a> {
         if let Some(failure) = &self.unread {
             problem(format_args!("{failure}; going on without it"));
@@ -61,7 +61,7 @@ impl<'a> Settings<'a> {
         config
     }
 
-    /// The settings with the flags over them; `warn` is told of each unknown key.
+    /// The settings, with every mistake an error; `warn` is called for each unknown key.
     ///
     /// # Errors
     /// [`Exit::Io`] if a file cannot be read, is too long or no text; [`Exit::Usage`] for a value that its key cannot

@@ -11,7 +11,7 @@ use kubesolo_core::disk::storage::read_at;
 /// First line of a slot's `version` file.
 pub type Version = heapless::String<32>;
 
-/// What the slot's `version` file says. A slot that cannot be looked into, or says nothing, has no version.
+/// The version in the slot's `version` file; `None` if there is none, or the slot cannot be mounted.
 pub fn read_version(host: &Host<'_>, slot: Slot) -> Option<Version> {
     version_in(&host.slot_files(slot).ok()?)
 }

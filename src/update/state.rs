@@ -1,5 +1,5 @@
-//! `state.json`: what the update is doing and what became of the last one. For people and scripts; what boots next
-//! stands in the env block alone, and a lost `state.json` loses no box.
+//! `state.json`: the phase of the update, and how the last one ended. For people and scripts; what boots next is in the env block
+//! alone, and does not depend on `state.json`.
 //!
 //! Written by temporary file, fsync, rename, fsync of the folder: a power cut leaves the old file or the new one.
 
@@ -157,7 +157,7 @@ impl fmt::Display for State {
     }
 }
 
-/// Adds a word to a list of words with a space between two; no word is none.
+/// Adds a word to a list of words, separated by spaces. Adds nothing for an empty word.
 pub fn push_word(list: &mut String, word: &str) {
     if !list.is_empty() && !word.is_empty() {
         list.push(' ');
@@ -165,7 +165,7 @@ pub fn push_word(list: &mut String, word: &str) {
     list.push_str(word);
 }
 
-/// What the clock says now.
+/// The current time, by the box's clock.
 pub fn now() -> Moment {
     Moment(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
 }
@@ -177,8 +177,8 @@ pub struct StateFile {
 }
 
 impl StateFile {
-    /// Makes the folder if need be, takes its lock, and reads the file. One that does not parse is set aside as
-    /// `NAME.broken`, which `note` is told.
+    /// Makes the folder if it is missing, takes its lock, and reads the file. One that does not parse is renamed to `NAME.broken`,
+    /// and `note` is called.
     ///
     /// # Errors
     /// [`Exit::Busy`] if another run holds the lock; [`Exit::Io`] if the folder cannot be made or read.
@@ -215,7 +215,7 @@ impl StateFile {
     /// # Errors
     /// [`Exit::Io`].
     pub fn store(&self, state: &mut State) -> Result<(), Failure> {
-        // An escape is six bytes long.
+        // Control characters are dropped: each would become an escape of six bytes, and the file could get too long.
         state.last_error.retain(|character| !character.is_control());
         let end = state.last_error.floor_char_boundary(ERROR_MAX);
         state.last_error.truncate(end);
@@ -238,7 +238,7 @@ fn read(folder: &OwnedFd, name: &str) -> Result<Option<String>, Errno> {
     };
     let len = read_at(&mut file, 0, &mut bytes).map_err(|error| error.0)?;
     bytes.truncate(len);
-    // What is not text does not parse either.
+    // Bytes that are not UTF-8 become an empty text, which does not parse either.
     Ok(Some(String::from_utf8(bytes).unwrap_or_default()))
 }
 

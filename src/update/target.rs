@@ -1,8 +1,8 @@
-//! The target slot's filesystem: files that grow under a temporary name, are made durable, and read back.
+//! The target slot's filesystem: files that are written under a temporary name, made durable, and read back.
 //!
-//! A file is downloaded as `NAME.HASH.part`, HASH being the first 16 digits of the SHA-256 it will have: a part of
-//! another image is never taken for this one's. A mark says how much of a broken download is on the medium for sure; the
-//! next run goes on from there, and the whole is hashed in the end.
+//! A file is downloaded as `NAME.HASH.part`, HASH being the first 16 digits of the SHA-256 it will have, so that a partial file of
+//! another image is never resumed. Its resume point says how much of a broken download is on the medium for sure; the next run goes
+//! on from there, and the whole file is hashed at the end.
 
 use std::format;
 use std::string::String;
@@ -31,15 +31,15 @@ pub struct Target {
 
 /// Bytes hashed or copied at a time.
 pub const CHUNK: usize = 64 * 1024;
-/// Every name in a slot but those of parts.
+/// Every file name in a slot, without partial files.
 const OWN: [&str; 5] = ["vmlinuz", "kubesolo-os.gz", sums::FILE, "version", "slot.json"];
-/// A download is kept this often: no more of it is lost to a power cut.
-const KEEP_AFTER: Duration = Duration::from_secs(3);
+/// How often the resume point of a download is set: at most this much of it is lost by a power cut.
+const SAVE_EVERY: Duration = Duration::from_secs(3);
 /// Longest small file, in bytes: a `latest.json`.
 const TEXT_MAX: usize = 64 * 1024;
-/// Where a part remembers how much of it is on the medium, in bytes, and which version of the server's file it is a piece
-/// of. The file's own length says less: ext4 may make a length durable before the bytes (`dioread_nolock`).
-const MARK: &str = "user.kubesolo.mark";
+/// The extended attribute with the resume point: the bytes of the partial file that are on the medium, a space, and the validator of
+/// the server's file. The file's length is not enough: ext4 may make a length durable before the bytes (`dioread_nolock`).
+const RESUME_POINT: &str = "user.kubesolo.mark";
 
 impl Target {
     /// Takes over the root of a slot's filesystem that is mounted for writing; `name` is the partition's.
@@ -62,8 +62,8 @@ impl Target {
     }
 
     /// How much of the file with this hash has been downloaded already, in bytes.
-    pub fn part_len(&self, name: &str, hash: &Hash) -> u64 {
-        self.len(&part_name(name, hash))
+    pub fn partial_len(&self, name: &str, hash: &Hash) -> u64 {
+        self.len(&partial_name(name, hash))
     }
 
     fn len(&self, name: &str) -> u64 {
@@ -71,24 +71,32 @@ impl Target {
         stat.map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or_default())
     }
 
-    /// Opens the part of that file, or begins it.
+    /// Opens the partial file of that name and hash, or creates it.
     ///
     /// # Errors
     /// [`Exit::Io`].
-    pub fn part(&self, name: &'static str, hash: &Hash) -> Result<Part<'_>, Failure> {
-        let temporary = part_name(name, hash);
+    pub fn partial_file(&self, name: &'static str, hash: &Hash) -> Result<PartialFile<'_>, Failure> {
+        let temporary = partial_name(name, hash);
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW;
         let device = Device::open(&self.root, temporary.as_str(), flags)
             .map_err(|errno| self.failed("create", &temporary, errno))?;
-        Ok(Part { target: self, name, temporary, device, len: 0, validator: String::new(), kept: Instant::now() })
+        Ok(PartialFile {
+            target: self,
+            name,
+            temporary,
+            device,
+            len: 0,
+            validator: String::new(),
+            saved: Instant::now(),
+        })
     }
 
-    /// What lies in the slot and will not be needed: the system it holds, and parts but those in `keep`. Gives its size in
-    /// bytes; with `remove` it is gone.
+    /// The size in bytes of the files that are not needed: the old system, and partial files other than those in `except`. With
+    /// `remove` they are deleted.
     ///
     /// # Errors
     /// [`Exit::Io`].
-    pub fn leftovers(&self, keep: &[String], remove: bool) -> Result<u64, Failure> {
+    pub fn leftovers(&self, except: &[String], remove: bool) -> Result<u64, Failure> {
         let mut size: u64 = 0;
         let mut buffer = Vec::with_capacity(4096);
         let folder = open_folder(&self.root, ".").map_err(|errno| self.failed("list", "", errno))?;
@@ -96,7 +104,7 @@ impl Target {
         while let Some(entry) = entries.next() {
             let entry = entry.map_err(|errno| self.failed("list", "", errno))?;
             let Ok(name) = entry.file_name().to_str() else { continue };
-            if !(name.ends_with(".part") || OWN.contains(&name)) || keep.iter().any(|kept| kept == name) {
+            if !(name.ends_with(".part") || OWN.contains(&name)) || except.iter().any(|other| other == name) {
                 continue;
             }
             size = size.saturating_add(self.len(name));
@@ -129,7 +137,7 @@ impl Target {
     /// # Errors
     /// [`Exit::Io`].
     pub fn sync_names(&self) -> Result<(), Failure> {
-        // What fsmount gives stands for a path (O_PATH) and cannot be synced; a folder opened through it can.
+        // The descriptor of fsmount is an O_PATH one and cannot be synced; a folder opened through it can.
         let folder = open_folder(&self.root, ".").and_then(fsync);
         folder.map_err(|errno| self.failed("sync", "", errno))
     }
@@ -138,12 +146,12 @@ impl Target {
     ///
     /// # Errors
     /// [`Exit::Io`], also for a file that is not there.
-    pub fn hash(&self, name: &str, tell: &mut dyn FnMut(u64)) -> Result<(Hash, u64), Failure> {
+    pub fn hash(&self, name: &str, progress: &mut dyn FnMut(u64)) -> Result<(Hash, u64), Failure> {
         let failed = |errno| self.failed("read back", name, errno);
         let mut device = Device::open(&self.root, name, OFlags::RDONLY | OFlags::NOFOLLOW).map_err(failed)?;
         device.drop_cache().map_err(|error| failed(error.0))?;
         let mut hash = Sha256::new();
-        let len = hash_all(&mut device, &mut hash, tell).map_err(failed)?;
+        let len = hash_all(&mut device, &mut hash, progress).map_err(failed)?;
         Ok((hash.finish(), len))
     }
 
@@ -163,7 +171,7 @@ impl Target {
 }
 
 /// The temporary name of a file that will have this hash.
-pub fn part_name(name: &str, hash: &Hash) -> String {
+pub fn partial_name(name: &str, hash: &Hash) -> String {
     let mut text = format!("{name}.{hash}");
     text.truncate(name.len().saturating_add(17));
     text.push_str(".part");
@@ -171,18 +179,18 @@ pub fn part_name(name: &str, hash: &Hash) -> String {
 }
 
 /// A file that is being downloaded.
-pub struct Part<'a> {
+pub struct PartialFile<'a> {
     target: &'a Target,
     name: &'static str,
     temporary: String,
     device: Device,
     len: u64,
     validator: String,
-    kept: Instant,
+    saved: Instant,
 }
 
-impl Part<'_> {
-    /// Drops what may not be on the medium, hashes the rest, and goes to its end; gives its length.
+impl PartialFile<'_> {
+    /// Cuts the file at its resume point, hashes it, and goes to its end; gives its length.
     ///
     /// # Errors
     /// [`Exit::Io`].
@@ -192,7 +200,7 @@ impl Part<'_> {
         Ok(self.len)
     }
 
-    /// Drops what is there, to begin anew.
+    /// Empties the file, to begin again.
     ///
     /// # Errors
     /// [`Exit::Io`].
@@ -205,17 +213,17 @@ impl Part<'_> {
         self.device.rewind().map_err(|error| self.failed("empty", error.0))
     }
 
-    /// Which version of the server's file this is a piece of; empty if that is not known.
+    /// The validator of the server's file that these bytes are from; empty if it is not known.
     pub fn validator(&self) -> &str {
         &self.validator
     }
 
-    /// Remembers the version.
+    /// Sets the validator, which is saved with the next resume point.
     pub fn set_validator(&mut self, validator: &str) {
         self.validator = validator.into();
     }
 
-    /// Appends bytes. Kept, as [`Part::keep`] does, from time to time.
+    /// Appends bytes, and calls [`PartialFile::save`] from time to time.
     ///
     /// # Errors
     /// [`Exit::Io`].
@@ -224,20 +232,20 @@ impl Part<'_> {
 
         self.device.write_all(bytes).map_err(|error| self.failed("write", error.0))?;
         self.len = self.len.saturating_add(bytes.len() as u64);
-        if self.kept.elapsed() >= KEEP_AFTER { self.keep() } else { Ok(()) }
+        if self.saved.elapsed() >= SAVE_EVERY { self.save() } else { Ok(()) }
     }
 
-    /// Makes what is there durable, and marks it as such: the next run goes on from here.
+    /// Makes what is there durable, and sets the resume point: the next run goes on from here.
     ///
     /// # Errors
     /// [`Exit::Io`].
-    pub fn keep(&mut self) -> Result<(), Failure> {
-        partial_file::keep(self, self.len)?;
-        self.kept = Instant::now();
+    pub fn save(&mut self) -> Result<(), Failure> {
+        partial_file::save_resume_point(self, self.len)?;
+        self.saved = Instant::now();
         Ok(())
     }
 
-    /// Makes the whole part durable and gives it its final name, which [`Target::sync_names`] makes durable.
+    /// Makes the file durable and gives it its final name, which [`Target::sync_names`] makes durable.
     ///
     /// # Errors
     /// [`Exit::Io`].
@@ -250,7 +258,7 @@ impl Part<'_> {
     }
 }
 
-impl TempFile for Part<'_> {
+impl TempFile for PartialFile<'_> {
     type Error = Failure;
 
     fn sync(&mut self) -> Result<(), Failure> {
@@ -262,27 +270,28 @@ impl TempFile for Part<'_> {
     }
 }
 
-impl ResumableFile for Part<'_> {
+impl ResumableFile for PartialFile<'_> {
     fn length(&self) -> u64 {
         self.target.len(&self.temporary)
     }
 
-    /// Takes over what the mark says of the server's file too.
-    fn marked(&mut self) -> u64 {
+    /// Reads the validator too.
+    fn resume_point(&mut self) -> u64 {
         let mut bytes = [0; 256];
-        let len = fgetxattr(self.device.fd(), MARK, &mut bytes[..]).unwrap_or_default();
-        let mark = bytes.get(..len).and_then(|mark| core::str::from_utf8(mark).ok()).unwrap_or_default();
-        let (kept, validator) = mark.split_once(' ').unwrap_or_default();
+        // Without a resume point, or with one that cannot be read, the download starts from the beginning.
+        let len = fgetxattr(self.device.fd(), RESUME_POINT, &mut bytes[..]).unwrap_or(0);
+        let text = bytes.get(..len).and_then(|text| core::str::from_utf8(text).ok()).unwrap_or_default();
+        let (durable, validator) = text.split_once(' ').unwrap_or_default();
         self.validator = validator.into();
-        decimal(kept).unwrap_or_default()
+        decimal(durable).unwrap_or(0)
     }
 
-    fn mark(&mut self, len: u64) -> Result<(), Failure> {
-        let mark = format!("{len} {}", self.validator);
-        match fsetxattr(self.device.fd(), MARK, mark.as_bytes(), XattrFlags::empty()) {
-            // Nor is there an older one then.
+    fn set_resume_point(&mut self, len: u64) -> Result<(), Failure> {
+        let text = format!("{len} {}", self.validator);
+        match fsetxattr(self.device.fd(), RESUME_POINT, text.as_bytes(), XattrFlags::empty()) {
+            // A filesystem without extended attributes has no older resume point either.
             Ok(()) | Err(Errno::NOTSUP) => Ok(()),
-            Err(errno) => Err(self.failed("mark how much is kept of", errno)),
+            Err(errno) => Err(self.failed("set the resume point of", errno)),
         }
     }
 
@@ -291,8 +300,8 @@ impl ResumableFile for Part<'_> {
     }
 }
 
-/// Feeds the file's bytes into `hash`; gives their number.
-fn hash_all(device: &mut Device, hash: &mut Sha256, tell: &mut dyn FnMut(u64)) -> Result<u64, Errno> {
+/// Hashes the file's bytes; gives their number.
+fn hash_all(device: &mut Device, hash: &mut Sha256, progress: &mut dyn FnMut(u64)) -> Result<u64, Errno> {
     let mut chunk = std::vec![0; CHUNK];
     let mut at: u64 = 0;
     loop {
@@ -302,7 +311,7 @@ fn hash_all(device: &mut Device, hash: &mut Sha256, tell: &mut dyn FnMut(u64)) -
         }
         hash.update(chunk.get(..len).unwrap_or_default());
         at = at.saturating_add(len as u64);
-        tell(at);
+        progress(at);
     }
     Ok(at)
 }

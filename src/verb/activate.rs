@@ -15,7 +15,7 @@ use kubesolo_core::update::sums;
 use super::apply::{files_of, open_target, sums_of, verify};
 use super::machine::Machine;
 
-/// Verifies the slot that is not booted, and flips: one sector.
+/// Verifies the slot that is not booted, and makes it the active one, by a write of one sector.
 ///
 /// # Errors
 /// [`Exit::Refused`] if nothing is staged; [`Exit::Io`] if its files are not what was staged: the slot is `bad` then.
@@ -43,7 +43,7 @@ impl TargetSlot for Machine<'_, Files> {
             .map_err(|error| Failure::new(Exit::Io, format_args!("read {}/slot.json: {error}", target.name())))?;
         let files = files_of(&manifest);
         let sums = sums_of(&files);
-        // What an older version staged has no list.
+        // An older version of this program staged without a list.
         if target.read_text(sums::FILE).is_none_or(|list| list != sums.as_bytes()) {
             target.write_text(sums::FILE, sums.as_bytes())?;
             target.sync_names()?;

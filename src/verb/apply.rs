@@ -27,7 +27,7 @@ use crate::net::fetch::{Client, Resume};
 use crate::report::progress::{Progress, Size, Style};
 use crate::update::offer::RemoteManifest;
 use crate::update::state::{self, State, push_word};
-use crate::update::target::{CHUNK, Part, Target, part_name};
+use crate::update::target::{CHUNK, PartialFile, Target, partial_name};
 use kubesolo_core::boot::slot::{Slot, SlotState};
 use kubesolo_core::boot::state::BootState;
 use kubesolo_core::disk::contents::Contents;
@@ -38,7 +38,7 @@ use kubesolo_core::history::boot_log;
 use kubesolo_core::ignore::ignore;
 use kubesolo_core::net::backoff::Retry;
 use kubesolo_core::net::url::Location;
-use kubesolo_core::update::config::{Config, Mark};
+use kubesolo_core::update::config::{CommitBy, Config};
 use kubesolo_core::update::digest::{Hash, Sha256};
 use kubesolo_core::update::manifest::{Image, Manifest};
 use kubesolo_core::update::sums::{self, Sums};
@@ -48,22 +48,22 @@ use super::check;
 use super::machine::Machine;
 
 /// All tries of one file begin within this time.
-const TRIES_WITHIN: Duration = Duration::from_secs(15 * 60);
+const RETRY_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
-/// One file is here within this time, or the next run goes on with it: a server that only just keeps a connection alive
-/// must not hold the lock for good.
-const FILE_WITHIN: Duration = Duration::from_secs(6 * 60 * 60);
+/// Longest time for one file; the next run resumes it. A server that sends a byte now and then must not make this run hold the lock
+/// for ever.
+const FILE_TIMEOUT: Duration = Duration::from_secs(6 * 60 * 60);
 
-/// The kernel and the initramfs: name in the slot; hash and size, without the place.
+/// The kernel and the initramfs: name in the slot; hash and size, without the location.
 pub type Files = [(&'static str, Image<'static>); 2];
 
-/// What `apply` came to: the slot holds this version, staged.
+/// The result of `apply`: the slot holds this version, staged.
 pub struct Installed {
     /// The slot.
     pub slot: Slot,
     /// The version.
     pub version: String,
-    /// Whether it did so before.
+    /// Whether it did before this run.
     pub already: bool,
 }
 
@@ -103,16 +103,16 @@ struct Job<'a> {
     chosen: Option<Chosen>,
 }
 
-/// All that is settled before the first byte changes.
+/// All that is decided before the first byte changes.
 struct Chosen {
-    offer: RemoteManifest,
+    remote: RemoteManifest,
     files: Files,
     version: String,
     /// As [`Manifest::image`] names it.
     image: String,
     running: Option<Version>,
     target: Target,
-    /// Where the files are, and their sizes in bytes.
+    /// Location and size in bytes of each file.
     sources: Option<[(Location, u64); 2]>,
 }
 
@@ -126,11 +126,11 @@ impl Update for Machine<'_, Job<'_>> {
         Ok(self.job.slot)
     }
 
-    fn ask(&mut self, state: &State) -> Result<(), Failure> {
+    fn fetch_manifest(&mut self, state: &State) -> Result<(), Failure> {
         let Job { config, source, client, slot, .. } = self.job;
         not_held_back(self.host, config)?;
-        let offer = check::ask(client, config, source, self.notes)?;
-        let manifest = offer.manifest()?;
+        let remote = check::fetch_manifest(client, config, source, self.notes)?;
+        let manifest = remote.manifest()?;
         let running = check::running_version(self.host);
         check::policy(self.host, config, running, &state.known_bad)
             .check(&manifest)
@@ -138,7 +138,7 @@ impl Update for Machine<'_, Job<'_>> {
         let (files, version, image) =
             (files_of(&manifest), format!("{}", manifest.version), manifest.image().as_str().into());
         let target = open_target(self.host, slot)?;
-        self.job.chosen = Some(Chosen { offer, files, version, image, running, target, sources: None });
+        self.job.chosen = Some(Chosen { remote, files, version, image, running, target, sources: None });
         Ok(())
     }
 
@@ -151,12 +151,12 @@ impl Update for Machine<'_, Job<'_>> {
     }
 
     fn has_room(&mut self) -> Result<(), Failure> {
-        let Chosen { offer, files, target, .. } = self.job.chosen()?;
-        let places = places(offer)?;
-        let sizes = sizes(self.job.client, files, &places)?;
+        let Chosen { remote, files, target, .. } = self.job.chosen()?;
+        let locations = locations(remote)?;
+        let sizes = sizes(self.job.client, files, &locations)?;
         has_room(target, files, &sizes)?;
         if let Some(chosen) = &mut self.job.chosen {
-            let ([kernel, initramfs], [kernel_size, initramfs_size]) = (places, sizes);
+            let ([kernel, initramfs], [kernel_size, initramfs_size]) = (locations, sizes);
             chosen.sources = Some([(kernel, kernel_size), (initramfs, initramfs_size)]);
         }
         Ok(())
@@ -185,23 +185,23 @@ impl TargetSlot for Machine<'_, Job<'_>> {
 impl WritableSlot for Machine<'_, Job<'_>> {
     fn remove_leftovers(&mut self) -> Result<(), Failure> {
         let Chosen { files, target, .. } = self.job.chosen()?;
-        target.leftovers(&parts(files), true).map(drop)
+        target.leftovers(&partial_names(files), true).map(drop)
     }
 
     fn write_images(&mut self) -> Result<(), Failure> {
         let Chosen { files, target, sources, .. } = self.job.chosen()?;
-        for ((name, image), (place, size)) in files.iter().zip(sources.iter().flatten()) {
-            Download { target, client: self.job.client, style: self.job.style, name, image, place, size: *size }
+        for ((name, image), (location, size)) in files.iter().zip(sources.iter().flatten()) {
+            Download { target, client: self.job.client, style: self.job.style, name, image, location, size: *size }
                 .run()?;
         }
         Ok(())
     }
 
     fn write_texts(&mut self) -> Result<(), Failure> {
-        let Chosen { offer, files, target, version, .. } = self.job.chosen()?;
+        let Chosen { remote, files, target, version, .. } = self.job.chosen()?;
         target.write_text(sums::FILE, sums_of(files).as_bytes())?;
         target.write_text("version", format!("{version}\n").as_bytes())?;
-        target.write_text("slot.json", offer.document())
+        target.write_text("slot.json", remote.document())
     }
 
     fn sync_names(&mut self) -> Result<(), Failure> {
@@ -210,7 +210,7 @@ impl WritableSlot for Machine<'_, Job<'_>> {
 }
 
 impl Job<'_> {
-    /// What is settled. The flow asks the server first of all.
+    /// What was decided. The flow fetches the manifest before all that needs this.
     fn chosen(&self) -> Result<&Chosen, Failure> {
         self.chosen.as_ref().ok_or_else(|| Failure::new(Exit::Io, format_args!("apply: no server was asked")))
     }
@@ -223,26 +223,25 @@ struct Download<'a> {
     style: Style,
     name: &'static str,
     image: &'a Image<'static>,
-    place: &'a Location,
+    location: &'a Location,
     size: u64,
 }
 
 impl Download<'_> {
-    /// Brings one file into the slot, whole and under its name. What a failure leaves is kept for the next try, unless
-    /// it is known to be wrong.
+    /// Downloads one file into the slot. After a failure the partial file is kept for the next run, unless its content is wrong.
     fn run(&self) -> Result<(), Failure> {
-        let Download { name, image, place, size, .. } = *self;
-        let mut part = self.target.part(name, &image.sha256)?;
+        let Download { name, image, location, size, .. } = *self;
+        let mut partial = self.target.partial_file(name, &image.sha256)?;
         let mut hash = Sha256::new();
-        let mut done = part.resume(&mut hash)?;
+        let mut done = partial.resume(&mut hash)?;
         let mut progress = Progress::begin(self.style, name, done, size);
         let began = Instant::now();
-        let mut retry = Retry::new(TRIES_WITHIN, std::process::id());
+        let mut retry = Retry::new(RETRY_TIMEOUT, std::process::id());
         while done < size {
             let before = done;
-            let transferred = self.transfer(&mut part, &mut hash, &mut done, &mut progress);
+            let transferred = self.transfer(&mut partial, &mut hash, &mut done, &mut progress);
             let Err(failure) = transferred else { break };
-            ignore(part.keep(), "what cannot be kept is downloaded again");
+            ignore(partial.save(), "without a resume point the file is downloaded again");
             if !failure.is_transient() {
                 return Err(failure);
             }
@@ -253,38 +252,38 @@ impl Download<'_> {
         progress.end();
         let got = hash.finish();
         if done != size || got != image.sha256 {
-            part.restart()?;
+            partial.restart()?;
             return Err(Failure::new(
                 Exit::Io,
                 format_args!(
-                    "fetch {place}: {done} bytes with SHA-256 {got}, but {size} with {} were promised; the server's \
+                    "fetch {location}: {done} bytes with SHA-256 {got}, but {size} with {} were promised; the server's \
                      files do not fit its latest.json",
                     image.sha256
                 ),
             ));
         }
-        part.finish()
+        partial.finish()
     }
 
-    /// One connection's worth of the file.
+    /// Downloads as much of the file as one connection gives.
     fn transfer(
         &self,
-        part: &mut Part<'_>,
+        partial: &mut PartialFile<'_>,
         hash: &mut Sha256,
         done: &mut u64,
         progress: &mut Progress<'_>,
     ) -> Result<(), Failure> {
-        let Download { place, size, .. } = *self;
-        let mut body = self.client.open(place, Some(Resume { offset: *done, validator: part.validator() }))?;
+        let Download { location, size, .. } = *self;
+        let mut body = self.client.open(location, Some(Resume { offset: *done, validator: partial.validator() }))?;
         if body.offset() != *done {
-            part.restart()?;
+            partial.restart()?;
             (*hash, *done) = (Sha256::new(), 0);
         }
-        part.set_validator(body.validator().unwrap_or_default());
+        partial.set_validator(body.validator().unwrap_or_default());
         let mut chunk = std::vec![0; CHUNK];
         loop {
-            if progress.elapsed() > FILE_WITHIN {
-                return Err(Failure::new(Exit::Io, format_args!("fetch {place}: not here after 6 hours")));
+            if progress.elapsed() > FILE_TIMEOUT {
+                return Err(Failure::new(Exit::Io, format_args!("fetch {location}: not here after 6 hours")));
             }
             let count = body.read(&mut chunk)?;
             let bytes = chunk.get(..count).unwrap_or_default();
@@ -293,20 +292,20 @@ impl Download<'_> {
             }
             *done = done.saturating_add(count as u64);
             if *done > size {
-                part.restart()?;
+                partial.restart()?;
                 return Err(Failure::new(
                     Exit::Io,
-                    format_args!("fetch {place}: longer than the {size} bytes promised; nothing of it is used"),
+                    format_args!("fetch {location}: longer than the {size} bytes promised; nothing of it is used"),
                 ));
             }
-            part.append(bytes)?;
+            partial.append(bytes)?;
             hash.update(bytes);
             progress.at(*done);
         }
     }
 }
 
-/// The list by which GRUB knows these files.
+/// The list with which GRUB verifies these files.
 pub fn sums_of(files: &Files) -> String {
     format!("{}", Sums(files.map(|(name, image)| (name, image.sha256))))
 }
@@ -348,7 +347,7 @@ fn in_window(config: &Config<'_>, force: bool) -> Result<(), Failure> {
     }
 }
 
-/// The slot to write: not the one that runs, which must be the active one, and good: something to go back to.
+/// The slot to write: the one that does not run. The running slot must be active and good, so that there is a slot to go back to.
 fn target_slot(host: &Host<'_>, state: &BootState) -> Result<Slot, Failure> {
     let refused = |reason: fmt::Arguments<'_>| Failure::new(Exit::Refused, format_args!("apply: {reason}"));
     let Some(booted) = host.booted_if_known()? else {
@@ -359,8 +358,8 @@ fn target_slot(host: &Host<'_>, state: &BootState) -> Result<Slot, Failure> {
     let force = host.flags().force;
     let mut log = [0; boot_log::LEN];
     let boot = boots::this(host, boots::read_unlocked(host, &mut log));
-    if let Some(split) = boot.and_then(|boot| boot.split()).filter(|_| !force) {
-        return Err(refused(format_args!("{split}; or --force")));
+    if let Some(mismatch) = boot.and_then(|boot| boot.mismatch()).filter(|_| !force) {
+        return Err(refused(format_args!("{mismatch}; or --force")));
     }
     if state.active != booted && !force {
         return Err(refused(format_args!(
@@ -387,10 +386,10 @@ fn not_held_back(host: &Host<'_>, config: &Config<'_>) -> Result<(), Failure> {
     ))
 }
 
-/// The health checks that fail already, each looked at once. Where `init` judges a boot, none count.
+/// The health checks that fail before the update, each tried once. None with `mark=init`, as no check decides about the trial then.
 fn failed_before(host: &Host<'_>, config: &Config<'_>) -> String {
     let mut names = String::new();
-    if config.mark == Mark::Healthcheck {
+    if config.commit_by == CommitBy::Healthcheck {
         for (name, _) in Report::make(host, config, &|_| Duration::ZERO).failed() {
             push_word(&mut names, name);
         }
@@ -408,14 +407,15 @@ pub fn open_target(host: &Host<'_>, slot: Slot) -> Result<Target, Failure> {
             .map_err(|errno| Failure::new(Exit::Io, format_args!("open {folder}: {}", Reason(errno))))?,
         None => {
             let partition = host.disk()?.partition(slot.partition())?;
-            is_sound(&partition, slot)?;
+            check_filesystem(&partition, slot)?;
             mount::detached(&partition, Kind::Ext4, Access::Write)?
         }
     };
     Ok(Target::new(root, slot.partition()))
 }
 
-fn is_sound(partition: &str, slot: Slot) -> Result<(), Failure> {
+/// Succeeds if the slot holds our ext4, without errors on record.
+fn check_filesystem(partition: &str, slot: Slot) -> Result<(), Failure> {
     let name = slot.partition();
     let failed = |reason: &dyn fmt::Display| {
         Failure::new(Exit::Io, format_args!("read superblock of {name} ({partition}): {reason}"))
@@ -442,28 +442,28 @@ fn is_sound(partition: &str, slot: Slot) -> Result<(), Failure> {
     }
 }
 
-/// Where the two files are, as the manifest's own place has it.
-fn places(offer: &RemoteManifest) -> Result<[Location; 2], Failure> {
-    let failed = |error: &dyn fmt::Display| Failure::new(Exit::Io, format_args!("read {}: {error}", offer.at));
-    let (vmlinuz, initramfs) = offer.manifest()?.urls().map_err(|error| failed(&error))?;
+/// Where the two files are; relative URLs start from the manifest's own location.
+fn locations(remote: &RemoteManifest) -> Result<[Location; 2], Failure> {
+    let failed = |error: &dyn fmt::Display| Failure::new(Exit::Io, format_args!("read {}: {error}", remote.at));
+    let (vmlinuz, initramfs) = remote.manifest()?.urls().map_err(|error| failed(&error))?;
     let join = |text: kubesolo_core::text::json::Text<'_>| {
-        offer.at.join(&text.chars().collect::<String>()).map_err(|error| failed(&error))
+        remote.at.join(&text.chars().collect::<String>()).map_err(|error| failed(&error))
     };
     Ok([join(vmlinuz)?, join(initramfs)?])
 }
 
-/// The files' sizes in bytes, as the manifest has them, or else the server.
-fn sizes(client: &Client<'_>, files: &Files, places: &[Location; 2]) -> Result<[u64; 2], Failure> {
+/// The files' sizes in bytes, by the manifest, or else by the server.
+fn sizes(client: &Client<'_>, files: &Files, locations: &[Location; 2]) -> Result<[u64; 2], Failure> {
     let mut sizes = [0; 2];
-    for ((size, (_, image)), place) in sizes.iter_mut().zip(files).zip(places) {
-        let told = match image.size {
-            Some(told) => Some(told),
-            None => client.open(place, None)?.total(),
+    for ((size, (_, image)), location) in sizes.iter_mut().zip(files).zip(locations) {
+        let known = match image.size {
+            Some(size) => Some(size),
+            None => client.open(location, None)?.total(),
         };
-        *size = told.ok_or_else(|| {
+        *size = known.ok_or_else(|| {
             Failure::new(
                 Exit::Refused,
-                format_args!("apply: neither latest.json nor the server says how long {place} is (Content-Length)"),
+                format_args!("apply: neither latest.json nor the server says how long {location} is (Content-Length)"),
             )
         })?;
     }
@@ -471,19 +471,21 @@ fn sizes(client: &Client<'_>, files: &Files, places: &[Location; 2]) -> Result<[
 }
 
 /// The names that the files have while they are downloaded.
-fn parts(files: &Files) -> [String; 2] {
-    files.map(|(name, image)| part_name(name, &image.sha256))
+fn partial_names(files: &Files) -> [String; 2] {
+    files.map(|(name, image)| partial_name(name, &image.sha256))
 }
 
-/// Both files, and a tenth more for what a filesystem needs. What has been downloaded already needs no room, and what the
-/// slot holds makes room.
+/// Succeeds if there is room for both files, and a tenth more for the filesystem's own use. Downloaded parts count as written, and the
+/// old files as free, as they are removed.
 fn has_room(target: &Target, files: &Files, sizes: &[u64; 2]) -> Result<(), Failure> {
     let mut wanted: u64 = 0;
     for ((name, image), size) in files.iter().zip(sizes) {
-        wanted = wanted.saturating_add(size.saturating_sub(target.part_len(name, &image.sha256)));
+        wanted = wanted.saturating_add(size.saturating_sub(target.partial_len(name, &image.sha256)));
     }
-    let (needed, free) =
-        (wanted.saturating_add(wanted / 10), target.free()?.saturating_add(target.leftovers(&parts(files), false)?));
+    let (needed, free) = (
+        wanted.saturating_add(wanted / 10),
+        target.free()?.saturating_add(target.leftovers(&partial_names(files), false)?),
+    );
     if free >= needed {
         return Ok(());
     }

@@ -17,10 +17,10 @@ use kubesolo_core::update::config::Config;
 use kubesolo_core::update::manifest::{ARCHITECTURE, Manifest, Refusal, UpdatePolicy};
 use kubesolo_core::update::version::Version;
 
-/// Asks the server, or the place given, and prints the answer.
+/// Fetches the manifest from the server, or from `source`, and prints whether this box would take the update.
 ///
 /// # Errors
-/// [`Exit::Io`], [`Exit::Untrusted`]; an update that is refused is no error here, but an exit code.
+/// [`Exit::Io`], [`Exit::Untrusted`]; a refused update is not an error but an exit code.
 pub fn run(
     host: &Host<'_>,
     notes: &Notes,
@@ -29,8 +29,8 @@ pub fn run(
     json: bool,
     out: &mut Output<'_>,
 ) -> Result<Exit, Failure> {
-    let offer = ask(&Client::new(config.ca.unwrap_or_default(), &host.process), config, source, notes)?;
-    let manifest = offer.manifest()?;
+    let remote = fetch_manifest(&Client::new(config.ca.unwrap_or_default(), &host.process), config, source, notes)?;
+    let manifest = remote.manifest()?;
     let running = running_version(host);
     let known_bad = known_bad(host);
     let (exit, word, reason) = match policy(host, config, running, &known_bad).check(&manifest) {
@@ -39,7 +39,7 @@ pub fn run(
         Err(refusal) => (Exit::Refused, "refused", Some(refusal)),
     };
     let printed = if json {
-        print_json(out, word, &offer, &manifest, running, reason.as_ref())
+        print_json(out, word, &remote, &manifest, running, reason.as_ref())
     } else {
         print(out, &manifest, running, reason.as_ref())
     };
@@ -47,11 +47,11 @@ pub fn run(
     Ok(exit)
 }
 
-/// Fetches the offer and says loudly if nobody vouches for it.
+/// Fetches the manifest, and warns if no public key is configured to verify it.
 ///
 /// # Errors
 /// [`Exit::Usage`] if no server is configured; those of [`RemoteManifest::fetch`].
-pub fn ask(
+pub fn fetch_manifest(
     client: &Client<'_>,
     config: &Config<'_>,
     source: Option<&str>,
@@ -65,17 +65,17 @@ pub fn ask(
     })?;
     let at = Location::manifest_of(text)
         .map_err(|error| Failure::new(Exit::Usage, format_args!("update server {text}: {error}")))?;
-    let offer = RemoteManifest::fetch(client, at, config.pubkey)?;
-    if !offer.signed {
+    let remote = RemoteManifest::fetch(client, at, config.pubkey)?;
+    if !remote.signed {
         notes.say(format_args!(
             "WARNING: no public key is configured (pubkey=): anybody who can change {} decides what this box runs",
-            offer.at
+            remote.at
         ));
     }
-    Ok(offer)
+    Ok(remote)
 }
 
-/// The gates of this box.
+/// Which updates this box takes.
 pub fn policy<'a>(
     host: &Host<'a>,
     config: &Config<'a>,
@@ -125,7 +125,7 @@ fn print(
 fn print_json(
     out: &mut Output<'_>,
     word: &str,
-    offer: &RemoteManifest,
+    remote: &RemoteManifest,
     manifest: &Manifest<'_>,
     running: Option<Version>,
     reason: Option<&Refusal<'_>>,
@@ -135,7 +135,7 @@ fn print_json(
         Some(running) => write!(out, "\"{running}\"")?,
         None => write!(out, "null")?,
     }
-    write!(out, ",\"signed\":{},\"reason\":", offer.signed)?;
+    write!(out, ",\"signed\":{},\"reason\":", remote.signed)?;
     match reason {
         Some(refusal) => write!(out, "{}", Quoted::text(&std::format!("{refusal}")))?,
         None => write!(out, "null")?,

@@ -1,4 +1,4 @@
-//! `env`: the env block's variables, seen and changed by hand. Knows nothing of what they mean.
+//! `env`: shows and changes the env block's variables by hand, whatever they mean.
 
 use core::fmt::Write;
 
@@ -66,8 +66,8 @@ fn print_object<'a>(variables: impl IntoIterator<Item = Variable<'a>>, out: &mut
     out.bytes(b"}\n");
 }
 
-/// Sets each `NAME=VALUE`, all in one write. Tells `warn` if the block is longer than what one sector write can change, and
-/// if only one copy took it.
+/// Sets each `NAME=VALUE`, all in one write. Calls `warn` if the block is longer than one sector, and if only one copy could be
+/// written.
 ///
 /// # Errors
 /// [`Exit::Usage`] for a word without `=`; [`Exit::Refused`] if there is no room; as [`list`], and [`Exit::Io`].
@@ -85,7 +85,7 @@ pub fn set(host: &Host<'_>, pairs: &[&str], warn: &dyn Fn(Failure)) -> Result<()
     })
 }
 
-/// Takes each name out, all in one write. Tells `warn` as [`set`] does.
+/// Removes each name, all in one write. Calls `warn` as [`set`] does.
 ///
 /// # Errors
 /// As [`list`], and [`Exit::Io`].
@@ -96,7 +96,7 @@ pub fn unset(host: &Host<'_>, names: &[&str], warn: &dyn Fn(Failure)) -> Result<
     })
 }
 
-/// Makes both copies an empty block, whatever they were. Tells `warn` if only one took it.
+/// Makes both copies an empty block, whatever they were. Calls `warn` if only one could be written.
 ///
 /// # Errors
 /// [`Exit::Io`]; those of finding the disk.

@@ -12,7 +12,7 @@ use kubesolo_core::text::decimal::decimal;
 /// Finds one of the four partitions; with `--wait`, waits for its disk to turn up; with `ext4`, only if that is what it holds.
 ///
 /// # Errors
-/// [`Exit::Usage`] for any other name, or a time that is none; those of finding the disk and of [`ours::check`].
+/// [`Exit::Usage`] for any other name, or a malformed time; those of finding the disk and of [`ours::check`].
 pub fn run(host: &Host<'_>, notes: &Notes, name: &str, ext4: bool) -> Result<PartitionPath, Failure> {
     if !NAMES.contains(&name) {
         return Err(Failure::new(

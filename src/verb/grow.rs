@@ -1,8 +1,8 @@
-//! `grow`: the data partition gets all of a disk that is larger than the image that was written to it, and the disk GUIDs of its
-//! own in place of the image's, which every box has.
+//! `grow`: on a disk that is larger than the image, enlarges the data partition to the end of the disk. It also gives the disk GUIDs
+//! of its own: those of the image are the same on every box.
 //!
-//! In this order: table, the kernel's view of it, filesystem; each only if the one before says more. So a run that was cut off
-//! anywhere is finished by the next one, and one that finds all in place writes nothing.
+//! In this order: table, the kernel's view of it, filesystem; each only if it is smaller than the one before. So the next run finishes
+//! one that was cut off, and a run that has nothing to do writes nothing.
 
 use core::time::Duration;
 
@@ -26,20 +26,20 @@ use kubesolo_core::disk::guid::Guid;
 use kubesolo_core::ignore::ignore;
 use kubesolo_core::update::config::Config;
 
-/// The version of a GUID that image/build made: the same on each box.
+/// The version of the GUIDs that image/build makes, which are the same on every box.
 const FROM_IMAGE: u8 = 8;
 /// New GUIDs: of the disk and its four partitions.
 type Guids = heapless::Vec<(u32, Guid), 5>;
-/// Longest wait for others who look at the disk just now.
+/// Longest wait for the lock on the disk.
 const LOCK_DEADLINE: Duration = Duration::from_secs(2);
 /// Longest wait for the kernel's first random numbers.
 const RANDOM_DEADLINE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Enlarges what can be; says what it did.
+/// Enlarges what can be enlarged; prints what it did.
 ///
 /// # Errors
-/// [`Exit::Refused`] with what speaks against it, [`Exit::Busy`], [`Exit::Io`]; those of finding the disk.
+/// [`Exit::Refused`] with the reason, [`Exit::Busy`], [`Exit::Io`]; those of finding the disk.
 pub fn run(host: &Host<'_>, notes: &Notes, config: &Config<'_>, out: &mut Output<'_>) -> Result<(), Failure> {
     if !config.grow {
         out.line(format_args!("grow=no: the disk stays as it is."));
@@ -52,7 +52,7 @@ pub fn run(host: &Host<'_>, notes: &Notes, config: &Config<'_>, out: &mut Output
     }
     let mut device = open_locked(&disk)?;
     let table = gpt::read(&mut device).map_err(|error| grow_error(&disk, &grow::Error::Table(error)))?;
-    // A disk that goes by its file systems' labels is none of our image's.
+    // A disk whose partitions have only filesystem labels was not written from our image.
     let Some(number) = table.named(DATA).map(|partition| partition.number) else { return Ok(()) };
     let are_given = disk.is_file() || table.guid.version() != FROM_IMAGE;
     let guids = if are_given { Guids::new() } else { new_guids(&table, notes, out) };
@@ -60,7 +60,7 @@ pub fn run(host: &Host<'_>, notes: &Notes, config: &Config<'_>, out: &mut Output
     is_ours(&mut device, plan.start, &data)?;
     if !plan.is_idle {
         write(&disk, &plan)?;
-        tell(&plan, &disk, &data, out);
+        print(&plan, &disk, &data, out);
     }
     if disk.is_file() {
         out.line(format_args!("{} is a file: only its table is enlarged; the rest follows when it boots.", disk.path));
@@ -74,7 +74,7 @@ fn refused(disk: &Disk, why: core::fmt::Arguments<'_>) -> Failure {
     Failure::new(Exit::Refused, format_args!("grow: {}: {why}; the disk stays as it is", disk.path))
 }
 
-/// Only what is in use as the data partition is enlarged: what else may stand on it, its owner knows.
+/// Succeeds if the partition is mounted as the data partition: any other one may be in use by somebody else.
 fn is_mounted(data: &PartitionPath) -> Result<(), Failure> {
     if let (Ok(there), Ok(partition)) = (stat(DATA_FOLDER), stat(data.as_str()))
         && there.st_dev == partition.st_rdev
@@ -87,7 +87,7 @@ fn is_mounted(data: &PartitionPath) -> Result<(), Failure> {
     ))
 }
 
-/// Others keep something at the end of what they use, and would not find it there any more.
+/// Succeeds if the partition holds ext4: other formats have metadata at the end of the partition, which would not be found any more.
 fn is_ours(device: &mut Device, start: u64, data: &PartitionPath) -> Result<(), Failure> {
     match ext4::size(device, start) {
         Ok(Some(_)) => Ok(()),
@@ -99,7 +99,7 @@ fn is_ours(device: &mut Device, start: u64, data: &PartitionPath) -> Result<(), 
     }
 }
 
-/// Opens the disk for reading, and keeps others who would write its table out, as they agreed on (flock(2)).
+/// Opens the disk for reading, with the lock (flock(2)) that other partitioning tools take, too.
 fn open_locked(disk: &Disk) -> Result<Device, Failure> {
     let path = disk.path.as_str();
     let device = Device::open(CWD, path, OFlags::RDONLY)
@@ -115,7 +115,7 @@ fn open_locked(disk: &Disk) -> Result<Device, Failure> {
     }
 }
 
-/// Tries until it is not `EAGAIN` any more, or the deadline.
+/// Tries again while the error is `EAGAIN`, until the deadline.
 fn until_done(deadline: Duration, mut attempt: impl FnMut() -> Result<(), Errno>) -> Result<(), Errno> {
     let mut waited = Duration::ZERO;
     loop {
@@ -151,7 +151,7 @@ fn new_guids(table: &Table, notes: &Notes, out: &mut Output<'_>) -> Guids {
     guids
 }
 
-/// Without waiting in the kernel: on a box without a source it would be for ever.
+/// Does not wait in the kernel, which would be for ever on a box without a source of randomness.
 fn fill(bytes: &mut [u8]) -> Result<(), Errno> {
     let wanted = bytes.len();
     if getrandom(&mut *bytes, GetRandomFlags::NONBLOCK)? == wanted { Ok(()) } else { Err(Errno::AGAIN) }
@@ -177,7 +177,7 @@ fn write(disk: &Disk, plan: &Plan) -> Result<(), Failure> {
     })
 }
 
-fn tell(plan: &Plan, disk: &Disk, data: &PartitionPath, out: &mut Output<'_>) {
+fn print(plan: &Plan, disk: &Disk, data: &PartitionPath, out: &mut Output<'_>) {
     if plan.from_backup {
         out.line(format_args!("The damaged primary table of {} is made anew from its backup.", disk.path));
     }
@@ -192,7 +192,8 @@ fn tell(plan: &Plan, disk: &Disk, data: &PartitionPath, out: &mut Output<'_>) {
     }
 }
 
-/// Tells the kernel, whose table is that of the boot. Gives the partition's length in bytes, as both have it.
+/// Tells the kernel, which has read the table at boot, the new length. Gives the partition's length in bytes, as disk and kernel have
+/// it.
 fn enlarge_partition(
     host: &Host<'_>,
     disk: &Disk,

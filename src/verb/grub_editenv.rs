@@ -1,5 +1,5 @@
-//! What the binary does when it is called through a link named `grub-editenv`: that tool's arguments, output, exit
-//! codes and bytes, for scripts that know no other. One file, of any length; the second copy is not touched.
+//! The program called by the name `grub-editenv`: takes that tool's arguments, and gives the same output, exit codes and bytes, for
+//! scripts that use it. One file, of any length; the second copy is not touched.
 //!
 //! Unlike grub-editenv it writes in place and syncs, so that a power cut leaves no empty file.
 
@@ -25,7 +25,7 @@ use kubesolo_core::disk::storage::Storage;
 const DEFAULT_FILE: &str = "/boot/grub/grubenv";
 /// `EX_USAGE` of sysexits.h, which the tool's argument parser ends with.
 const EX_USAGE: u8 = 64;
-/// Nobody's env block is longer.
+/// Longest block that is read, in bytes.
 const LEN_MAX: usize = 1 << 20;
 
 /// A message for standard error, and the exit code.
@@ -159,7 +159,7 @@ fn message(error: Error) -> &'static str {
     }
 }
 
-/// The tool prints C strings: a NUL byte ends a name and a value.
+/// Prints the variables as the tool does, which prints C strings: a NUL byte ends a name or a value.
 fn list(block: &EnvBlock<Vec<u8>>, out: &mut Output<'_>) {
     for var in block.variables() {
         var.name.iter().take_while(|byte| **byte != 0).for_each(|byte| out.bytes(&[*byte]));
@@ -169,12 +169,12 @@ fn list(block: &EnvBlock<Vec<u8>>, out: &mut Output<'_>) {
     }
 }
 
-/// A name as text; one that is none is not shown.
+/// A name as text, for messages; `?` if it is not UTF-8.
 fn shown(name: &OsStr) -> &str {
     name.to_str().unwrap_or("?")
 }
 
-/// The tool writes a temporary file of this name first, and says so when it cannot.
+/// The name of the tool's temporary file, which its error messages have.
 fn new_name(file: &OsStr) -> OsString {
     let mut name = file.to_os_string();
     name.push(".new");
@@ -196,12 +196,12 @@ fn load(file: &OsStr) -> Result<EnvBlock<Vec<u8>>, String> {
             create(file)?;
             Device::open(CWD, file, OFlags::RDONLY)
         }
-        // Here the tool makes a new file in place of the one that it cannot open; its words are enough.
+        // Here the tool tries to make a new file. This program only gives the same message.
         Err(errno) => return Err(cannot_open(&new_name(file), errno)),
         opened => opened,
     }
     .map_err(|errno| cannot_open(file, errno))?;
-    // A regular file is as long as it says, and those in /proc say 0: such is C's fseek.
+    // The same length as the tool's fseek finds: the size of a regular file, which is 0 for those in /proc.
     let stat = fstat(device.fd()).map_err(|errno| cannot("seek", file, errno))?;
     let len = if FileType::from_raw_mode(stat.st_mode).is_file() {
         stat.st_size.unsigned_abs()
@@ -226,10 +226,10 @@ fn edit(file: &OsStr, change: &Change<'_>) -> Result<(), String> {
     })
 }
 
-/// Does it while no other kubesolo-boot changes the file: under the lock of its folder, as [`crate::boot::env_files`] takes it. The
-/// tool knows no lock, so that one which cannot be had is no reason to fail.
+/// Does the work under the lock of the file's folder, as [`crate::boot::env_files`] takes it. If the lock is not free in time it goes
+/// on without, as the tool takes no lock either.
 fn alone(file: &OsStr, work: &dyn Fn() -> Result<(), String>) -> Result<(), String> {
-    // What a link leads to: there the others look for it.
+    // The folder of the file itself, not that of a link to it: the other verbs lock that one.
     let real = std::fs::canonicalize(file).map_or_else(|_| file.to_os_string(), std::path::PathBuf::into_os_string);
     let folder = match Path::new(&real).parent() {
         Some(folder) if folder.as_os_str().is_empty() => Path::new("."),

@@ -1,5 +1,5 @@
-//! `healthcheck`: is the box healthy? A trial that is gets committed; one that is not is counted, and given up at the
-//! N-th failure in a row. On any other boot it only says what it sees.
+//! `healthcheck`: runs the checks. A trial that passes them is committed; failures are counted, and at the N-th in a row the trial is
+//! rolled back. If no trial runs, the checks are only reported.
 
 use core::fmt::{self, Write};
 use core::time::Duration;
@@ -27,10 +27,10 @@ const fn word(outcome: Outcome) -> &'static str {
     }
 }
 
-/// Runs all checks and draws the conclusion. Gives the exit code, and whether the old slot boots next.
+/// Runs all checks and commits or rolls back a trial. Gives the exit code, and whether the old slot boots next.
 ///
 /// # Errors
-/// Those of committing, rolling back, and reading the boot state. That the box is sick is none: see the exit code.
+/// Those of committing, rolling back, and reading the boot state. A failed check is not an error but an exit code.
 pub fn run(
     host: &Host<'_>,
     notes: &Notes,
@@ -42,14 +42,14 @@ pub fn run(
     let excused = flow::begin(&mut machine)?.map(|update| update.failed_before).unwrap_or_default();
     let is_excused = |name: &str| name != "disk_writable" && excused.split(' ').any(|excused| excused == name);
     let timeout = Duration::from_secs(config.healthcheck_timeout.into());
-    // Nobody waits for what did not work before.
+    // A check that failed before the update too is tried once, without waiting.
     let report = Report::make(host, config, &|name| if is_excused(name) { Duration::ZERO } else { timeout });
     let mut reasons = String::new();
     for (name, failure) in report.failed().filter(|(name, _)| !is_excused(name)) {
         if !reasons.is_empty() {
             reasons.push_str("; ");
         }
-        // Each failure begins with what it is about; `name` is for the two that do not.
+        // Most messages begin with the name of their check; it is added to the others.
         let reason = format!("{failure}");
         if !reason.starts_with(name) {
             reasons.push_str(name);
@@ -59,7 +59,7 @@ pub fn run(
     }
     let healthy = reasons.is_empty();
     let concluded = flow::conclude(&mut machine, &reasons, config.auto_rollback_after);
-    // What was seen is told, also where nothing could be made of it.
+    // The checks are printed also if the commit or the rollback failed.
     let outcome = *concluded.as_ref().unwrap_or(&Outcome::Nothing);
     let printed =
         if json { print_json(out, &report, healthy, outcome) } else { print(out, &report, outcome, &is_excused) };

@@ -1,5 +1,5 @@
-//! `init`: the boot stage, from a kernel that has just started to the word for `/init`: go on, reboot, or shell. What it does, in
-//! which order, is [`kubesolo_core::flow::init`]'s; here is what it says, and what it does to this machine.
+//! `init`: the boot stage. Its exit code tells `/init` to go on, to reboot, or to start a shell. The order of the steps is in
+//! [`kubesolo_core::flow::init`]; here are the messages, and the steps on this machine.
 
 use core::time::Duration;
 
@@ -21,16 +21,16 @@ use kubesolo_core::boot::stage::Decision;
 use kubesolo_core::boot::state::BootState;
 use kubesolo_core::flow::init::{self as flow, BootStage, Ended, EnvCopies, Notice, Record};
 use kubesolo_core::flow::ports::BootLog;
-use kubesolo_core::history::boot_log::{self, Mark as Reached};
+use kubesolo_core::history::boot_log::{self, Milestone};
 use kubesolo_core::ignore::ignore;
-use kubesolo_core::update::config::{Config, Mark};
+use kubesolo_core::update::config::{CommitBy, Config};
 
 use super::machine::{Machine, crowded, into_block};
 
 /// Longest wait for the disk to turn up: USB and NVMe devices come late.
 const DISK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What the boot stage keeps open from beginning to end.
+/// What the boot stage holds open from beginning to end.
 struct Open<'a> {
     env: Option<EnvFiles>,
     loaded: &'a mut Loaded,
@@ -40,16 +40,16 @@ struct Open<'a> {
     reset_by_watchdog: bool,
 }
 
-/// Does the boot-time work and says how to go on.
+/// Does the boot stage; gives how to go on.
 pub fn run(host: &Host<'_>, notes: &Notes) -> Exit {
     if host.cmdline().mode == Some("emergency") {
         notes.say(format_args!("init: emergency shell asked for"));
         return Exit::Emergency;
     }
     let mut buffer = [[0; settings::LEN_MAX]; 2];
-    // Whatever is wrong there is said and stops nothing.
+    // A mistake in the settings is reported and does not stop the boot.
     let settings = Settings::read(host.flags(), &mut buffer);
-    let Config { mark: decides, watchdog, .. } =
+    let Config { commit_by, watchdog, .. } =
         settings.lenient(host.flags(), &|problem| notes.say(format_args!("init: {problem}")));
     let reset_by_watchdog = start_watchdog(host, notes, watchdog);
     wait_for_disk(host, notes);
@@ -57,9 +57,9 @@ pub fn run(host: &Host<'_>, notes: &Notes) -> Exit {
     let (mut loaded, mut log) = (Loaded::nothing(), [0; boot_log::LEN]);
     let open = Open { env: None, loaded: &mut loaded, log: &mut log, boot: None, reset_by_watchdog };
     let mut machine = Machine::new(host, notes, open);
-    let ended = flow::init(&mut machine, decides == Mark::Init);
+    let ended = flow::init(&mut machine, commit_by == CommitBy::Init);
     let exit = conclude(&mut machine, &ended);
-    // What was wrong with it was said.
+    // The first start has reported an error already.
     if let Some(Ok(Some(watchdog))) = watchdog.map(|seconds| Watchdog::start(host.dev_folder(), host.process, seconds))
     {
         watchdog.keepalive();
@@ -67,7 +67,7 @@ pub fn run(host: &Host<'_>, notes: &Notes) -> Exit {
     exit
 }
 
-/// Says and records how the boot goes on, and why not better.
+/// Reports and records how the boot goes on, and what is wrong.
 fn conclude(machine: &mut Machine<'_, Open<'_>>, ended: &Ended<Failure>) -> Exit {
     let (host, notes) = (machine.host, machine.notes);
     let Ended { decision, record, data } = ended;
@@ -82,28 +82,28 @@ fn conclude(machine: &mut Machine<'_, Open<'_>>, ended: &Ended<Failure>) -> Exit
     match (decision, why, record) {
         (Decision::Reboot, Some(why), _) => {
             notes.say(format_args!("init: reboot: {why}"));
-            machine.reached(Reached::Failed);
-            machine.reached(Reached::Stopped);
+            machine.log(Milestone::Failed);
+            machine.log(Milestone::Stopped);
             return Exit::Reboot;
         }
         (_, None, Ok(Record { state, booted, .. })) => {
             notes.say(format_args!("init: go on (slot {booted}, {})", state.slot(*booted)));
-            ignore(degraded::note(host, None), "who reads it finds the old word, no more");
+            ignore(degraded::note(host, None), "status then reports a degraded boot; the console does not");
         }
         (_, why, _) => {
             let why = why.map_or("", |failure| failure.text());
             notes.say(format_args!("init: go on, degraded: {why}"));
-            ignore(degraded::note(host, Some(why)), "it was said on the console");
+            ignore(degraded::note(host, Some(why)), "the console has the reason");
             if let Some(boot) = &mut machine.job.boot {
-                ignore(boot.degraded(why), "a log that takes nothing was said when the boot began");
+                ignore(boot.degraded(why), "a log that cannot be written was reported when the boot began");
             }
         }
     }
-    machine.reached(Reached::HandedOver);
+    machine.log(Milestone::HandedOver);
     if why.is_none() { Exit::Done } else { Exit::GoOnDegraded }
 }
 
-/// The word for `/init` when the work itself did not end in time.
+/// How to go on if the boot stage did not end by the deadline.
 pub fn too_late(host: &Host<'_>, notes: &Notes, deadline: Duration) -> Exit {
     let why = Failure::new(Exit::Io, format_args!("not done after {} s; does a disk hang?", deadline.as_secs()));
     if host.cmdline().is_trial() {
@@ -111,27 +111,27 @@ pub fn too_late(host: &Host<'_>, notes: &Notes, deadline: Duration) -> Exit {
         Exit::Reboot
     } else {
         notes.say(format_args!("init: go on, degraded: {why}"));
-        ignore(degraded::note(host, Some(why.text())), "it was said on the console");
+        ignore(degraded::note(host, Some(why.text())), "the console has the reason");
         Exit::GoOnDegraded
     }
 }
 
-/// Returns when there is a disk, or when waiting has no more sense.
+/// Waits for the disk, up to a deadline.
 fn wait_for_disk(host: &Host<'_>, notes: &Notes) {
     if host.flags().grubenv.is_some() && host.flags().data.is_some() {
         return;
     }
     let say = |why: core::fmt::Arguments<'_>| notes.say(format_args!("init: waiting for the disk: {why}"));
-    ignore(host.wait_for_disk(DISK_TIMEOUT, &say), "what is wrong then, its first user says");
+    ignore(host.wait_for_disk(DISK_TIMEOUT, &say), "the first step that needs the disk reports the error");
 }
 
-/// From here on a hang resets the box, until the real init feeds the watchdog, or `kubesolo-boot watchdog` does. It is closed
-/// again, which does not stop it: were this run left hanging with it open, nobody could feed it. Gives whether it was the
-/// watchdog that reset the box before.
+/// Starts the watchdog: from here on it resets a box that hangs, until the real init or `kubesolo-boot watchdog` sends keepalives. The
+/// device is closed again, which does not stop the watchdog: if this run hung with the device open, no other process could send
+/// keepalives. Gives whether the watchdog caused the last reset.
 fn start_watchdog(host: &Host<'_>, notes: &Notes, seconds: Option<u32>) -> bool {
     match seconds.map(|seconds| Watchdog::start(host.dev_folder(), host.process, seconds)) {
         Some(Ok(Some(Watchdog { seconds, caused_last_reset, .. }))) => {
-            notes.say(format_args!("init: watchdog: resets the box if nobody feeds it for {seconds} s"));
+            notes.say(format_args!("init: watchdog: resets the box {seconds} s after the last keepalive"));
             caused_last_reset
         }
         Some(Err(failure)) => {
@@ -156,9 +156,9 @@ impl EnvCopies for Machine<'_, Open<'_>> {
         let copies = [("grubenv", &self.job.loaded.first), ("grubenv.bak", &self.job.loaded.second)];
         let mut are_whole = true;
         for (name, found) in copies {
-            if let Some(flaw) = found.fault() {
+            if let Some(fault) = found.fault() {
                 are_whole = false;
-                self.notes.say(format_args!("init: {name}: {flaw}; writing it anew"));
+                self.notes.say(format_args!("init: {name}: {fault}; writing it anew"));
             }
         }
         are_whole
@@ -170,7 +170,7 @@ impl EnvCopies for Machine<'_, Open<'_>> {
 
     fn store(&mut self, block: &EnvBlock<Bytes>) -> Result<(), Failure> {
         let Some(files) = &mut self.job.env else { return Ok(()) };
-        // GRUB counts in the first copy only; the second follows here.
+        // GRUB saves its count in the first copy only; the second is made equal here.
         if let Some(failure) = files.store(self.job.loaded, block, true)? {
             self.notes.say(format_args!("init: warning: {failure}"));
         }
@@ -183,9 +183,9 @@ impl EnvCopies for Machine<'_, Open<'_>> {
 }
 
 impl BootLog for Machine<'_, Open<'_>> {
-    fn reached(&mut self, mark: Reached) {
+    fn log(&mut self, milestone: Milestone) {
         if let Some(boot) = &mut self.job.boot {
-            ignore(boot.mark(mark), "a log that takes nothing was said when the boot began");
+            ignore(boot.log(milestone), "a log that cannot be written was reported when the boot began");
         }
     }
 }
@@ -211,8 +211,8 @@ impl BootStage for Machine<'_, Open<'_>> {
                 "init: both copies of the env block are lost; slot {booted} is on trial until a commit"
             )),
             Notice::Assumptions(reading) => {
-                for doubt in &reading.assumptions {
-                    notes.say(format_args!("init: env block: {doubt}"));
+                for assumption in &reading.assumptions {
+                    notes.say(format_args!("init: env block: {assumption}"));
                 }
             }
             Notice::Writes(block) => {
@@ -242,8 +242,8 @@ impl BootStage for Machine<'_, Open<'_>> {
 
     fn begin_log(&mut self, record: Option<&Record>) {
         let known = record.map(|record| (record.booted, record.state.slot(record.booted)));
-        let told = || Some((self.host.cmdline().booted().ok()??, SlotState::Trial));
-        let Some((slot, state)) = known.or_else(told) else { return };
+        let by_grub = || Some((self.host.cmdline().booted().ok()??, SlotState::Trial));
+        let Some((slot, state)) = known.or_else(by_grub) else { return };
         let mismatch = record.and_then(|record| record.mismatch);
         match boots::begin(self.host, slot, state, mismatch, self.job.reset_by_watchdog, self.job.log) {
             Ok(boot) => self.job.boot = Some(boot),

@@ -15,15 +15,15 @@ use kubesolo_core::boot::env_copies::{Bytes, fits_one_sector};
 use kubesolo_core::boot::slot::{Slot, SlotState};
 use kubesolo_core::boot::state::{BootState, Refused};
 use kubesolo_core::flow::change::{Change, Changed};
-use kubesolo_core::flow::ports::{self, BootLog, Env, Port, Why};
-use kubesolo_core::history::boot_log::Mark;
+use kubesolo_core::flow::ports::{self, BootLog, Env, LastError, Port};
+use kubesolo_core::history::boot_log::Milestone;
 use kubesolo_core::update::phase::Phase;
 
-/// The machine, and the job that a verb does on it.
+/// The machine, and what a verb needs for its work on it.
 pub struct Machine<'a, J = ()> {
     /// Where its disks and files are.
     pub host: &'a Host<'a>,
-    /// What a person is told.
+    /// Where messages go.
     pub notes: &'a Notes,
     /// What this verb needs besides.
     pub job: J,
@@ -96,13 +96,13 @@ impl<J> ports::StateFile for Machine<'_, J> {
         }
     }
 
-    fn explain(&mut self, state: &mut State, why: Why<'_, Failure>) {
+    fn set_last_error(&mut self, state: &mut State, why: LastError<'_, Failure>) {
         state.last_error = match why {
-            Why::Well => String::new(),
-            Why::Words(words) => words.into(),
-            Why::Failed(failure) => format!("{failure}"),
-            Why::Checks(failures, reasons) => format!("health check failed {failures} times: {reasons}"),
-            Why::GivenUp(slot, slot_state) => {
+            LastError::None => String::new(),
+            LastError::Words(words) => words.into(),
+            LastError::Install(failure) => format!("{failure}"),
+            LastError::Checks(failures, reasons) => format!("health check failed {failures} times: {reasons}"),
+            LastError::GivenUp(slot, slot_state) => {
                 let version = read_version(self.host, slot).unwrap_or_default();
                 let version = if version.is_empty() { "unknown" } else { &version };
                 let why = match slot_state {
@@ -131,8 +131,8 @@ impl<J> ports::StateFile for Machine<'_, J> {
 }
 
 impl BootLog for Machine<'_> {
-    fn reached(&mut self, mark: Mark) {
-        if let Err(failure) = boots::mark(self.host, mark) {
+    fn log(&mut self, milestone: Milestone) {
+        if let Err(failure) = boots::log(self.host, milestone) {
             self.notes.say(format_args!("warning: {failure}"));
         }
     }
@@ -142,7 +142,7 @@ impl BootLog for Machine<'_> {
 pub type Transition<'a> = dyn Fn(BootState, Slot) -> Result<BootState, Failure> + 'a;
 
 /// Reads the block, applies `transition` (state, booted slot) and writes both copies. Durable on return: a power cut
-/// leaves the old state or the new one. That only one copy took it is a warning.
+/// leaves the old state or the new one. If only one copy could be written, that is a warning.
 ///
 /// # Errors
 /// That of `transition`; [`Exit::NoBlock`], [`Exit::Io`], [`Exit::Busy`], and those of finding the disk.
@@ -157,7 +157,7 @@ pub fn edit(host: &Host<'_>, notes: &Notes, transition: &Transition<'_>) -> Resu
         Ok((block, (Changed { before, after, booted }, crowded)))
     })?;
     for failure in crowded.iter().chain(&spare) {
-        // What boots next does not hang on it.
+        // Only a warning: the change has taken effect.
         notes.say(format_args!("warning: {failure}"));
     }
     Ok(changed)
@@ -179,8 +179,8 @@ pub fn into_block(state: BootState, block: &EnvBlock<Bytes>) -> Result<EnvBlock<
     })
 }
 
-/// The warning about a block that takes more than one sector: it is changed by several writes, the second copy standing in
-/// for the first meanwhile.
+/// The warning about a block that takes more than one sector: it is changed by several writes, during which the second copy is
+/// used.
 pub fn crowded(block: &EnvBlock<Bytes>) -> Option<Failure> {
     (!fits_one_sector(block)).then(|| {
         Failure::new(

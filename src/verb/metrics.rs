@@ -20,7 +20,7 @@ use kubesolo_core::ignore::ignore;
 use kubesolo_core::text::timestamp::Moment;
 use kubesolo_core::update::phase::Phase;
 
-/// Prints the metrics, or makes `file` hold them; nobody who reads it meets half of them.
+/// Prints the metrics, or writes them to `file` by a rename, so that a reader never finds half of them.
 ///
 /// # Errors
 /// [`Exit::Io`] if the file cannot be written; those of reading the boot state.

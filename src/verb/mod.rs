@@ -1,4 +1,4 @@
-//! The verbs: one file each, every one a plain story over the core.
+//! The verbs, one file each: the core's flow on this machine, and its messages.
 
 pub mod activate;
 pub mod apply;

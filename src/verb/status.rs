@@ -21,7 +21,7 @@ use kubesolo_core::history::boot_log::{self, Record};
 use kubesolo_core::text::json::Quoted;
 use kubesolo_core::text::timestamp::Moment;
 
-/// Boots before this one that a person is told of.
+/// How many boots before this one are shown.
 const BOOTS_SHOWN: usize = 4;
 
 /// What lies in a slot.
@@ -171,13 +171,13 @@ impl Status {
         Ok(())
     }
 
-    /// What a person would ask about the slot's state.
+    /// The reason for the slot's state.
     fn why(&self, slot: Slot) -> &'static str {
         let given_up = self.state.rollback_from == Some(slot);
         let active = self.state.active == slot;
         match self.state.slot(slot) {
             SlotState::Bad if given_up => "given up by GRUB: no boot of it was committed, or it did not load",
-            SlotState::Bad => "given up, rolled back from, or marked by hand",
+            SlotState::Bad => "given up, rolled back from, or set by hand",
             SlotState::Trial if active => "on trial until healthcheck or commit",
             SlotState::Trial => "was on trial, and is not active any more",
             SlotState::Staged => "installed and verified, waiting for activate",
@@ -257,8 +257,8 @@ fn print_boots(host: &Host<'_>, out: &mut Output<'_>) -> fmt::Result {
     let mut log = [0; boot_log::LEN];
     let log = boots::read_unlocked(host, &mut log);
     let Some(mut after) = boot_log::newest(log) else { return Ok(()) };
-    if let Some(split) = boots::this(host, log).and_then(|boot| boot.split()) {
-        writeln!(out, "Mismatch    {split}; until then apply refuses")?;
+    if let Some(mismatch) = boots::this(host, log).and_then(|boot| boot.mismatch()) {
+        writeln!(out, "Mismatch    {mismatch}; until then apply refuses")?;
     }
     let mut label = "Last boots";
     for number in (0..after.number).rev().take(BOOTS_SHOWN) {
@@ -309,7 +309,7 @@ fn print_boots_json(host: &Host<'_>, out: &mut Output<'_>) -> fmt::Result {
 }
 
 impl Content {
-    /// What cannot be looked into is not known.
+    /// Empty if the slot cannot be mounted.
     fn read(host: &Host<'_>, slot: Slot) -> Content {
         let Ok(files) = host.slot_files(slot) else { return Content::default() };
         let of = |name: &str| statat(&files, name, AtFlags::SYMLINK_NOFOLLOW).ok();

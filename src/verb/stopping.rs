@@ -1,14 +1,14 @@
-//! `stopping`: this boot ends on purpose. For the real init, at shutdown.
+//! `stopping`: logs that this boot ends on purpose. The real init runs it at shutdown.
 
 use crate::failure::Failure;
 use crate::history::boots;
 use crate::host::Host;
-use kubesolo_core::history::boot_log::Mark;
+use kubesolo_core::history::boot_log::Milestone;
 
 /// Records it.
 ///
 /// # Errors
-/// Those of [`boots::mark`].
+/// Those of [`boots::log`].
 pub fn run(host: &Host<'_>) -> Result<(), Failure> {
-    boots::mark(host, Mark::Stopped)
+    boots::log(host, Milestone::Stopped)
 }

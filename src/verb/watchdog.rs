@@ -1,6 +1,6 @@
-//! `watchdog`: feeds the hardware watchdog that `init` started, until the boot is committed or given up.
+//! `watchdog`: sends keepalives to the hardware watchdog that `init` started, until the boot is committed or given up.
 //!
-//! It looks at the env block before each keepalive: when the disk hangs, so does this, and the box is reset.
+//! It reads the env block between two keepalives: if the disk hangs, this process hangs too, and the watchdog resets the box.
 
 use core::time::Duration;
 
@@ -21,26 +21,26 @@ const NOWAYOUT: &str = "/sys/class/watchdog/watchdog0/nowayout";
 /// What the env block says about this boot.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Verdict {
-    /// It is the active slot's, and not committed yet.
-    Open,
-    /// It was committed; or it never was the active slot's, as a person chose it.
-    Settled,
-    /// It was the active slot's, and is not any more.
+    /// The booted slot is active, and not committed yet.
+    Needed,
+    /// It was committed; or it never was the active slot, as it was chosen in GRUB's menu.
+    NotNeeded,
+    /// It was the active slot, and is not any more.
     GivenUp,
 }
 
-/// Feeds it. Returns when that is not needed any more: after a commit the watchdog is stopped, or fed for ever if it cannot
-/// be; a boot that was given up is reset by it.
+/// Sends the keepalives. After a commit it stops the watchdog and returns, or goes on for ever if the watchdog cannot be stopped. For
+/// a boot that was given up it returns without stopping the watchdog, which resets the box.
 ///
 /// # Errors
 /// Those of [`Watchdog::start`].
 pub fn run(host: &Host<'_>, notes: &Notes, config: &Config<'_>, out: &mut Output<'_>) -> Result<(), Failure> {
     let Some(seconds) = config.watchdog else {
-        out.line(format_args!("No watchdog= is configured: nothing to feed."));
+        out.line(format_args!("No watchdog= is configured: nothing to do."));
         return Ok(());
     };
     let Some(watchdog) = Watchdog::start(host.dev_folder(), host.process, seconds)? else {
-        out.line(format_args!("Somebody else feeds the watchdog."));
+        out.line(format_args!("Another process sends the watchdog its keepalives."));
         return Ok(());
     };
     let pause = Duration::from_secs((watchdog.seconds / 3).max(1).into());
@@ -49,14 +49,14 @@ pub fn run(host: &Host<'_>, notes: &Notes, config: &Config<'_>, out: &mut Output
         watchdog.keepalive();
         match verdict(host, &mut was_active) {
             _ if for_ever => {}
-            Verdict::Open => {}
-            Verdict::Settled if can_be_stopped() => {
+            Verdict::Needed => {}
+            Verdict::NotNeeded if can_be_stopped() => {
                 watchdog.stop();
-                out.line(format_args!("Nothing hangs on this boot any more: the watchdog is stopped."));
+                out.line(format_args!("This boot is committed, or not the active slot's: the watchdog is stopped."));
                 return Ok(());
             }
-            Verdict::Settled => {
-                notes.say(format_args!("watchdog: cannot be stopped (nowayout); feeding it on"));
+            Verdict::NotNeeded => {
+                notes.say(format_args!("watchdog: cannot be stopped (nowayout); keepalives go on"));
                 for_ever = true;
             }
             Verdict::GivenUp => {
@@ -69,18 +69,18 @@ pub fn run(host: &Host<'_>, notes: &Notes, config: &Config<'_>, out: &mut Output
     }
 }
 
-/// A block that cannot be read says nothing new.
+/// While the block cannot be read the keepalives go on.
 fn verdict(host: &Host<'_>, was_active: &mut bool) -> Verdict {
-    let Ok(state) = host.boot_state() else { return Verdict::Open };
+    let Ok(state) = host.boot_state() else { return Verdict::Needed };
     let booted = host.booted(state.active).unwrap_or(state.active);
     if booted != state.active {
-        return if *was_active { Verdict::GivenUp } else { Verdict::Settled };
+        return if *was_active { Verdict::GivenUp } else { Verdict::NotNeeded };
     }
     *was_active = true;
-    if state.slot(booted) == SlotState::Good { Verdict::Settled } else { Verdict::Open }
+    if state.slot(booted) == SlotState::Good { Verdict::NotNeeded } else { Verdict::Needed }
 }
 
-/// A kernel that does not say may not let it be stopped.
+/// Whether the kernel lets the watchdog be stopped: `nowayout` is 0. If that cannot be read it is taken for 1.
 fn can_be_stopped() -> bool {
     let mut answer = [0];
     Device::open(CWD, NOWAYOUT, OFlags::RDONLY).is_ok_and(|mut file| read_at(&mut file, 0, &mut answer).is_ok())

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::scene::machine::{Machine, block_of, block_with, damages, state};
 use crate::scene::{Folder, Ran, binary, run, skipped};
-use kubesolo_boot::cli::args::{Asked, Call};
+use kubesolo_boot::cli::args::{Action, Call};
 use kubesolo_boot::cli::flags::FLAGS;
 use kubesolo_boot::cli::verbs::{Name, VERBS};
 use kubesolo_core::boot::env_block::EnvBlock;
@@ -600,7 +600,7 @@ fn command_lines_in_use_are_taken() {
     ] {
         let words: Vec<&OsStr> = line.split(' ').map(OsStr::new).collect();
         let call = Call::parse(&words).unwrap_or_else(|failure| panic!("{line}: {failure}"));
-        assert!(matches!(call.asked(), Ok(Asked::Work(_))), "{line}: {:?}", call.asked());
+        assert!(matches!(call.action(), Ok(Action::Work(_))), "{line}: {:?}", call.action());
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::scene::{Folder, must, tool};
 use kubesolo_boot::disk::chosen::{self, Chosen};
-use kubesolo_boot::disk::partitions::{Disk, Why};
+use kubesolo_boot::disk::partitions::{ChosenBy, Disk};
 use kubesolo_boot::disk::search::Search;
 use kubesolo_boot::failure::{Exit, Failure};
 use kubesolo_boot::linux::children::Hanging;
@@ -179,7 +179,7 @@ impl Machine {
     }
 
     /// It is that disk, for that reason.
-    fn is(&self, boot: &Boot<'_>, name: &str, why: Option<Why>) -> Disk {
+    fn is(&self, boot: &Boot<'_>, name: &str, why: Option<ChosenBy>) -> Disk {
         let found = self.find_in(boot).unwrap();
         assert_eq!((found.path.as_str(), found.choice.as_ref().map(|choice| choice.0)), (&*self.dev(name), why));
         found
@@ -253,7 +253,7 @@ fn two_disks_with_the_same_names_are_an_error_that_names_both() {
         assert_eq!(machine.at(&machine.dev(name)).unwrap().path.as_str(), machine.dev(name));
         let guid = partuuid(digits);
         for guid in [guid.clone(), guid.to_uppercase()] {
-            machine.is(&Boot { partuuid: Some(&guid), ..Boot::default() }, name, Some(Why::Partuuid));
+            machine.is(&Boot { partuuid: Some(&guid), ..Boot::default() }, name, Some(ChosenBy::Partuuid));
         }
     }
     // A partition of neither disk decides nothing.
@@ -275,21 +275,21 @@ fn of_two_copies_of_the_booted_disk_it_is_the_one_that_grub_counted() {
     for nobody_knows in [&[][..], &["sda", "sdb"], &["sdc"]] {
         machine.is_ambiguous(&counted(nobody_knows), ["sda", "sdb"]);
     }
-    let found = machine.is(&counted(&["sdb"]), "sdb", Some(Why::Counted));
+    let found = machine.is(&counted(&["sdb"]), "sdb", Some(ChosenBy::Counted));
     assert!(found.sure);
     // The third has another GUID, whatever its block says.
-    machine.is(&counted(&["sda", "sdc"]), "sda", Some(Why::Counted));
+    machine.is(&counted(&["sda", "sdc"]), "sda", Some(ChosenBy::Counted));
 
     // Later in this boot it still is that one: its block was written since, it may have new GUIDs, and a copy may be new.
-    chosen::keep(&machine.0.text("run"), &found).unwrap();
-    machine.is(&counted(&["sda"]), "sdb", Some(Why::Counted));
-    machine.is(&Boot { partuuid: Some(&partuuid("000002")), ..Boot::default() }, "sdb", Some(Why::Counted));
+    chosen::store(&machine.0.text("run"), &found).unwrap();
+    machine.is(&counted(&["sda"]), "sdb", Some(ChosenBy::Counted));
+    machine.is(&Boot { partuuid: Some(&partuuid("000002")), ..Boot::default() }, "sdb", Some(ChosenBy::Counted));
     // Not if it was unplugged, and another has its name now.
     machine.0.write(&format!("{PCI}/sdb/uevent"), "DEVNAME=sdb\nDEVTYPE=disk\nDISKSEQ=100000\n");
-    machine.is(&counted(&["sda"]), "sda", Some(Why::Counted));
+    machine.is(&counted(&["sda"]), "sda", Some(ChosenBy::Counted));
     for damage in ["", "x", "/dev/sda", "/dev/sda x", "\u{fffd} 1 2 3 4"] {
         machine.0.write("run/disk", damage);
-        machine.is(&counted(&["sda"]), "sda", Some(Why::Counted));
+        machine.is(&counted(&["sda"]), "sda", Some(ChosenBy::Counted));
     }
 }
 
@@ -328,7 +328,7 @@ fn a_disk_without_all_partitions_is_not_for_sure_and_worth_less() {
         assert!(!found.sure && found.partition("KSOLOA").is_err());
     }
     if machine.disk("sdb", "000001").is_some() {
-        let found = machine.is(&Boot::default(), "sdb", Some(Why::Whole));
+        let found = machine.is(&Boot::default(), "sdb", Some(ChosenBy::Whole));
         assert_eq!(found.choice.unwrap().1.as_str(), machine.dev("sda"));
     }
 }
@@ -355,9 +355,9 @@ fn what_no_firmware_boots_from_is_worth_less_than_a_disk() {
                 machine.0.write(&format!("{tree}/{name}/{file}"), "1\n");
             }
         }
-        machine.is(&Boot::default(), want, Some(Why::Whole));
+        machine.is(&Boot::default(), want, Some(ChosenBy::Whole));
         // The GUIDs are the same on all of them.
-        machine.is(&Boot { partuuid: Some(&partuuid("000001")), ..Boot::default() }, want, Some(Why::Whole));
+        machine.is(&Boot { partuuid: Some(&partuuid("000001")), ..Boot::default() }, want, Some(ChosenBy::Whole));
     }
 }
 
@@ -374,7 +374,7 @@ fn a_gpt_under_another_table_is_worth_less_than_one_that_counts() {
     let mut linux = [0; 16];
     linux[4] = 0x83;
     machine.put("sda", 446, &linux);
-    machine.is(&Boot::default(), "sdb", Some(Why::Whole));
+    machine.is(&Boot::default(), "sdb", Some(ChosenBy::Whole));
     // A hybrid has both.
     machine.put("sda", 462 + 4, &[0xee]);
     machine.is_ambiguous(&Boot::default(), ["sda", "sdb"]);

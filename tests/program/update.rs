@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::scene::machine::{Machine, state};
 use crate::scene::{self, Ran, run};
-use kubesolo_boot::update::target::part_name;
+use kubesolo_boot::update::target::partial_name;
 use kubesolo_core::boot::slot::Slot::A;
 use kubesolo_core::boot::slot::SlotState::{self, Bad, Empty, Good, Staged, Trial};
 use kubesolo_core::boot::state::BootState;
@@ -239,7 +239,7 @@ fn a_link_in_the_slot_or_beside_the_state_is_not_followed() {
         let fleet = Fleet::new(Good);
         let folder = &fleet.machine.folder;
         let hash = Manifest::parse(&folder.read("server/latest.json").unwrap()).unwrap().vmlinuz.sha256;
-        let name = name.replace("PART", &part_name("vmlinuz", &hash));
+        let name = name.replace("PART", &partial_name("vmlinuz", &hash));
         folder.write("outside", "not yours");
         fs::create_dir_all(folder.path("data/update")).unwrap();
         symlink(folder.path("outside"), folder.path(&name)).unwrap();

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use kubesolo_boot::cli::flags::{FLAGS, Flag, Sets};
 use kubesolo_boot::cli::verbs::{Argument, Form, Row, VERBS};
 use kubesolo_boot::failure::Exit;
-use kubesolo_core::update::config::{Config, KEYS, Key, Mark, Value};
+use kubesolo_core::update::config::{CommitBy, Config, KEYS, Key, Value};
 
 use crate::grammar::{names, takers, value};
 
@@ -15,7 +15,10 @@ const FILES: &[(&str, &str)] = &[
         "/var/lib/kubesolo/update/update.conf",
         "The box's own settings. On KubeSolo OS /init lets the name above lead to them at boot.",
     ),
-    ("/etc/kubesolo/image.conf", "What the image sets where update.conf says nothing, such as a watchdog that is fed."),
+    (
+        "/etc/kubesolo/image.conf",
+        "What the image sets where update.conf says nothing, such as the time-out of a watchdog whose keepalives it sends.",
+    ),
     ("/var/lib/kubesolo/update/state.json", "How far the update has come, and the last error."),
     ("/var/lib/kubesolo/update/boots", "The last boots, and how each ended."),
     ("/var/lib/kubesolo/update/panic.txt", "The kernel's last words, after a panic."),
@@ -142,7 +145,7 @@ fn default(key: &str) -> Option<String> {
         "containerd" => config.containerd.into(),
         "kubectl" => config.kubectl.into(),
         "kubeconfig" => config.kubeconfig.into(),
-        "mark" if config.mark == Mark::Healthcheck => "healthcheck".into(),
+        "mark" if config.commit_by == CommitBy::Healthcheck => "healthcheck".into(),
         _ => return None,
     })
 }

@@ -26,8 +26,8 @@ pub struct Cmdline<'a> {
 pub struct UnknownSlot<'a>(pub &'a str);
 
 impl<'a> Cmdline<'a> {
-    /// Picks the `ksolo.*` words out; of a word that stands twice the last counts, as for the kernel. A word that is no
-    /// text is passed over.
+    /// Reads the `ksolo.*` words. If a word stands twice the last one counts, as for the kernel. A word that is not UTF-8 is
+    /// skipped.
     pub fn parse<T: AsRef<[u8]> + ?Sized>(text: &'a T) -> Cmdline<'a> {
         let mut cmdline = Cmdline::default();
         let words = text.as_ref().split(u8::is_ascii_whitespace);
@@ -50,7 +50,7 @@ impl<'a> Cmdline<'a> {
         cmdline
     }
 
-    /// The slot that runs; `None` where the command line does not say (another loader, or none of ours).
+    /// The slot that runs; `None` if the command line does not say: another boot loader, or another grub.cfg.
     ///
     /// # Errors
     /// [`UnknownSlot`] if it says something that is no slot.

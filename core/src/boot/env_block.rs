@@ -1,4 +1,4 @@
-//! GRUB's environment block: bytes ↔ named values. No IO, and no opinion about what the variables mean.
+//! GRUB's environment block: bytes ↔ named values. No IO. What the variables mean is in [`crate::boot::state`].
 //!
 //! The format (GRUB manual, "Environment block"; measured behaviour of grub-editenv 2.06 in `tests/golden/grubenv`):
 //!
@@ -11,7 +11,7 @@
 //!
 //! GRUB and grub-editenv use blocks of 1024 bytes ([`SIZE`]); grub-editenv edits a block of any length, and so does
 //! [`EnvBlock`], which borrows or owns any bytes. A name may stand twice: an edit touches the first, GRUB's
-//! `load_env` goes by the last. Whatever an edit does not name keeps its bytes.
+//! `load_env` takes the last. An edit changes no bytes of other variables.
 
 use crate::ignore::ignore;
 use core::fmt;
@@ -148,7 +148,7 @@ impl<B: AsRef<[u8]>> EnvBlock<B> {
         block
     }
 
-    /// A block of the same variables that GRUB can save into: the same bytes if nothing is wrong with them.
+    /// A block with the same variables that GRUB can save into: a copy of these bytes if they have no defect, else rebuilt.
     pub fn canonical(&self) -> EnvBlock<[u8; SIZE]> {
         match self.bytes().first_chunk() {
             Some(bytes) if self.defect().is_none() => EnvBlock { bytes: *bytes, room: self.room },
@@ -303,7 +303,7 @@ impl<'a> Iterator for Variables<'a> {
 
     fn next(&mut self) -> Option<Variable<'a>> {
         while self.text.get(self.at) == Some(&b'#') {
-            // One without an end is not passed over: what is appended behind it becomes part of it.
+            // A comment without an end is not skipped: what is appended behind it becomes part of it.
             self.at = self.at.saturating_add(value_len(self.text, self.at)?).saturating_add(1);
         }
         let rest = self.text.get(self.at..)?;

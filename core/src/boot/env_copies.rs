@@ -1,7 +1,7 @@
 //! The two copies of the env block: which one counts, and the order of the writes that change them.
 //!
-//! GRUB and Linux both change the first copy in place; the second is written once the first is safe, and stands in
-//! while the first cannot be read. A copy that names no active slot is not gone by.
+//! GRUB and Linux both change the first copy in place. The second is written after the first is synced, and is used while the first
+//! cannot be read. A copy that names no active slot is not used.
 
 use core::fmt;
 
@@ -17,7 +17,7 @@ pub type Bytes = [u8; SIZE];
 pub enum CopyFault {
     /// There is no such file.
     Missing,
-    /// The medium does not give it.
+    /// The medium gives a read error.
     Unreadable,
     /// Another program is writing it.
     Changing,
@@ -42,8 +42,8 @@ impl fmt::Display for CopyFault {
     }
 }
 
-/// One copy as it was found: the content of the file, or why there is none. It is judged when it is asked, so that
-/// its kilobyte is not moved about.
+/// One copy as it was found: the content of the file, or why there is none. It is parsed at each call instead of kept beside its
+/// parsed form, so that a kilobyte is not copied.
 #[derive(Clone, Debug)]
 pub struct Found {
     content: [u8; SIZE + 1],
@@ -52,10 +52,10 @@ pub struct Found {
 }
 
 impl Found {
-    /// A copy of which no byte is known.
+    /// A copy without content, for this reason.
     #[inline(always)]
-    pub const fn nothing(flaw: CopyFault) -> Found {
-        Found { content: [0; SIZE + 1], len: 0, absent: Some(flaw) }
+    pub const fn nothing(fault: CopyFault) -> Found {
+        Found { content: [0; SIZE + 1], len: 0, absent: Some(fault) }
     }
 
     /// A copy with this content, of which the first `SIZE + 1` bytes count.
@@ -68,10 +68,10 @@ impl Found {
         Found { len, absent: None, ..found }
     }
 
-    /// Takes over what the storage holds.
+    /// Reads the content from the storage.
     ///
     /// # Errors
-    /// The storage's own; the copy is then one of which nothing is known.
+    /// The storage's own; the copy is then [`CopyFault::Unreadable`].
     pub fn read<S: Storage>(&mut self, copy: &mut S) -> Result<(), S::Error> {
         self.absent = Some(CopyFault::Unreadable);
         self.len = read_at(copy, 0, &mut self.content)?;
@@ -79,9 +79,9 @@ impl Found {
         Ok(())
     }
 
-    /// Nothing is known of the copy after all.
-    pub fn lose(&mut self, flaw: CopyFault) {
-        self.absent = Some(flaw);
+    /// Drops the content, for this reason.
+    pub fn lose(&mut self, fault: CopyFault) {
+        self.absent = Some(fault);
         self.len = 0;
     }
 
@@ -90,7 +90,7 @@ impl Found {
         EnvBlock::parse(self.first_block()).ok().filter(|_| self.absent.is_none())
     }
 
-    /// Whether GRUB can go by it.
+    /// Whether GRUB can use it.
     pub fn names_a_slot(&self) -> bool {
         self.block().is_some_and(|block| state::names_a_slot(&block))
     }
@@ -139,7 +139,7 @@ pub enum Source {
     NoActiveSlot,
 }
 
-/// The block to go by, and from which copy; `None` if neither copy is an env block at all.
+/// The block to use, and from which copy; `None` if neither copy is an env block at all.
 pub fn choose<'a>(first: &'a Found, second: &'a Found) -> Option<(EnvBlock<&'a [u8]>, Source)> {
     let usable = |found: &'a Found| found.block().filter(state::names_a_slot);
     let source = |source| move |block| (block, source);
@@ -151,9 +151,9 @@ pub fn choose<'a>(first: &'a Found, second: &'a Found) -> Option<(EnvBlock<&'a [
 /// Why a copy does not hold the new block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error<E> {
-    /// The medium refused.
+    /// The medium gave an error.
     Io(E),
-    /// The medium took the write and gave other bytes back.
+    /// Other bytes were read back than were written.
     NotTaken,
     /// Another program wrote into the file at the same time.
     Changed,
@@ -193,8 +193,8 @@ pub fn replace<S: Storage>(copy: &mut S, found: &mut Found, new: &EnvBlock<Bytes
         }
     }
     if !is_taken(copy, found, new)? {
-        // A medium that fails makes no file shorter, as grub-editenv does for a moment, and no new block: it keeps the old
-        // one, or garbage.
+        // A file that is shorter now, or holds a third block, was written by another program. A failing medium leaves the old
+        // block or garbage.
         let is_old = old.is_some_and(|old| found.first_block() == old);
         if found.is_short() || found.block().is_some() && !is_old {
             found.lose(CopyFault::Changing);
@@ -208,8 +208,8 @@ pub fn replace<S: Storage>(copy: &mut S, found: &mut Found, new: &EnvBlock<Bytes
     Ok(())
 }
 
-/// Makes what was written durable and reads it back from the medium; gives whether it is `new`. A file that was too long
-/// still is: what counts is its first part.
+/// Syncs, reads back from the medium, and gives whether that is `new`. Only the first [`SIZE`] bytes count: a file that was too long
+/// is cut later.
 fn is_taken<S: Storage>(copy: &mut S, found: &mut Found, new: &EnvBlock<Bytes>) -> Result<bool, S::Error> {
     copy.sync()?;
     copy.drop_cache()?;
@@ -222,8 +222,7 @@ pub trait CopyFile {
     /// Why a step failed.
     type Error;
 
-    /// Makes the file hold `new`, by [`replace`] where that goes. Where there is no file that can be written, a new one
-    /// takes its place.
+    /// Makes the file hold `new`, by [`replace`] if possible. If there is no file that can be written, it is replaced by a new one.
     ///
     /// # Errors
     /// Those of [`replace`] and of making the file.
@@ -235,7 +234,7 @@ pub trait CopyFile {
     /// Those of the filesystem.
     fn sync_length(&mut self) -> Result<(), Self::Error>;
 
-    /// Makes the file no env block, by [`hide`].
+    /// Makes the file invalid as an env block, by [`hide`].
     ///
     /// # Errors
     /// Those of [`hide`].
@@ -258,7 +257,7 @@ impl<C: CopyFile> CopyFile for &mut C {
     }
 }
 
-/// Takes the first letter of GRUB's header away: GRUB and `init` then go by the other copy. Durable on return.
+/// Overwrites the first letter of GRUB's header: GRUB and `init` then use the other copy. Durable on return.
 ///
 /// # Errors
 /// [`Error::Io`], [`Error::NotTaken`].
@@ -267,7 +266,7 @@ pub fn hide<S: Storage>(copy: &mut S) -> Result<(), Error<S::Error>> {
     Ok(copy.sync()?)
 }
 
-/// Whether one sector's write cannot bring a copy that counts from what it holds to `new`.
+/// Whether a copy that names a slot needs more than one sector's write to become `new`.
 fn takes_two_sectors(found: &Found, new: &EnvBlock<Bytes>) -> bool {
     let (_, new_tail) = new.bytes().split_at(ONE_SECTOR);
     let same_tail = found.whole().and_then(|old| old.get(ONE_SECTOR..)).is_none_or(|old| old == new_tail);
@@ -275,7 +274,7 @@ fn takes_two_sectors(found: &Found, new: &EnvBlock<Bytes>) -> bool {
     found.names_a_slot() && reaches && !same_tail
 }
 
-/// Makes a copy hold `new`; one that does is not written. Durable on return.
+/// Makes a copy hold `new`. Writes nothing if it does already. Durable on return.
 ///
 /// # Errors
 /// Those of the file.
@@ -285,31 +284,30 @@ pub fn store<C: CopyFile>(mut copy: C, found: &mut Found, new: &EnvBlock<Bytes>)
     }
     let whole = found.whole().is_some();
     copy.replace(found, new)?;
-    // Of the wrong length before, or new: the rest goes, and the name is made durable too.
+    // The file had the wrong length, or is new: its length and its name must be made durable too.
     if whole { Ok(()) } else { copy.sync_length() }
 }
 
 /// Makes both copies hold `new`, the first before the second. A second copy that is not there is made only if
 /// `make_second`.
 ///
-/// Durable on return, in the copy that GRUB goes by: the first; or the second, where the first names no slot and cannot be
-/// written. That the other one could not be written is given back as `Some`: the change has taken effect, and a spare is
-/// missing. A power cut leaves the first copy old or new, and the second untouched until the first is safe.
+/// Durable on return, in the copy that GRUB uses: the first; or the second, if the first names no slot and cannot be written.
+/// `Some` is the error of the other copy: the change has taken effect, and only one copy holds it. A power cut leaves the first
+/// copy old or new, and the second untouched until the first is synced.
 ///
-/// A block whose text passes the first sector can tear. There the second copy is written first, then the first one is
-/// hidden, and only then written: at each moment one of them counts, and is whole. Without a second copy the
-/// second sector goes before the first, which has the boot state ([`crate::boot::state::BootState::into_block`]): a cut may cost
-/// another program's variable.
+/// A block whose text is longer than one sector can tear. Then the second copy is written first, the first one is hidden, and
+/// only then written: at each moment one copy is in use, and whole. Without a second copy the second sector is written before the
+/// first, which has the boot state ([`crate::boot::state::BootState::into_block`]): a cut may lose another program's variable.
 ///
 /// # Errors
-/// Those of the copy that GRUB goes by.
+/// Those of the copy that GRUB uses.
 pub fn store_both<C: CopyFile>(
     [mut first, mut second]: [C; 2],
     [found_first, found_second]: [&mut Found; 2],
     new: &EnvBlock<Bytes>,
     make_second: bool,
 ) -> Result<Option<C::Error>, C::Error> {
-    let by_the_second = !found_first.names_a_slot() && found_second.names_a_slot();
+    let uses_second = !found_first.names_a_slot() && found_second.names_a_slot();
     let make_second = make_second || found_second.fault() != Some(CopyFault::Missing);
     if takes_two_sectors(found_first, new) && make_second && store(&mut second, found_second, new).is_ok() {
         first.hide()?;
@@ -317,8 +315,8 @@ pub fn store_both<C: CopyFile>(
     match store(first, found_first, new) {
         Ok(()) if make_second => Ok(store(second, found_second, new).err()),
         Ok(()) => Ok(None),
-        // What another program writes there may well name one.
-        Err(error) if by_the_second && found_first.fault() != Some(CopyFault::Changing) => {
+        // Not if another program is writing the first copy, as that may name a slot then.
+        Err(error) if uses_second && found_first.fault() != Some(CopyFault::Changing) => {
             store(second, found_second, new).map(|()| Some(error))
         }
         Err(error) => Err(error),

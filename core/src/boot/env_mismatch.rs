@@ -1,8 +1,8 @@
 //! Whether GRUB and Linux go by the same env block: what grub.cfg said on the kernel command line, against what is found.
 //!
-//! GRUB counts a boot down, saves, reads back and only then says `ksolo.slot=`, `ksolo.state=` and `ksolo.counter=`; nobody
-//! else writes before `init` does. So at that moment the two are the same, or something is wrong that an update would
-//! make worse.
+//! GRUB counts the boot, saves the block, reads it back, and puts that on the kernel command line as `ksolo.slot=`, `ksolo.state=`
+//! and `ksolo.counter=`. Nothing writes the block between GRUB and `init`, so the two must be equal. If they are not, `apply` must
+//! not write a block that GRUB does not read.
 
 use core::fmt;
 
@@ -35,7 +35,7 @@ impl EnvMismatch {
 }
 
 impl fmt::Display for EnvMismatch {
-    /// What it is, and how it is mended.
+    /// What it is, and how to repair it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             EnvMismatch::ByHand => "this slot was chosen by hand, and another is active; reboot",
@@ -49,19 +49,19 @@ impl fmt::Display for EnvMismatch {
     }
 }
 
-/// Compares; `block` is the state as found, or `None` if no copy names a slot. `None`: they agree, or an older grub.cfg
-/// did not say enough.
-pub fn compare(told: &Cmdline<'_>, block: Option<&BootState>) -> Option<EnvMismatch> {
-    let slot = told.booted().ok()??;
-    let (state, counter) = (told.state?, told.counter?);
-    if told.via == Some("unsaved") {
+/// Compares the kernel command line with the block: its state as found, or `None` if no copy names a slot. Gives `None` if they are
+/// equal, or an older grub.cfg wrote the command line, which does not say enough.
+pub fn compare(cmdline: &Cmdline<'_>, block: Option<&BootState>) -> Option<EnvMismatch> {
+    let slot = cmdline.booted().ok()??;
+    let (state, counter) = (cmdline.state?, cmdline.counter?);
+    if cmdline.via == Some("unsaved") {
         return Some(EnvMismatch::NotSaved);
     }
     let Some(block) = block else {
         return (counter != "none").then_some(EnvMismatch::OtherBlock);
     };
-    let by_hand = told.via == Some("menu");
-    // Only a person's choice is booted without being counted.
+    let by_hand = cmdline.via == Some("menu");
+    // GRUB counts every boot but one from its menu.
     let counted = by_hand || (slot == block.active && !block.success);
     if counter.as_bytes() != [block.counter.saturating_add(b'0')] || state != block.slot(slot).name() || !counted {
         return Some(EnvMismatch::OtherBlock);
@@ -69,11 +69,11 @@ pub fn compare(told: &Cmdline<'_>, block: Option<&BootState>) -> Option<EnvMisma
     (slot != block.active).then_some(EnvMismatch::ByHand)
 }
 
-/// Whether this may be the block that GRUB went by, of several that could be: where it could not save, it tells what it
-/// read back.
-pub fn is_the_same_block(told: &Cmdline<'_>, block: Option<&BootState>) -> bool {
-    let via = if told.via == Some("unsaved") { Some("menu") } else { told.via };
-    compare(&Cmdline { via, ..*told }, block) != Some(EnvMismatch::OtherBlock)
+/// Whether this can be the block that GRUB has read, where there are several. If GRUB could not save its count, the command line
+/// has the count before it.
+pub fn is_the_same_block(cmdline: &Cmdline<'_>, block: Option<&BootState>) -> bool {
+    let via = if cmdline.via == Some("unsaved") { Some("menu") } else { cmdline.via };
+    compare(&Cmdline { via, ..*cmdline }, block) != Some(EnvMismatch::OtherBlock)
 }
 
 #[cfg(test)]
@@ -147,15 +147,15 @@ mod tests {
     fn a_block_that_grub_did_not_count_in_is_another() {
         let counted = BootState { counter: 2, success: false, ..BootState::fresh(SlotState::Staged) };
         let copy = BootState::fresh(SlotState::Staged);
-        for (told, ours, other) in [
+        for (cmdline, ours, other) in [
             ("ksolo.slot=A ksolo.state=good ksolo.counter=2 ksolo.via=auto", Some(&counted), Some(&copy)),
-            // It could not save, and tells what it read back.
+            // GRUB could not save its count.
             ("ksolo.slot=A ksolo.state=good ksolo.counter=3 ksolo.via=unsaved", Some(&copy), Some(&counted)),
             ("ksolo.slot=B ksolo.state=staged ksolo.counter=3 ksolo.via=menu", Some(&copy), Some(&counted)),
             ("ksolo.slot=A ksolo.state=none ksolo.counter=none", None, Some(&counted)),
         ] {
-            assert!(is_the_same_block(&Cmdline::parse(told), ours), "{told}");
-            assert!(!is_the_same_block(&Cmdline::parse(told), other), "{told}");
+            assert!(is_the_same_block(&Cmdline::parse(cmdline), ours), "{cmdline}");
+            assert!(!is_the_same_block(&Cmdline::parse(cmdline), other), "{cmdline}");
         }
     }
 }

@@ -63,7 +63,7 @@ impl fmt::Display for Slot {
     }
 }
 
-/// What a slot holds. Only `Good` is ever fallen back to; only `Good` and `Trial` are booted unasked.
+/// What a slot holds. GRUB falls back only to a `Good` slot, and activates no other slot by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SlotState {
     /// Nothing, or an install that has not finished.

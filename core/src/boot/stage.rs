@@ -1,5 +1,5 @@
-//! What the boot stage makes of the boot state: which slot is the active one where no copy of the block names one, how the
-//! boot goes on, and what it is marked as. Changes memory only.
+//! The decisions of the boot stage: which slot is active if no copy of the block names one, whether the boot goes on, and whether a
+//! trial may be committed. Changes memory only.
 
 use crate::boot::env_block::EnvBlock;
 use crate::boot::env_copies::{Bytes, Source};
@@ -17,25 +17,25 @@ pub struct Seen {
     pub way_back: bool,
     /// The data partition is mounted and takes writes.
     pub data: bool,
-    /// It did not when this trial was activated, either.
+    /// The data partition did not take writes when this trial was activated, either.
     pub excused: bool,
 }
 
 /// How the boot goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// With the real init. A trial may be committed, if it is the boot stage that does.
+    /// The real init is started.
     GoOn {
-        /// Nothing that worked before the update has failed.
+        /// Whether a trial may be committed: everything works that worked before the update.
         may_commit: bool,
     },
-    /// With GRUB, which counts.
+    /// The box reboots: GRUB counts this boot of the trial as failed.
     Reboot,
 }
 
-/// Decides. Only a trial is given up, only for what worked before it was activated, and only for a good slot; what
-/// GRUB calls a trial while the block cannot be read is a system without a driver for its disk, if the data cannot be
-/// reached either.
+/// Decides. It reboots only a trial, only if the data partition worked before the trial was activated, and only if the other slot
+/// is good. If neither the block nor the data partition can be read, the new system may lack a driver for the disk: then what
+/// GRUB said on the command line is enough to reboot.
 pub const fn decide(seen: &Seen) -> Decision {
     let Seen { block, on_trial, way_back, data, excused } = *seen;
     if on_trial && !data && !excused && way_back {
@@ -44,16 +44,16 @@ pub const fn decide(seen: &Seen) -> Decision {
     Decision::GoOn { may_commit: block && (data || excused) }
 }
 
-/// Whether a copy names an active slot.
+/// Whether one of the copies names an active slot.
 pub fn names_a_slot(chosen: Option<(EnvBlock<&[u8]>, Source)>) -> bool {
     !matches!(chosen, None | Some((_, Source::NoActiveSlot)))
 }
 
-/// For a `state` that was read from a `block` which does not say which slot is active: the one that runs is.
+/// Makes the booted slot the active one, for a `state` from a `block` that names no active slot.
 pub fn adopt_booted(state: &mut BootState, block: &EnvBlock<Bytes>, booted: Slot) {
     state.active = booted;
     if block.get(booted.variable()).is_none() {
-        // Nor that it was ever good.
+        // The block does not say either that this slot was ever good.
         *state = state.with_slot(booted, SlotState::Trial);
     }
 }

@@ -10,7 +10,7 @@
 //! | `slot_A`, `slot_B` | `empty` `staged` `trial` `good` `bad` | what each slot holds |
 //! | `rollback_from` | `A` `B` or unset | set by GRUB when it gave a slot up; cleared once recorded |
 //! | `retry_slot` | `A` `B` or unset | the good slot that GRUB gave up although its files are right, and tries once more |
-//! | `data_excused` | `1` or unset | the data partition was of no use already when the newest trial was activated |
+//! | `data_excused` | `1` or unset | the data partition could not be used when the newest trial was activated |
 //!
 //! | who | when | change (one write) | here |
 //! |---|---|---|---|
@@ -28,12 +28,12 @@
 //! | `healthcheck` | all checks passed | booted slot → `good`, `boot_success=1`, `boot_counter=3`, no `retry_slot` | [`BootState::commit`] |
 //! | `rollback` | other slot `good` | booted slot → `bad` if it was `trial`, active slot = other, `boot_counter=3`, `boot_success=0`, no `retry_slot` | [`BootState::rollback`] |
 //!
-//! So an activated slot gets three boots; if none is committed, the fourth power-on is the old slot. A good slot of which
-//! three boots did not reach `init` is left for one visit to the other good slot, and then gets three more. If they do not
-//! either, while the visit did, it is `bad` and the other stays.
+//! So an activated slot gets three boots; if none is committed, the fourth power-on boots the old slot. If three boots of a good
+//! slot did not reach `init`, GRUB boots the other good slot once (a visit), and then gives the first slot three more boots. If none
+//! of them reaches `init` either, but the visit did, the first slot becomes `bad` and the other one stays active.
 //!
-//! "Does not load" is also a slot whose files have not the SHA-256 of its own list. GRUB looks at them before each boot
-//! but one: that of a good slot whose newest boot was marked. A slot without a list is booted, unless it is on trial.
+//! "Does not load" includes a slot whose files do not have the SHA-256 of its own list. GRUB verifies them before every boot,
+//! except that of a good slot whose newest boot was marked good. A slot without a list is booted, unless it is on trial.
 //!
 //! GRUB's rows are executed by `grub/grub.cfg`; the function here is its model, and `qemu-tests/tests/grub_table.rs` runs
 //! both. `core/tests/graph.rs` visits every state that can come of them.
@@ -42,10 +42,11 @@ use core::fmt;
 
 use crate::boot::env_block::{EnvBlock, Error as BlockError, ONE_SECTOR, SIZE, Value};
 use crate::boot::slot::{Slot, SlotState};
+use crate::ignore::ignore;
 
 /// Boots an activated slot gets.
 pub const TRIES: u8 = 3;
-/// What is left of them when GRUB itself falls back: it spends the first one at once.
+/// Boots left after GRUB itself has fallen back to a slot: that boot is the first of the three.
 const TRIES_AFTER_FALLBACK: u8 = 2;
 
 /// Names of the variables that every block has, in the order in which a new one has them.
@@ -74,10 +75,10 @@ pub struct BootState {
     pub b: SlotState,
     /// The slot that GRUB gave up, until that is recorded.
     pub rollback_from: Option<Slot>,
-    /// The good slot that was given up for boots that did not reach `init`. While the other one is active it is owed its
-    /// tries once more; while it is active itself it has them, and the other one is known to reach `init`.
+    /// The good slot that GRUB gave up because three boots did not reach `init`. While the other slot is active, GRUB goes back to
+    /// this one after one boot. While this one is active, these are its second three boots, and the other slot reached `init`.
     pub retry: Option<Slot>,
-    /// The data partition was of no use already when the newest trial was activated: that does not speak against it.
+    /// The data partition could not be used when the newest trial was activated: the trial is not rolled back because of it.
     pub data_excused: bool,
 }
 
@@ -149,10 +150,10 @@ impl fmt::Display for Assumption {
     }
 }
 
-/// A boot state, and how far the block it was read from could be believed.
+/// A boot state, and what was assumed where the block was damaged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
-    /// The state, with a safe value in place of each doubtful one.
+    /// The state, with a safe value in place of each missing or impossible one.
     pub state: BootState,
     /// One entry for each variable that was not as it should be.
     pub assumptions: heapless::Vec<Assumption, 5>,
@@ -178,8 +179,8 @@ impl BootState {
         }
     }
 
-    /// The state to record when no copy of the block could be read: the booted slot is on trial, for nobody can say
-    /// that it has ever passed its checks; the other is not fallen back to for the same reason.
+    /// The state to record when no copy of the block could be read. The booted slot is on trial, as nothing says that it ever
+    /// passed its checks; the other slot is not good for the same reason, so that GRUB does not fall back to it.
     pub fn lost(booted: Slot, has_files: impl Fn(Slot) -> bool) -> BootState {
         let other = if has_files(!booted) { SlotState::Staged } else { SlotState::Empty };
         BootState {
@@ -195,13 +196,13 @@ impl BootState {
         .with_slot(!booted, other)
     }
 
-    /// Reads the state; where a variable is missing or impossible this picks the safe value, and says so. The one
-    /// place that does.
+    /// Reads the state. For a variable that is missing or impossible it takes a safe value, and lists that as an assumption. No
+    /// other function does.
     ///
     /// `has_files` tells whether a slot holds a kernel and an initramfs; it is asked only for a slot without a state.
     pub fn read_safely<B: AsRef<[u8]>>(block: &EnvBlock<B>, has_files: impl Fn(Slot) -> bool) -> Reading {
         let mut assumptions = heapless::Vec::new();
-        let mut doubt = |found: Assumption| assumptions.push(found).unwrap_or_default();
+        let mut assume = |found: Assumption| ignore(assumptions.push(found), "there is room for one of each variable");
 
         // In one pass; of a name that stands twice the last counts, as for GRUB.
         let [active, counter, success, a, b] = VARIABLES;
@@ -215,17 +216,17 @@ impl BootState {
 
         let mut slot_state = |slot: Slot, value: Option<Value<'_>>| match value {
             Some(value) => SlotState::ALL.into_iter().find(|state| value.is(state.name())).unwrap_or_else(|| {
-                doubt(Assumption::State(slot));
+                assume(Assumption::State(slot));
                 SlotState::Bad
             }),
             None => {
                 let state = match has_files(slot) {
                     true if names_a_slot(block) => SlotState::Good,
-                    // The block is no older system's either: it vouches for nothing.
+                    // Not the block of an older KubeSolo OS, which names an active slot: nothing says that this slot is good.
                     true => SlotState::Staged,
                     false => SlotState::Empty,
                 };
-                doubt(Assumption::Unrecorded(slot, state));
+                assume(Assumption::Unrecorded(slot, state));
                 state
             }
         };
@@ -233,15 +234,15 @@ impl BootState {
 
         let active = active.and_then(parse_slot).unwrap_or_else(|| {
             let safe = if a != SlotState::Good && b == SlotState::Good { Slot::B } else { Slot::A };
-            doubt(Assumption::Active(safe));
+            assume(Assumption::Active(safe));
             safe
         });
         let counter = counter.and_then(parse_counter).unwrap_or_else(|| {
-            doubt(Assumption::Counter);
+            assume(Assumption::Counter);
             TRIES
         });
         if !success.is_some_and(|value| value.is("0") || value.is("1")) {
-            doubt(Assumption::Success);
+            assume(Assumption::Success);
         }
         let success = success.is_some_and(|value| value.is("1"));
         let [rollback_from, retry] = [rollback_from, retry].map(|slot| slot.and_then(parse_slot));
@@ -335,7 +336,7 @@ impl BootState {
         (marked != self).then_some(marked)
     }
 
-    /// That slot is not tried once more.
+    /// The state in which that slot does not get its boots once more.
     const fn without_retry(self, slot: Slot) -> BootState {
         match (self.retry, slot) {
             (Some(Slot::A), Slot::A) | (Some(Slot::B), Slot::B) => BootState { retry: None, ..self },
@@ -364,19 +365,19 @@ impl BootState {
         if state != SlotState::Good {
             return Err(Refused::NotGood { slot, state });
         }
-        let left = if self.slot(booted) == SlotState::Trial { SlotState::Bad } else { self.slot(booted) };
-        Ok(BootState { active: slot, counter: TRIES, success: false, retry: None, ..self }.with_slot(booted, left))
+        let old = if self.slot(booted) == SlotState::Trial { SlotState::Bad } else { self.slot(booted) };
+        Ok(BootState { active: slot, counter: TRIES, success: false, retry: None, ..self }.with_slot(booted, old))
     }
 
     /// The target slot is about to be overwritten. If it was the active one, that is now the other.
     #[must_use]
     pub fn invalidate(self, target: Slot) -> BootState {
-        let kept = if self.active == target {
+        let state = if self.active == target {
             BootState { active: !target, counter: TRIES, success: false, ..self }
         } else {
             self
         };
-        kept.with_slot(target, SlotState::Empty).without_retry(target)
+        state.with_slot(target, SlotState::Empty).without_retry(target)
     }
 
     /// The target slot holds a whole, verified system.
@@ -385,7 +386,7 @@ impl BootState {
         self.with_slot(target, SlotState::Staged)
     }
 
-    /// The target slot is booted next, on trial. What is true of [`BootState::data_excused`], the caller knows.
+    /// The target slot is booted next, on trial. The caller sets [`BootState::data_excused`].
     ///
     /// # Errors
     /// [`Refused::NotStaged`].
@@ -402,10 +403,11 @@ impl BootState {
     /// finds in a slot, `saves` whether the disk takes what GRUB writes.
     pub fn grub_boot(self, files: impl Fn(Slot) -> Files, saves: bool) -> GrubBoot {
         let is_good = |slot| self.slot(slot) == SlotState::Good;
-        // The other slot is owed its tries once more, after one visit to this one.
+        // This boot was the one visit to this slot: the other one gets its boots once more.
         let goes_back = self.retry == Some(!self.active) && is_good(self.active) && is_good(!self.active);
         let now = if goes_back {
-            // If the visit was not marked either, nothing speaks against the slot more than against the visited one.
+            // If the visit was not marked good either, the two slots failed alike: then `retry` is cleared, so that the other slot
+            // does not become bad.
             let retry = self.retry.filter(|_| self.success);
             BootState { active: !self.active, counter: TRIES, success: false, retry, ..self }
         } else {
@@ -426,7 +428,7 @@ impl BootState {
                 on_disk = counted;
                 first_save = Some(counted);
             } else if (on_trial || goes_back) && is_good(other) && loads(other) {
-                // What cannot be counted could be tried for ever.
+                // GRUB cannot count this boot, so it could boot this slot for ever.
                 return GrubBoot { on_disk, first_save, booted: Some(other) };
             }
             if loads_active {
@@ -445,7 +447,7 @@ impl BootState {
         if saves {
             on_disk = after;
         }
-        // There is nothing better than the active slot: then also with a wrong sum.
+        // If the other slot is not good, the active one is booted even with a wrong sum.
         let boots = if is_good(other) { loads(after.active) } else { files(after.active).load() };
         GrubBoot { on_disk, first_save, booted: boots.then_some(after.active) }
     }
@@ -458,9 +460,9 @@ pub enum Files {
     Whole,
     /// They load, and there is no such list.
     Unlisted,
-    /// They load, and are not what the list says.
+    /// They load, and do not have the sums of the list.
     Damaged,
-    /// One of them is missing, or is none.
+    /// One of them is missing, or cannot be loaded.
     Absent,
 }
 
@@ -470,7 +472,7 @@ impl Files {
         !matches!(self, Files::Absent)
     }
 
-    /// Whether they are loaded by who looks at the sums first, for a slot of that state.
+    /// Whether GRUB loads them when it verifies the sums first, for a slot of that state.
     pub const fn load_well(self, state: SlotState) -> bool {
         match self {
             Files::Whole => true,
@@ -480,12 +482,12 @@ impl Files {
     }
 }
 
-/// What a power-on comes to.
+/// How a power-on ends in GRUB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GrubBoot {
     /// The state that GRUB left in the block.
     pub on_disk: BootState,
-    /// What it saved before it tried to load anything, if it did: a power cut then leaves this.
+    /// The state that GRUB saved before it tried to load anything, if it did. A power cut right after that leaves it.
     pub first_save: Option<BootState>,
     /// The slot whose kernel was started; `None`: none loads, and the box resets and tries again.
     pub booted: Option<Slot>,
@@ -502,7 +504,7 @@ pub fn grub_boot_without_block(
     let (first, second_state) = if a != good && b == good { (Slot::B, a) } else { (Slot::A, b) };
     let second = (second_state.is_none() || second_state == good).then_some(!first);
     let mut order = [Some(first), second].into_iter().flatten();
-    // Nobody knows of a trial here.
+    // Without a block no slot is known to be on trial.
     let whole = order.clone().find(|slot| files(*slot).load_well(SlotState::Good));
     whole.or_else(|| order.find(|slot| files(*slot).load()))
 }

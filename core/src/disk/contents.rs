@@ -1,11 +1,10 @@
-//! What a partition carries, told by the signatures that filesystems and containers leave at fixed places.
+//! What a partition carries, by the signatures that filesystems and containers have at fixed places.
 //!
-//! It is asked before anything is repaired or mounted for writing: a checker that is let loose on what it does not know
-//! finds an old backup superblock and makes the filesystem of that again. All of LUKS, FAT, swap and btrfs was lost so.
+//! This runs before anything is repaired or mounted for writing: e2fsck on another's partition finds an old backup superblock and
+//! restores the old filesystem from it. LUKS, FAT, swap and btrfs were destroyed like that in tests.
 //!
-//! An ext4 filesystem is ours only if its primary superblock stands at its place and no other signature does. Two kinds
-//! of another's leave it standing: a container that writes elsewhere (mdraid, bcache, ZFS), and a filesystem that was
-//! "repaired" away before.
+//! An ext4 filesystem is ours only if its primary superblock is there and no other signature is. Both are there in two cases: a
+//! container that does not overwrite the superblock (mdraid, bcache, ZFS), and a filesystem that e2fsck has "repaired" over.
 //!
 //! | offset | signature | of | source |
 //! |---|---|---|---|
@@ -53,7 +52,7 @@ pub enum Contents {
     Ext4,
     /// Something else, by its name with an article. A superblock of ext4 may stand beside it.
     Other(&'static str),
-    /// Zeros where signatures stand.
+    /// Zeros at every place of a signature.
     Blank,
     /// No signature of any kind that is known here.
     Unknown,
@@ -162,8 +161,7 @@ pub fn identify<S: Read + Seek>(disk: &mut S, start: u64, len: Option<u64>) -> R
     let mut block = [0; 512];
     let read = read_at(seen.disk, start.saturating_add(SUPERBLOCK), &mut block)?;
     let superblock = block.get(..read).and_then(Superblock::parse);
-    // A filesystem that goes on behind such a place has it for its files: what stands there was left by another before
-    // the partition grew over it.
+    // If the filesystem reaches over such a place, the signature there is old: it was written before the partition grew.
     let size = if superblock.is_some() { ext4::size(seen.disk, start)? } else { None };
     let covered = size.map_or(0, |size| size.blocks.saturating_mul(size.block));
     for offset in len.into_iter().flat_map(raid_at_end) {
@@ -203,7 +201,7 @@ impl<S: Read + Seek> Seen<'_, S> {
     }
 }
 
-/// What the first sector of an ext4 superblock says; a power cut leaves that sector old or new.
+/// The first sector of an ext4 superblock, which a power cut leaves old or new.
 struct Superblock {
     journal: bool,
 }

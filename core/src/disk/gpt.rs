@@ -1,5 +1,5 @@
 //! The GUID partition table: header and entries, their checksums and bounds, and the backup at the end of the disk.
-//! It reads; what is to be written, and in which order, is [`crate::disk::grow`]'s. Source: UEFI 2.10 §5.3.
+//! This reads; [`crate::disk::grow`] writes. Source: UEFI 2.10 §5.3.
 //!
 //! Header, one sector at LBA 1, and again in the disk's last sector:
 //!
@@ -42,19 +42,19 @@ const ENTRY_MIN: usize = 128;
 const ENTRY_MAX: usize = 512;
 /// Linux and sgdisk make 128; more than this is taken for damage.
 const ENTRIES_MAX: u32 = 1024;
-/// 512, and 4096 for "4K native" disks: the header's place tells which.
+/// 512, and 4096 for "4K native" disks. The size is the one at which a header is found at LBA 1.
 const SECTOR_SIZES: [u64; 2] = [512, 4096];
 
-/// The partitions of interest on one disk; a table may hold more, they are passed over.
+/// Most partitions that are read of one table; more are skipped.
 pub const PARTITIONS_MAX: usize = 16;
 
 /// Longest name an entry can hold, in UTF-16 units; as UTF-8 up to three times that.
 const NAME_UNITS: usize = 36;
 
-/// A partition's name, as text; units that are no characters are replaced.
+/// A partition's name, as text. Invalid UTF-16 is replaced.
 pub type Name = heapless::String<{ NAME_UNITS * 3 }>;
 
-/// Why there is no partition table to go by.
+/// Why there is no usable partition table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error<E> {
     /// The disk could not be read.
@@ -77,7 +77,7 @@ pub enum Error<E> {
     },
     /// A header size outside 92 bytes to one sector.
     HeaderSize(u32),
-    /// The header says that it stands elsewhere.
+    /// The header says that it is in another sector.
     MyLba(u64),
     /// More entries than any partitioning tool writes.
     TooManyEntries(u32),
@@ -212,7 +212,7 @@ fn read_table<S: Read + Seek>(
             }
             ignore(
                 table.partitions.push(partition),
-                "more than fit is no KubeSolo disk's, and the first ones are enough to tell",
+                "a KubeSolo disk has fewer, and the first ones are enough to recognise one",
             );
         }
         offset = offset.saturating_add(want as u64);
@@ -227,8 +227,8 @@ fn read_table<S: Read + Seek>(
     }
 }
 
-/// The CRC32 of `bytes` behind others, whose own is `before`. The only call of the crate: so the compiler sees that its code for
-/// vector instructions, 4 KB that want the crate's `std`, is never reached.
+/// The CRC-32 of other bytes, which is `before`, and `bytes` after them. The only call of crc32fast, so that the compiler can drop
+/// its 4 KB of code for vector instructions.
 pub(crate) fn crc32(before: u32, bytes: &[u8]) -> u32 {
     let mut crc = crc32fast::Hasher::new_with_initial(before);
     crc.update(bytes);
@@ -241,7 +241,7 @@ pub(crate) struct Header {
     /// The first bytes of its sector, of which `len` are the header.
     bytes: [u8; 512],
     len: usize,
-    /// Where the other header stands, if it says the truth.
+    /// Where the other header is, by this one.
     pub other: Lba,
     /// The first sector that partitions may use.
     pub first_usable: Lba,
@@ -258,12 +258,12 @@ pub(crate) struct Header {
     pub entries_crc: u32,
 }
 
-/// What a header is to say in place of what it says.
+/// New values for a header.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stands {
-    /// Where it stands itself.
+    /// Where this header is.
     pub at: Lba,
-    /// Where the other header stands.
+    /// Where the other header is.
     pub other: Lba,
     /// Where its entries begin.
     pub entries: Lba,

@@ -1,24 +1,24 @@
-//! A disk that is larger than its partition table thinks: what both copies of the table are to say, and the order in which
-//! they are written so that a power cut at any moment leaves a disk that boots.
+//! Enlarges the partition table of a disk that is larger than the table says: the new content of both copies, and the order in
+//! which they are written so that a power cut at any moment leaves a disk that boots.
 //!
 //! Who reads what (tried, and read in their sources):
-//! - GRUB (`grub-core/partmap/gpt.c`) reads the primary copy alone, and no checksum. In what the primary copy passes through
-//!   here, partitions 1 to 3 begin and end where they did, at every boundary of a sector: an entry never lies across one.
-//! - Linux (`block/partitions/efi.c`) goes by the primary copy if its checksums fit, else, with the word `gpt` on its command
-//!   line, by the one in the disk's last sector. So does [`gpt`]. UEFI firmware does too, and mends the other one itself.
+//! - GRUB (`grub-core/partmap/gpt.c`) reads only the primary copy, and no checksum. Whichever sectors of it are written,
+//!   partitions 1 to 3 begin and end where they did: no entry crosses a sector boundary.
+//! - Linux (`block/partitions/efi.c`) uses the primary copy if its checksums are right, else, with the word `gpt` on its command
+//!   line, the one in the disk's last sector. So does [`gpt`]. UEFI firmware does too, and repairs the other one itself.
 //!
 //! | step, each synced | a cut within it or right after it leaves |
 //! |---|---|
-//! | 0. a damaged primary copy is made of the backup, entries and then header | what was there before, or two copies that fit |
-//! | 1. backup: entries and header at the disk's end; read back | the old primary copy, whole, which all go by |
-//! | 2. primary: entries | a primary copy that does not fit: Linux goes by the backup, which says what is to be; GRUB sees no difference |
-//! | 3. primary: header | both copies, as they are to be |
-//! | 4. the size in the protective MBR | the same; nobody here goes by that size |
+//! | 0. a damaged primary copy is rewritten from the backup, entries and then header | what was there before, or two valid copies |
+//! | 1. backup: entries and header at the disk's end; read back | the old primary copy, whole, which all of them use |
+//! | 2. primary: entries | a primary copy with a wrong checksum: Linux uses the backup, which is new; for GRUB nothing changes |
+//! | 3. primary: header | both copies new |
+//! | 4. the size in the protective MBR | the same; none of them uses that size |
 //! | 5. the kernel's own view of the partition | the next kernel reads the table itself |
 //! | 6. the filesystem, by ext4 | a filesystem that ends before its partition, or that ext4's journal completes |
 //!
-//! Whatever a cut left is the next run's to finish: it looks at all of it anew. What stands already is not written again.
-//! Steps 5 and 6 are the verb `grow`'s.
+//! The next run finishes what a cut interrupted: it reads everything again and writes only what is not there yet. Steps 5 and 6 are
+//! done by the verb `grow`.
 
 use core::fmt;
 
@@ -31,9 +31,9 @@ use crate::disk::storage::{Storage, read_at, write_at};
 
 /// In a [`Wish`], in place of an entry's number: the disk itself.
 pub const DISK: u32 = 0;
-/// Less than this is not worth a write, in bytes. An image has nearly as much room behind its last partition.
+/// Smallest room that is used, in bytes: an image has nearly as much behind its last partition.
 const WORTH: u64 = 1 << 20;
-/// A partition ends where a block of its filesystem can.
+/// Partitions end at a multiple of this, in bytes: a block of the filesystem.
 const BLOCK: u64 = 4096;
 /// What is compared, and written where it differs: sectors are no smaller.
 const PIECE: usize = 512;
@@ -52,21 +52,21 @@ pub struct Wish<'a> {
 pub enum Error<E> {
     /// The disk could not be read or written.
     Io(E),
-    /// Neither copy of the table can be gone by.
+    /// Neither copy of the table is usable.
     Table(gpt::Error<E>),
-    /// Sector 0 is not a protective MBR: others go by what stands there.
+    /// Sector 0 is not a protective MBR: other systems use what it holds.
     NotProtective,
-    /// It is one, and holds partitions as well: which of the two tables others go by is not to be known.
+    /// It is one, and holds partitions as well: other systems may use these instead of the GPT.
     Hybrid,
     /// There is no such partition in the table.
     NoSuchPartition(u32),
     /// That partition has sectors in common with the one to be enlarged.
     Overlaps(u32),
-    /// The backup would stand on that partition: the disk is smaller than its table.
+    /// The backup would overwrite that partition: the disk is smaller than its table.
     BackupOnPartition(u32),
-    /// The table's entries stand where partitions may be.
+    /// The table's entries are where partitions may be.
     EntriesInTheWay,
-    /// The disk gives other bytes back than were written.
+    /// Other bytes were read back than were written.
     NotTaken,
 }
 
@@ -97,16 +97,16 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
 impl<E> Error<E> {
     const SHORT: Error<E> = Error::Table(gpt::Error::Short);
 
-    /// Whether it is a rule that speaks against it, and no failure.
+    /// Whether a rule forbids the change, and nothing failed.
     pub const fn is_refusal(&self) -> bool {
         !matches!(self, Error::Io(_) | Error::Table(_) | Error::NotTaken)
     }
 }
 
-/// What is to be written to a disk, and what it comes to.
+/// What is to be written to a disk, and what changes by that.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Nothing is: the table is as it should be.
+    /// Nothing is to be written: the table is as it should be.
     pub is_idle: bool,
     /// The primary copy is damaged, and the backup counts.
     pub from_backup: bool,
@@ -120,7 +120,7 @@ pub struct Plan {
     pub guids: usize,
     sector_size: u64,
     header: Header,
-    /// The primary copy as the backup has it, if it is to be made of that first.
+    /// The primary copy as it is rewritten from the backup first, if it is damaged.
     restore: Option<Stands>,
     /// The two copies as they are to be: primary, backup.
     then: [Stands; 2],
@@ -246,7 +246,7 @@ pub fn carry_out<S: Storage>(disk: &mut S, plan: &Plan) -> Result<(), Error<S::E
     if let Some(restored) = &plan.restore {
         write_copy(disk, plan, plan.header.entries, restored, &Edit::default(), Between::Sync)?;
     }
-    // All go by the primary copy while this one is torn.
+    // A torn backup does no harm here: all readers use the primary copy.
     write_copy(disk, plan, primary.entries, backup, &plan.edit, Between::Nothing)?;
     write_copy(disk, plan, primary.entries, primary, &plan.edit, Between::Sync)?;
     if let Some(mbr) = &plan.mbr {
@@ -263,7 +263,7 @@ enum Between {
     Sync,
 }
 
-/// Makes one copy of the table, from the entries that stand at `from`. Durable on return, and read back from the medium.
+/// Writes one copy of the table, with the entries that are read at `from`. Durable on return, and read back from the medium.
 fn write_copy<S: Storage>(
     disk: &mut S,
     plan: &Plan,
@@ -292,7 +292,7 @@ fn write_copy<S: Storage>(
     if holds(disk, plan, copy)? { Ok(()) } else { Err(Error::NotTaken) }
 }
 
-/// Whether that copy stands on the disk, header and entries.
+/// Whether the disk holds that copy, header and entries.
 fn holds<S: Read + Seek>(disk: &mut S, plan: &Plan, copy: &Stands) -> Result<bool, Error<S::Error>> {
     let (Some(at), Some(entries)) = (copy.at.bytes(plan.sector_size), copy.entries.bytes(plan.sector_size)) else {
         return Ok(false);
@@ -320,7 +320,7 @@ fn put<S: Storage>(disk: &mut S, at: u64, piece: &[u8]) -> Result<(), Error<S::E
     if write_at(disk, at, piece)? == piece.len() { Ok(()) } else { Err(Error::NotTaken) }
 }
 
-/// Hands out the entries of the copy that counts, each with its number; what is done to it stays in memory.
+/// Calls `each` with every entry of the copy in use, and its number. Changes to the entry stay in memory.
 fn each_entry<S: Read + Seek>(
     disk: &mut S,
     sector_size: u64,
@@ -410,7 +410,7 @@ fn protective_mbr<S: Read + Seek>(disk: &mut S, last: u64) -> Result<Option<[u8;
     }
 }
 
-/// A sector in the numbers of 1983, with 255 heads and 63 sectors: three bytes, all set for what they cannot tell.
+/// A sector number as cylinder, head and sector, with 255 heads and 63 sectors: three bytes, all ones if the number is too high.
 fn cylinder_head_sector(lba: u64) -> [u8; 3] {
     let parts = || {
         let (track, sector) = (lba.checked_div(63)?, lba.checked_rem(63)?.checked_add(1)?);

@@ -10,8 +10,8 @@ impl Guid {
     /// The GUID of an unused partition entry.
     pub const ZERO: Guid = Guid([0; 16]);
 
-    /// What its text shows as the first digit of the third group: 4 for a random one, 8 for one made by a rule of one's own
-    /// (RFC 9562), as image/build makes them from a seed.
+    /// The version (RFC 9562), the first digit of the third group in its text: 4 for a random GUID, 8 for a custom one, such as
+    /// image/build makes from a seed.
     pub const fn version(&self) -> u8 {
         self.0[7] >> 4
     }

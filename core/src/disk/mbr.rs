@@ -1,4 +1,4 @@
-//! The first sector: whether it holds a partition table of the old kind, beside which a GPT is only a leftover.
+//! The first sector: whether it holds an MBR partition table, which makes a GPT on the same disk a leftover.
 //!
 //! | offset | size | meaning |
 //! |---|---|---|

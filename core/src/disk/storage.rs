@@ -4,9 +4,9 @@ use embedded_io::{Read, Seek, SeekFrom, Write};
 
 /// Bytes that can be read and written at a position, and made durable.
 ///
-/// `embedded_io`'s `flush` hands bytes on and promises nothing about power cuts; so durability has a name of its own.
+/// `embedded_io`'s `flush` only passes bytes on and promises nothing about power cuts, so [`Storage::sync`] is a function of its own.
 pub trait Storage: Read + Write + Seek {
-    /// Returns once everything written before is on the medium. After an error nothing is known about it.
+    /// Returns once everything written before is on the medium. After an error any part of it may be missing.
     ///
     /// # Errors
     /// The medium's own.

@@ -1,4 +1,5 @@
-//! `activate`: a staged slot becomes the one that boots next. One sector of the block decides; `state.json` follows.
+//! `activate`: a staged slot becomes the one that boots next. The change is one sector of the env block; `state.json` is written
+//! after it.
 
 use crate::boot::state::BootState;
 use crate::flow::change::Change;
@@ -6,18 +7,19 @@ use crate::flow::install::TargetSlot;
 use crate::flow::ports::StateFile;
 use crate::update::phase::Phase;
 
-/// A staged slot, on a box with a data partition.
+/// What `activate` needs: the staged slot, `state.json`, and a probe of the data partition.
 pub trait Staged: TargetSlot + StateFile {
     /// Whether the data partition takes writes.
     fn takes_data(&mut self) -> bool;
 }
 
-/// Verifies the slot that is not booted, and flips. One that is not as it was staged is `bad` from now on.
+/// Verifies the slot that is not booted, and makes it the active one, on trial. If its files are not those that were staged, it
+/// becomes `bad`.
 ///
 /// # Errors
-/// That nothing is staged; that its files are others; those of writing the block.
+/// If nothing is staged; if the slot's files are not those that were staged; those of writing the block.
 pub fn activate<M: Staged>(machine: &mut M) -> Result<BootState, M::Error> {
-    // What boots next does not hang on the data partition: an update may be what mends it.
+    // A data partition that cannot be used must not block an activation: the update may be what repairs it.
     let mut state = machine.open_state_if_possible()?;
     let before = machine.boot_state()?;
     let booted = machine.booted()?.unwrap_or(before.active);
@@ -27,7 +29,7 @@ pub fn activate<M: Staged>(machine: &mut M) -> Result<BootState, M::Error> {
         machine.change(Change::MarkBad)?;
         return Err(error);
     }
-    // Looked at now, so that `init` does not hold it against the trial.
+    // Probed before the reboot: `init` rolls the trial back only if it lost a data partition that works now.
     let data_excused = !machine.takes_data();
     let changed = machine.change(Change::Activate { data_excused })?;
     if let Some(state) = &mut state {

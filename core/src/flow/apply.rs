@@ -8,51 +8,53 @@ use crate::boot::slot::{Slot, SlotState};
 use crate::boot::state::BootState;
 use crate::flow::change::Change;
 use crate::flow::install::{WritableSlot, install};
-use crate::flow::ports::{Progress, StateFile, Why};
+use crate::flow::ports::{LastError, Progress, StateFile};
 use crate::update::phase::Phase;
 
-/// An update and the slot that it goes into.
+/// What `apply` needs: an update, and the slot that it is written to.
 pub trait Update: WritableSlot + StateFile {
-    /// Whether an update may begin now.
+    /// Succeeds if an update may begin now.
     ///
     /// # Errors
-    /// That it may not.
+    /// If it may not: outside the maintenance window.
     fn may_begin(&mut self) -> Result<(), Self::Error>;
 
-    /// The slot to write: not the one that runs, which must be the active one, and good: something to go back to.
+    /// The slot to write: the one that does not run. The running slot must be active and good, so that there is a slot to go
+    /// back to.
     ///
     /// # Errors
-    /// That there is none.
+    /// If the running slot is not known, not active or not good.
     fn target(&mut self, state: &BootState) -> Result<Slot, Self::Error>;
 
-    /// Asks whether the node is held back, and the server what there is; verifies who says so, and whether it is for this box.
+    /// Fetches the manifest, unless the node's label blocks updates; verifies its signature, and that this box may take the
+    /// update.
     ///
     /// # Errors
-    /// Those of asking; that it is not.
-    fn ask(&mut self, state: &Self::State) -> Result<(), Self::Error>;
+    /// Those of fetching; if the label, the signature or the update policy forbids it.
+    fn fetch_manifest(&mut self, state: &Self::State) -> Result<(), Self::Error>;
 
-    /// Whether the slot holds exactly that.
+    /// Whether the slot holds the files of that manifest already.
     ///
     /// # Errors
     /// Those of looking into the slot.
     fn is_there(&mut self) -> Result<bool, Self::Error>;
 
-    /// Whether there is room for it.
+    /// Succeeds if the target slot has room for the files.
     ///
     /// # Errors
-    /// That there is not.
+    /// If it does not.
     fn has_room(&mut self) -> Result<(), Self::Error>;
 
-    /// Puts into the state what is about to be installed. Changes memory only.
+    /// Sets in the state which update is about to be installed. Changes memory only.
     fn begin(&mut self, state: &mut Self::State);
 }
 
-/// What `apply` came to: the slot is staged.
+/// How the slot came to be staged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
     /// By this run.
     Now,
-    /// It was, with the same files.
+    /// By an earlier run, with the same files: nothing was written.
     Before,
 }
 
@@ -65,25 +67,25 @@ pub fn apply<M: Update>(machine: &mut M) -> Result<Applied, M::Error> {
         machine.may_begin()?;
         let before = machine.boot_state()?;
         let target = machine.target(&before)?;
-        // A power cut came between the rollback and its record.
+        // `state.json` says trial, the block says bad: a power cut came between the two writes of a rollback.
         if state.is_on_trial() && before.slot(target) == SlotState::Bad {
             state.remember_bad();
         }
-        machine.ask(state)?;
+        machine.fetch_manifest(state)?;
         let was_staged = before.slot(target) == SlotState::Staged;
         if was_staged && machine.is_there()? {
             return Ok(Applied::Before);
         }
         machine.has_room()?;
         if was_staged {
-            // Before `state.json` speaks of another image: what is staged there could still be activated.
+            // Before `state.json` names the new image: until then the staged slot could be activated under that name.
             machine.change(Change::Invalidate)?;
         }
         machine.begin(state);
         machine.store_state(state, Phase::Downloading)?;
         let installed = install(machine, target);
         if let Err(error) = &installed {
-            machine.explain(state, Why::Failed(error));
+            machine.set_last_error(state, LastError::Install(error));
         }
         machine.store_state(state, if installed.is_ok() { Phase::Staged } else { Phase::Failed })?;
         installed.map(|()| Applied::Now)

@@ -12,30 +12,30 @@ pub enum Change {
     Stage,
     /// The target boots next, on trial.
     Activate {
-        /// The data partition is of no use already: that does not speak against the trial.
+        /// The data partition cannot be used before the trial either, so that `init` must not roll back because of it.
         data_excused: bool,
     },
     /// The target does not hold what was staged.
     MarkBad,
     /// The booted slot is good.
     Commit,
-    /// The target boots next, for it is good.
+    /// The target, which must be good, boots next.
     RollBack,
 }
 
 /// A change that was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Changed {
-    /// The boot state that it was made to.
+    /// The boot state before it.
     pub before: BootState,
-    /// The one that came of it.
+    /// The boot state after it.
     pub after: BootState,
     /// The slot that runs.
     pub booted: Slot,
 }
 
 impl Changed {
-    /// Whether the slot that runs was on trial: the block says so, whatever `state.json` has.
+    /// Whether the slot that runs was on trial. Read from the block, not from `state.json`, which may be lost.
     pub fn ran_a_trial(&self) -> bool {
         self.before.slot(self.booted) == SlotState::Trial
     }
@@ -45,7 +45,7 @@ impl Change {
     /// The boot state with that change. Changes memory only.
     ///
     /// # Errors
-    /// That it is not allowed.
+    /// If the change is not allowed.
     pub fn of(self, state: BootState, booted: Slot) -> Result<BootState, Refused> {
         match self {
             Change::Invalidate => Ok(state.invalidate(!booted)),

@@ -1,34 +1,34 @@
-//! `healthcheck`: a trial that is healthy is committed; one that is not is counted, and given up at the N-th failure in a row. On
-//! any other boot it only says what it sees. What boots next stands in the block; `state.json` holds the count.
+//! `healthcheck`: commits a trial whose checks pass. Failures are counted, and at the N-th in a row the trial is rolled back. If no
+//! trial runs, the checks are only reported. What boots next is in the env block; `state.json` holds the count.
 
 use crate::boot::slot::SlotState;
 use crate::flow::outcome::{commit, roll_back};
-use crate::flow::ports::{Env, Progress, Running, Why};
-use crate::history::boot_log::Mark;
+use crate::flow::ports::{Env, LastError, Progress, Running};
+use crate::history::boot_log::Milestone;
 use crate::update::phase::Phase;
 
-/// What a check-up led to.
+/// What a health check led to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Nothing: no trial runs.
     Nothing,
     /// The trial was committed.
     Committed,
-    /// So many failures in a row, of so many that are too many.
+    /// So many checks in a row have failed, and at how many the trial is rolled back, if that is configured.
     Counted(u32, Option<u32>),
     /// The old slot boots next.
     RolledBack,
 }
 
-/// The checks are about to begin. Gives the state of the update that they decide about, with what is excused; `None` if there is
-/// none, or `state.json` cannot be read, which was said.
+/// To be called before the checks run. Gives the state of the update on trial, with the checks that are excused; `None` if there is
+/// no such update, or `state.json` cannot be read, which was reported.
 ///
 /// # Errors
-/// Those of reading the boot state, which is asked only where an update was activated.
+/// Those of reading the boot state. It is read only if an update was activated: other boots need no disk for this.
 pub fn begin<M: Running>(machine: &mut M) -> Result<Option<M::State>, M::Error> {
     let opened = machine.open_state();
     let Some(mut state) = machine.if_recorded(opened) else { return Ok(None) };
-    // That something could not be recorded is no reason not to look at the box.
+    // The checks run even if the new phase cannot be recorded.
     if state.phase() == Phase::Activated && is_on_trial(machine)? {
         let stored = machine.store_state(&mut state, Phase::Verifying);
         machine.if_recorded(stored);
@@ -37,7 +37,8 @@ pub fn begin<M: Running>(machine: &mut M) -> Result<Option<M::State>, M::Error> 
     Ok(state.is_on_trial().then_some(state))
 }
 
-/// What the reasons, if there are any, mean for a trial; `most`: how many failures in a row are too many.
+/// Acts on the result of the checks, if a trial runs. `reasons` is empty if all passed; `most` is how many failures in a row are too
+/// many.
 ///
 /// # Errors
 /// Those of committing, rolling back, and reading the boot state.
@@ -48,26 +49,26 @@ pub fn conclude<M: Running>(machine: &mut M, reasons: &str, most: Option<u32>) -
     if reasons.is_empty() {
         return commit(machine).map(|_| Outcome::Committed);
     }
-    machine.reached(Mark::Failed);
+    machine.log(Milestone::Failed);
     let opened = machine.open_state();
-    // What cannot be counted has its three boots.
+    // Without `state.json` failures cannot be counted. The trial still ends after three boots, by GRUB.
     let Some(mut state) = machine.if_recorded(opened) else { return Ok(Outcome::Nothing) };
-    // Any other trial than that of an update has its three boots.
+    // Failures are counted only for a trial that an update began. Any other one ends after three boots, by GRUB.
     let counted = state.is_on_trial().then(|| {
         let failures = state.count_failure();
-        machine.explain(&mut state, Why::Checks(failures, reasons));
+        machine.set_last_error(&mut state, LastError::Checks(failures, reasons));
         machine.store_state(&mut state, Phase::Verifying).map(|()| failures)
     });
-    // A rollback takes the lock for itself.
+    // Closed here, as `roll_back` opens the file itself and would wait for this lock.
     machine.close_state();
     match counted.transpose()? {
         None => Ok(Outcome::Nothing),
         Some(failures) if most.is_none_or(|most| failures < most) => Ok(Outcome::Counted(failures, most)),
-        Some(failures) => roll_back(machine, Why::Checks(failures, reasons)).map(|_| Outcome::RolledBack),
+        Some(failures) => roll_back(machine, LastError::Checks(failures, reasons)).map(|_| Outcome::RolledBack),
     }
 }
 
-/// Whether the slot that runs is the active one, and not known to be good.
+/// Whether the slot that runs is the active one, and on trial or not yet marked good in this boot.
 fn is_on_trial<M: Env>(machine: &mut M) -> Result<bool, M::Error> {
     let state = machine.boot_state()?;
     let is_trial = state.slot(state.active) == SlotState::Trial || !state.success;

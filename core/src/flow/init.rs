@@ -1,16 +1,16 @@
-//! The boot stage, from a disk that is there to a boot that is marked.
+//! The boot stage: reads and repairs the env block, mounts the data partition, and marks the boot good.
 //!
-//! Nothing here stops a boot: what fails is said, and the box goes on degraded; a good slot is marked all the same. The one
-//! exception is a trial without a usable data partition while the other slot is good, if that was of use when the trial was
-//! activated: it reboots, GRUB counts, and the old slot comes back.
+//! A failure does not stop the boot: it is reported, the box goes on degraded, and the boot of a good slot is marked good all the
+//! same. There is one exception: a trial that cannot use the data partition, which worked when the trial was activated, while the
+//! other slot is good. It reboots; GRUB counts its boots and goes back to the old slot.
 //!
 //! | step | a cut right after it leaves |
 //! |---|---|
-//! | a copy of the block that is not whole is written anew | the same state, in both copies |
-//! | a good slot's boot is marked | a boot that counts as good, whatever becomes of its data |
+//! | a damaged copy of the block is rewritten | the same state, in both copies |
+//! | the boot of a good slot is marked good | a boot that counts as good, whether or not the data partition works |
 //! | the data partition mounted, this boot logged, a file written and read back | the same |
-//! | what GRUB gave up recorded in `state.json` | the block still says so: it is recorded twice |
-//! | the block without that; a trial committed, if it is `init` that decides | all but the record of the commit |
+//! | `rollback_from` recorded in `state.json` | the block has `rollback_from` still: it is recorded once more |
+//! | the block without `rollback_from`; with `mark=init`, the trial committed | all but the record of the commit |
 
 use crate::boot::env_block::EnvBlock;
 use crate::boot::env_copies::{Bytes, Source};
@@ -19,24 +19,24 @@ use crate::boot::slot::{Slot, SlotState};
 use crate::boot::stage::{self, Decision, Seen};
 use crate::boot::state::{BootState, Reading};
 use crate::flow::outcome::{ended, given_up};
-use crate::flow::ports::{BootLog, StateFile, Why};
-use crate::history::boot_log::Mark;
+use crate::flow::ports::{BootLog, LastError, StateFile};
+use crate::history::boot_log::Milestone;
 use crate::update::phase::Phase;
 
-/// What a person is told on the way.
+/// A message for the console and the kernel log.
 #[derive(Clone, Debug)]
 pub enum Notice<'a> {
     /// GRUB and Linux do not go by the same block.
     Mismatch(EnvMismatch),
     /// No copy of the block can be read; this slot is on trial until a commit.
     Lost(Slot),
-    /// Variables that were missing or impossible.
+    /// Variables of the block that were missing or impossible, and what was assumed.
     Assumptions(&'a Reading),
     /// The block that is about to be written.
     Writes(&'a EnvBlock<Bytes>),
     /// GRUB gave the one slot up and went back to the other.
     GivenUp(Slot, Slot),
-    /// The first runs, the second is active: this boot marks nothing.
+    /// The first slot runs, but the second is active: this boot is not marked good.
     NotActive(Slot, Slot),
 }
 
@@ -51,7 +51,7 @@ pub trait EnvCopies: StateFile {
     /// The block to go by and where it came from; `None` if neither copy is a block.
     fn chosen(&self) -> Option<(EnvBlock<&[u8]>, Source)>;
 
-    /// Whether both copies are as they should be; says what is wrong with one that is not.
+    /// Whether neither copy has a fault; reports each fault.
     fn are_whole(&mut self) -> bool;
 
     /// The block with this state in it.
@@ -63,7 +63,7 @@ pub trait EnvCopies: StateFile {
     /// Writes the block where a copy does not hold it, the first one first. Durable on return.
     ///
     /// # Errors
-    /// Those of writing; that only one copy took it is said, and is none.
+    /// Those of writing. If only one copy could be written, that is reported and no error.
     fn store(&mut self, block: &EnvBlock<Bytes>) -> Result<(), Self::Error>;
 
     /// Whether the slot holds a kernel and an initramfs.
@@ -72,28 +72,28 @@ pub trait EnvCopies: StateFile {
 
 /// A box that boots.
 pub trait BootStage: EnvCopies + BootLog {
-    /// The slot that runs, if GRUB told.
+    /// The slot that runs, by the kernel command line; `None` if that does not say.
     ///
     /// # Errors
-    /// That what it told is no slot.
+    /// If it names something that is no slot.
     fn booted_by_grub(&self) -> Result<Option<Slot>, Self::Error>;
 
     /// Whether GRUB called what it booted a trial.
     fn grub_booted_a_trial(&self) -> bool;
 
-    /// What GRUB told, held against the block; `None` where that names no slot.
+    /// Compares what GRUB put on the kernel command line with the block; `block` is `None` if that names no slot.
     fn compare(&self, block: Option<&BootState>) -> Option<EnvMismatch>;
 
-    /// Tells a person.
+    /// Reports it.
     fn notice(&mut self, notice: Notice<'_>);
 
-    /// Every later command of this boot runs from the disk that was found.
+    /// Records the disk that was found, for every later command of this boot.
     fn remember_disk(&mut self);
 
-    /// Mounts the data partition at its place.
+    /// Mounts the data partition.
     ///
     /// # Errors
-    /// That there is none, that it is not ours, those of mounting.
+    /// If there is none, or it holds something else than our filesystem; those of mounting.
     fn mount_data(&mut self) -> Result<(), Self::Error>;
 
     /// Records that this boot has reached the data partition.
@@ -114,7 +114,7 @@ pub struct Record {
     pub state: BootState,
     /// The slot that runs.
     pub booted: Slot,
-    /// How GRUB's block and this one differ.
+    /// How GRUB's command line and this block differ.
     pub mismatch: Option<EnvMismatch>,
 }
 
@@ -142,21 +142,21 @@ pub fn init<M: BootStage>(machine: &mut M, init_decides: bool) -> Ended<M::Error
     }
     let decision = stage::decide(&seen(machine, record.as_ref().ok(), data.is_ok()));
     if let Ok(record) = &mut record {
-        let kept = match decision {
+        let stored = match decision {
             Decision::Reboot => machine.store(&record.block),
-            Decision::GoOn { may_commit } => mark(machine, record, may_commit && init_decides),
+            Decision::GoOn { may_commit } => conclude(machine, record, may_commit && init_decides),
         };
-        data = data.and(kept);
+        data = data.and(stored);
     }
     Ended { decision, record, data }
 }
 
-/// Reads the block, and makes both copies whole again if one is not.
+/// Reads the block, and repairs both copies if one has a fault.
 fn take_over<M: BootStage>(machine: &mut M) -> Result<Record, M::Error> {
-    let told = machine.booted_by_grub()?;
+    let by_grub = machine.booted_by_grub()?;
     machine.open_env()?;
-    let (block, mut state) = read(machine, told);
-    let booted = told.unwrap_or(state.active);
+    let (block, mut state) = read(machine, by_grub);
+    let booted = by_grub.unwrap_or(state.active);
     let names_a_slot = stage::names_a_slot(machine.chosen());
     let mismatch = machine.compare(names_a_slot.then_some(&state));
     if let Some(mismatch) = mismatch {
@@ -179,13 +179,13 @@ fn take_over<M: BootStage>(machine: &mut M) -> Result<Record, M::Error> {
     Ok(Record { block, state, booted, mismatch })
 }
 
-fn read<M: BootStage>(machine: &mut M, told: Option<Slot>) -> (EnvBlock<Bytes>, BootState) {
+fn read<M: BootStage>(machine: &mut M, by_grub: Option<Slot>) -> (EnvBlock<Bytes>, BootState) {
     let found = machine.chosen().map(|(block, _)| {
         let reading = BootState::read_safely(&block, |slot| machine.has_files(slot));
         (block.canonical(), reading)
     });
     let Some((block, reading)) = found else {
-        let booted = told.unwrap_or(Slot::A);
+        let booted = by_grub.unwrap_or(Slot::A);
         machine.notice(Notice::Lost(booted));
         return (EnvBlock::blank(), BootState::lost(booted, |slot| machine.has_files(slot)));
     };
@@ -193,8 +193,8 @@ fn read<M: BootStage>(machine: &mut M, told: Option<Slot>) -> (EnvBlock<Bytes>, 
     (block, reading.state)
 }
 
-/// A good slot has got here, and that is all that GRUB wants to know of it: whatever becomes of its data, and of this run, the
-/// boot is marked.
+/// Marks the boot of a good slot good. Before the data partition is touched: GRUB falls back from a good slot only if it does not
+/// reach `init`, and a broken data partition would break the other slot as well.
 fn mark_good<M: BootStage>(machine: &mut M, mut record: Record) -> Result<Record, M::Error> {
     if record.state.slot(record.booted) == SlotState::Good
         && let Some(marked) = record.state.after_init(record.booted, false)
@@ -206,7 +206,7 @@ fn mark_good<M: BootStage>(machine: &mut M, mut record: Record) -> Result<Record
     Ok(record)
 }
 
-/// What there is to decide by. Where the block says nothing, GRUB told what it knew.
+/// What the decision is based on. If the block cannot be read, the kernel command line says whether this is a trial.
 fn seen<M: BootStage>(machine: &M, record: Option<&Record>, data: bool) -> Seen {
     match record {
         Some(Record { state, booted, .. }) => Seen {
@@ -220,9 +220,9 @@ fn seen<M: BootStage>(machine: &M, record: Option<&Record>, data: bool) -> Seen 
     }
 }
 
-/// Marks the boot, if it is `init` that marks it, and takes GRUB's word about a slot it gave up out of the block once that
-/// is recorded elsewhere: a power cut between the two records it twice.
-fn mark<M: BootStage>(machine: &mut M, record: &mut Record, may_commit: bool) -> Result<(), M::Error> {
+/// Commits a trial, if `init` decides about it, and removes `rollback_from` from the block once it is recorded in `state.json`: a
+/// power cut between the two writes only records it twice.
+fn conclude<M: BootStage>(machine: &mut M, record: &mut Record, may_commit: bool) -> Result<(), M::Error> {
     let before = record.state;
     let mut state = before;
     if let Some(slot) = before.rollback_from
@@ -237,8 +237,8 @@ fn mark<M: BootStage>(machine: &mut M, record: &mut Record, may_commit: bool) ->
     }
     machine.store(&record.block)?;
     if before.slot(record.booted) == SlotState::Trial && state.slot(record.booted) == SlotState::Good {
-        machine.reached(Mark::Committed);
-        ended(machine, true, Phase::Success, Why::Well);
+        machine.log(Milestone::Committed);
+        ended(machine, true, Phase::Success, LastError::None);
     }
     Ok(())
 }

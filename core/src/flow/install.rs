@@ -3,8 +3,8 @@
 //! | step | a cut right after it leaves |
 //! |---|---|
 //! | target slot → `empty` | a slot that nobody boots, and the old system in it |
-//! | old files removed | the same, with some of them |
-//! | images written, synced, named; the texts too | the same, with files that may have lost their names |
+//! | old files removed | the same, with some of the old files |
+//! | images written, synced, renamed; the small files too | the same; files may have lost their new names |
 //! | names synced | a whole slot that nobody boots |
 //! | read back and verified | the same |
 //! | target slot → `staged` | a slot that can be activated |
@@ -15,30 +15,30 @@ use crate::boot::slot::Slot;
 use crate::flow::change::Change;
 use crate::flow::ports::Env;
 
-/// The target slot, as far as both an install and an activation need it.
+/// The target slot, as an install and an activation need it.
 pub trait TargetSlot: Env {
     /// Reads the images as the medium has them, and compares them with what they should be.
     ///
     /// # Errors
-    /// Those of reading; that they are others.
+    /// Those of reading; if the images differ from what they should be.
     fn verify(&mut self, target: Slot) -> Result<(), Self::Error>;
 }
 
 /// The target slot as an install fills it.
 pub trait WritableSlot: TargetSlot {
-    /// Removes what will not be needed: the old system, and the parts of others. Not synced.
+    /// Removes the old system, and partial downloads of other images. Not synced.
     ///
     /// # Errors
     /// Those of the filesystem.
     fn remove_leftovers(&mut self) -> Result<(), Self::Error>;
 
-    /// Brings the images into the slot. Their bytes are synced on return, their names are not.
+    /// Downloads or copies the images into the slot. Their bytes are synced on return, their names are not.
     ///
     /// # Errors
     /// Those of the server and the filesystem.
     fn write_images(&mut self) -> Result<(), Self::Error>;
 
-    /// Writes what says which system the slot holds. The same holds for its names.
+    /// Writes the small files that describe the system: version, manifest, sums. Synced as [`WritableSlot::write_images`] does.
     ///
     /// # Errors
     /// Those of the filesystem.

@@ -1,14 +1,14 @@
-//! A file that is written under a temporary name: how it is kept, gone on with, begun anew and named.
+//! A file that is written under a temporary name: how it is resumed after a power cut, restarted, and renamed at the end.
 //!
-//! A mark beside it says how many of its bytes are on the medium for sure. What makes the mark say more follows the sync
-//! of those bytes; what makes it say less is synced before the bytes go.
+//! The resume point, stored beside the file, is the number of its bytes that are on the medium for sure. It is raised only after
+//! these bytes are synced, and lowered, and synced, before bytes are removed.
 
 /// A file with a temporary name. Until [`TempFile::sync`], any step may be lost to a power cut while a later one is not.
 pub trait TempFile {
     /// Why a step failed.
     type Error;
 
-    /// Makes all of the file durable, but no name.
+    /// Makes the file's content durable. Its name may not be.
     ///
     /// # Errors
     /// Those of the filesystem.
@@ -21,19 +21,19 @@ pub trait TempFile {
     fn name(&mut self) -> Result<(), Self::Error>;
 }
 
-/// One that grows over several runs, with its mark.
+/// A [`TempFile`] that grows over several runs, with its resume point.
 pub trait ResumableFile: TempFile {
     /// The file's length in bytes.
     fn length(&self) -> u64;
 
-    /// The mark, in bytes; 0 if there is none.
-    fn marked(&mut self) -> u64;
+    /// The resume point, in bytes; 0 if there is none.
+    fn resume_point(&mut self) -> u64;
 
-    /// Sets the mark. On a filesystem that has none, this does nothing: that only costs a download from the start.
+    /// Sets the resume point. Does nothing on a filesystem that cannot store one: then a download starts from the beginning.
     ///
     /// # Errors
     /// Those of the filesystem.
-    fn mark(&mut self, len: u64) -> Result<(), Self::Error>;
+    fn set_resume_point(&mut self, len: u64) -> Result<(), Self::Error>;
 
     /// Makes the file that long.
     ///
@@ -42,36 +42,36 @@ pub trait ResumableFile: TempFile {
     fn cut(&mut self, len: u64) -> Result<(), Self::Error>;
 }
 
-/// Drops what may not be on the medium.
+/// Cuts the file at its resume point: what is behind it may not be on the medium.
 ///
 /// # Errors
 /// Those of the filesystem.
 pub fn resume<F: ResumableFile>(file: &mut F) -> Result<(), F::Error> {
-    let kept = file.marked().min(file.length());
-    file.cut(kept)
+    let safe = file.resume_point().min(file.length());
+    file.cut(safe)
 }
 
-/// Makes the file's first `len` bytes, which are all it has, the ones to go on from.
+/// Syncs the file, which is `len` bytes long, and makes that its resume point.
 ///
 /// # Errors
 /// Those of the filesystem.
-pub fn keep<F: ResumableFile>(file: &mut F, len: u64) -> Result<(), F::Error> {
+pub fn save_resume_point<F: ResumableFile>(file: &mut F, len: u64) -> Result<(), F::Error> {
     file.sync()?;
-    file.mark(len)
+    file.set_resume_point(len)
 }
 
-/// Empties the file.
+/// Empties the file, to begin again.
 ///
 /// # Errors
 /// Those of the filesystem.
 pub fn restart<F: ResumableFile>(file: &mut F) -> Result<(), F::Error> {
-    // A mark that outlived its bytes would vouch for the next ones.
-    file.mark(0)?;
+    // Reset and synced before the cut: an old resume point would count bytes that are written later and not synced yet.
+    file.set_resume_point(0)?;
     file.sync()?;
     file.cut(0)
 }
 
-/// Makes the whole file durable, and only then gives it its name.
+/// Syncs the whole file, and then renames it.
 ///
 /// # Errors
 /// Those of the filesystem.

@@ -1,14 +1,14 @@
-//! What the commands need of a box: small ports, which the program opens once and the crash proof keeps in memory.
+//! What the commands need of a box, as small traits. The program implements them on the machine, the crash tests in memory.
 
 use crate::boot::slot::{Slot, SlotState};
 use crate::boot::state::{BootState, Refused};
 use crate::flow::change::{Change, Changed};
-use crate::history::boot_log::Mark;
+use crate::history::boot_log::Milestone;
 use crate::update::phase::Phase;
 
 /// Why a step failed, the same for all ports of a box.
 pub trait Port {
-    /// With the step, the path and the reason.
+    /// The step, the path and the reason.
     type Error;
 }
 
@@ -17,13 +17,13 @@ pub trait Env: Port {
     /// What boots next, as both copies have it.
     ///
     /// # Errors
-    /// That no copy can be read; those of finding the disk.
+    /// If no copy can be read; those of finding the disk.
     fn boot_state(&mut self) -> Result<BootState, Self::Error>;
 
     /// The slot that runs, if that is known.
     ///
     /// # Errors
-    /// That what was told is no slot.
+    /// If the kernel command line names something that is no slot.
     fn booted(&mut self) -> Result<Option<Slot>, Self::Error>;
 
     /// Reads the block, makes the change, and writes both copies. Durable on return: a power cut leaves the old state or the
@@ -37,21 +37,21 @@ pub trait Env: Port {
     fn refuse(&self, change: Change, refused: Refused) -> Self::Error;
 }
 
-/// What `state.json` holds, as far as a command goes by it.
+/// The part of `state.json` that decides what a command does.
 pub trait Progress {
     /// How far the update has come.
     fn phase(&self) -> Phase;
 
-    /// The image of this update is one that was rolled back from.
+    /// Adds this update's image to the images that were rolled back from.
     fn remember_bad(&mut self);
 
-    /// The image of this update is good after all.
+    /// Removes this update's image from the images that were rolled back from.
     fn forget_bad(&mut self);
 
-    /// One more health check has failed; gives how many have in a row.
+    /// Counts one more failed health check; gives how many have failed in a row.
     fn count_failure(&mut self) -> u32;
 
-    /// Nothing has failed any more.
+    /// Resets the count of attempts and of failed health checks.
     fn clear_counts(&mut self);
 
     /// Whether the update waits for its health checks.
@@ -59,23 +59,23 @@ pub trait Progress {
         matches!(self.phase(), Phase::Activated | Phase::Verifying)
     }
 
-    /// Whether what is on trial is this update's image: also where power cuts kept it from being written down that it was
-    /// staged, and that it was activated.
+    /// Whether a slot on trial can be this update's: also in an earlier phase, as a power cut may have kept `staged` or `activated`
+    /// from being written.
     fn can_be_on_trial(&self) -> bool {
         self.is_on_trial() || matches!(self.phase(), Phase::Downloading | Phase::Staged | Phase::Failed)
     }
 }
 
-/// Why an update stands where it does, for people to read.
+/// Why an update failed or was rolled back: `last_error` of `state.json`, for people to read.
 #[derive(Clone, Copy, Debug)]
-pub enum Why<'a, E> {
-    /// It went well.
-    Well,
-    /// In words.
+pub enum LastError<'a, E> {
+    /// Nothing failed.
+    None,
+    /// This text.
     Words(&'a str),
     /// The install failed.
-    Failed(&'a E),
-    /// So many health checks have failed in a row, the last of them for this.
+    Install(&'a E),
+    /// How many health checks have failed in a row, and why the last one did.
     Checks(u32, &'a str),
     /// GRUB gave the slot up, which is now in that state.
     GivenUp(Slot, SlotState),
@@ -86,20 +86,20 @@ pub trait StateFile: Port + Sized {
     /// What it holds.
     type State: Progress;
 
-    /// Takes the lock and reads the file. One that does not parse is set aside.
+    /// Takes the lock and reads the file. A file that does not parse is renamed, and the state is empty.
     ///
     /// # Errors
-    /// That another run holds the lock; that the folder cannot be made or read.
+    /// If another run holds the lock; if the folder cannot be made or read.
     fn open_state(&mut self) -> Result<Self::State, Self::Error>;
 
-    /// The same where the command goes on without: `None` if the data partition is of no use, which was said.
+    /// The same for a command that works without it: `None` if the data partition cannot be used, which was reported.
     ///
     /// # Errors
-    /// That another run holds the lock.
+    /// If another run holds the lock.
     fn open_state_if_possible(&mut self) -> Result<Option<Self::State>, Self::Error>;
 
-    /// Puts into words why the update stands where it does. Changes memory only.
-    fn explain(&mut self, state: &mut Self::State, why: Why<'_, Self::Error>);
+    /// Sets `last_error`. Changes memory only.
+    fn set_last_error(&mut self, state: &mut Self::State, why: LastError<'_, Self::Error>);
 
     /// Writes the state with this phase. Durable on return; a power cut leaves the old file or the new one.
     ///
@@ -107,18 +107,18 @@ pub trait StateFile: Port + Sized {
     /// Those of the filesystem.
     fn store_state(&mut self, state: &mut Self::State, phase: Phase) -> Result<(), Self::Error>;
 
-    /// Lets go of the lock.
+    /// Gives the lock back.
     fn close_state(&mut self);
 
-    /// What boots next is settled, and could not be written down there: worth a word, and no more.
+    /// Reports, as a warning, that `state.json` could not be read or written: the boot does not depend on it.
     fn not_recorded(&mut self, error: Self::Error);
 
-    /// What was recorded or read; `None`, and a word about it, if that could not be.
+    /// The value, or `None` with a warning.
     fn if_recorded<T>(&mut self, recorded: Result<T, Self::Error>) -> Option<T> {
         recorded.map_err(|error| self.not_recorded(error)).ok()
     }
 
-    /// Opens the state, works on it, and lets go of it.
+    /// Opens the state, works on it, and closes it.
     ///
     /// # Errors
     /// As [`StateFile::open_state`]; those of `work`.
@@ -135,10 +135,10 @@ pub trait StateFile: Port + Sized {
 
 /// The record of the boot that runs, in the log of boots.
 pub trait BootLog {
-    /// The boot got there. What cannot be recorded was said, and changes nothing.
-    fn reached(&mut self, mark: Mark);
+    /// Logs that this boot has reached the milestone. A failure is reported and changes nothing.
+    fn log(&mut self, milestone: Milestone);
 }
 
-/// A system that runs.
+/// All ports of a running system.
 pub trait Running: Env + StateFile + BootLog {}
 impl<M: Env + StateFile + BootLog> Running for M {}

@@ -5,8 +5,8 @@
 //! | 512 × (number mod [`RECORDS`]) | 512 | a record: one line, then spaces |
 //!
 //! A line: `NUMBER BOOT-ID SLOT STATE TIME WORD...`. Words are `before=` with the end of the boot before, `split=`,
-//! `degraded=` with the reason, its spaces written `_`, and the marks that the boot got to, each appended when it was
-//! reached. Behind `|` stand the kernel's last words in the boot before.
+//! `degraded=` with the reason, its spaces written `_`, and the milestones of the boot, each appended when the boot gets
+//! there. Behind `|` stand the last lines that the kernel logged in the boot before.
 //!
 //! A record is changed in place by one sector's write: a power cut leaves the old one or the new one.
 
@@ -23,10 +23,10 @@ pub const RECORDS: u32 = 8;
 pub const SECTOR: usize = 512;
 /// Bytes of the log.
 pub const LEN: usize = RECORDS as usize * SECTOR;
-/// Most of the kernel's last words that are kept, in bytes: the longest line with them has 400.
+/// Most bytes of the kernel's last lines that a record holds: the longest record with them has 400.
 const LAST_WORDS_MAX: usize = 160;
 const LAST_WORDS: char = '|';
-/// Most of a reason that is kept, in bytes.
+/// Most bytes of a reason that a record holds.
 const REASON_MAX: usize = 120;
 
 /// A record as it is written, without the line break.
@@ -37,7 +37,7 @@ pub type Line = heapless::String<511>;
 pub enum Ending {
     /// Shut down or restarted on purpose.
     CleanStop,
-    /// The power went; or a reset that left no trace.
+    /// A power cut; or a reset that left no trace.
     PowerCut,
     /// The kernel panicked, as pstore has it.
     Panic,
@@ -60,9 +60,9 @@ impl Ending {
     }
 }
 
-/// A point that a boot gets to; that it has reached the initramfs is the record itself.
+/// A point that a boot gets to. The first one, the data partition, has no word: the record itself says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mark {
+pub enum Milestone {
     /// The boot stage is done, the real init was started.
     HandedOver,
     /// The slot was committed.
@@ -73,24 +73,24 @@ pub enum Mark {
     Stopped,
 }
 
-impl Mark {
+impl Milestone {
     /// The word in the log and in JSON.
     pub const fn name(self) -> &'static str {
         match self {
-            Mark::HandedOver => "handed_over",
-            Mark::Committed => "committed",
-            Mark::Failed => "failed",
-            Mark::Stopped => "stopped",
+            Milestone::HandedOver => "handed_over",
+            Milestone::Committed => "committed",
+            Milestone::Failed => "failed",
+            Milestone::Stopped => "stopped",
         }
     }
 }
 
-/// What a boot may leave behind where a power cut leaves nothing.
+/// What a boot leaves behind if it ends otherwise than by a power cut.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Traces<'a> {
-    /// What the kernel panicked of.
+    /// The message of the kernel's panic.
     pub panic: Option<&'a str>,
-    /// The watchdog says that it was it.
+    /// The watchdog reports that it reset the box.
     pub watchdog: bool,
 }
 
@@ -131,25 +131,25 @@ impl<'a> Record<'a> {
     }
 
     /// How GRUB and Linux differed.
-    pub fn split(&self) -> Option<EnvMismatch> {
+    pub fn mismatch(&self) -> Option<EnvMismatch> {
         let name = self.value("split")?;
-        EnvMismatch::ALL.into_iter().find(|split| split.name() == name)
+        EnvMismatch::ALL.into_iter().find(|mismatch| mismatch.name() == name)
     }
 
-    /// Whether the boot got there.
-    pub fn has(&self, mark: Mark) -> bool {
-        self.words().any(|word| word == mark.name())
+    /// Whether the boot has reached that milestone.
+    pub fn has(&self, milestone: Milestone) -> bool {
+        self.words().any(|word| word == milestone.name())
     }
 
-    /// How it ended, by its marks and by the traces that the next boot finds.
+    /// How it ended, by its milestones and by the traces that the next boot finds.
     pub fn ending(&self, traces: &Traces<'_>) -> Ending {
         if traces.panic.is_some() {
             Ending::Panic
         } else if traces.watchdog {
             Ending::Hang
-        } else if !self.has(Mark::Stopped) {
+        } else if !self.has(Milestone::Stopped) {
             Ending::PowerCut
-        } else if self.has(Mark::Failed) && !self.has(Mark::Committed) {
+        } else if self.has(Milestone::Failed) && !self.has(Milestone::Committed) {
             Ending::FailedHealth
         } else {
             Ending::CleanStop
@@ -161,14 +161,14 @@ impl<'a> Record<'a> {
         self.value("degraded")
     }
 
-    /// The line with that mark; `None` if it has it.
-    pub fn marked(&self, mark: Mark) -> Option<Line> {
-        let line = self.with(format_args!("{}", mark.name()));
-        line.filter(|_| !self.has(mark))
+    /// The line with that milestone; `None` if it has it already.
+    pub fn with_milestone(&self, milestone: Milestone) -> Option<Line> {
+        let line = self.with(format_args!("{}", milestone.name()));
+        line.filter(|_| !self.has(milestone))
     }
 
-    /// The line with the reason why it goes on degraded; `None` if it has one.
-    pub fn marked_degraded(&self, why: &str) -> Option<Line> {
+    /// The line with the reason why the boot goes on degraded; `None` if it has one already.
+    pub fn with_degraded(&self, why: &str) -> Option<Line> {
         let mut reason = heapless::String::<REASON_MAX>::new();
         for letter in why.chars() {
             let plain = if letter.is_ascii_graphic() && letter != LAST_WORDS { letter } else { '_' };
@@ -206,20 +206,20 @@ pub struct Begun<'a> {
     /// When, by a clock that may not have been set yet.
     pub at: Moment,
     /// How GRUB and Linux differ.
-    pub split: Option<EnvMismatch>,
+    pub mismatch: Option<EnvMismatch>,
     /// The boot before, if there is one in the log.
     pub before: Option<Record<'a>>,
-    /// What that left.
+    /// What that boot left behind.
     pub traces: Traces<'a>,
 }
 
 impl Begun<'_> {
-    /// The record's number. No box comes near the highest one by itself: behind it the count begins anew.
+    /// The record's number. After the highest one, which no box reaches in practice, the count begins again with 0.
     pub fn number(&self) -> u32 {
         self.before.and_then(|before| before.number.checked_add(1)).unwrap_or_default()
     }
 
-    /// Whether the count begins with it: nothing that stands in the log is older.
+    /// Whether the count begins with it: then the log holds no valid older record.
     pub fn is_first(&self) -> bool {
         self.number() == 0
     }
@@ -227,13 +227,13 @@ impl Begun<'_> {
 
 impl fmt::Display for Begun<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Begun { boot_id, slot, state, at, split, before, traces } = self;
+        let Begun { boot_id, slot, state, at, mismatch, before, traces } = self;
         write!(f, "{} {boot_id} {slot} {state} {at}", self.number())?;
         if let Some(before) = before {
             write!(f, " before={}", before.ending(traces).name())?;
         }
-        if let Some(split) = split {
-            write!(f, " split={}", split.name())?;
+        if let Some(mismatch) = mismatch {
+            write!(f, " split={}", mismatch.name())?;
         }
         if let Some(panic) = traces.panic {
             let end = panic.floor_char_boundary(LAST_WORDS_MAX);
@@ -266,7 +266,7 @@ pub fn record(log: &[u8], number: u32) -> Option<Record<'_>> {
     Record::parse(log.get(offset(number)..)?.get(..SECTOR)?).filter(|record| record.number == number)
 }
 
-/// The newest record. One that does not stand where its number belongs is none.
+/// The newest record. A record that is not at the place of its number does not count.
 pub fn newest(log: &[u8]) -> Option<Record<'_>> {
     let sectors = log.chunks_exact(SECTOR).enumerate();
     let records = sectors.filter_map(|(place, sector)| {
@@ -287,7 +287,8 @@ mod tests {
     use std::string::{String, ToString};
     use std::vec::Vec;
 
-    const MARKS: [Mark; 4] = [Mark::HandedOver, Mark::Committed, Mark::Failed, Mark::Stopped];
+    const MILESTONES: [Milestone; 4] =
+        [Milestone::HandedOver, Milestone::Committed, Milestone::Failed, Milestone::Stopped];
 
     fn begun(before: Option<Record<'static>>) -> Begun<'static> {
         Begun {
@@ -295,7 +296,7 @@ mod tests {
             slot: Slot::B,
             state: SlotState::Trial,
             at: Moment(1_795_447_800),
-            split: None,
+            mismatch: None,
             before,
             traces: Traces::default(),
         }
@@ -305,19 +306,19 @@ mod tests {
     fn a_record_is_read_back_as_it_was_written() {
         let last = Record::parse(b"4294967294 a").unwrap();
         let traces = Traces { panic: Some(&"\u{e9} | y".repeat(60)), watchdog: true };
-        let full = Begun { split: Some(EnvMismatch::OtherBlock), traces, ..begun(Some(last)) };
+        let full = Begun { mismatch: Some(EnvMismatch::OtherBlock), traces, ..begun(Some(last)) };
         let mut line = full.to_string();
-        for mark in MARKS {
-            let marked = Record::parse(line.as_bytes()).unwrap().marked(mark).unwrap();
-            assert_eq!(Record::parse(marked.as_bytes()).unwrap().marked(mark), None);
-            line = String::from(marked.as_str());
+        for milestone in MILESTONES {
+            let longer = Record::parse(line.as_bytes()).unwrap().with_milestone(milestone).unwrap();
+            assert_eq!(Record::parse(longer.as_bytes()).unwrap().with_milestone(milestone), None);
+            line = String::from(longer.as_str());
         }
         assert!(line.len() < SECTOR);
         let bytes = sector(&line);
         let read = Record::parse(&bytes).unwrap();
         assert_eq!((read.number, read.boot_id()), (u32::MAX, begun(None).boot_id));
-        assert_eq!((read.value("before"), read.split()), (Some("panic"), Some(EnvMismatch::OtherBlock)));
-        assert!(MARKS.iter().all(|mark| read.has(*mark)));
+        assert_eq!((read.value("before"), read.mismatch()), (Some("panic"), Some(EnvMismatch::OtherBlock)));
+        assert!(MILESTONES.iter().all(|milestone| read.has(*milestone)));
         assert!(read.last_words().starts_with("\u{e9} | y\u{e9} | y") && read.last_words().len() <= LAST_WORDS_MAX);
         for text in ["", " ", "-1", "x id A good", "\0"] {
             assert_eq!(Record::parse(text.as_bytes()), None, "{text}");
@@ -327,7 +328,7 @@ mod tests {
     #[test]
     fn a_boot_is_told_how_the_one_before_ended() {
         let (nothing, watchdog) = (Traces::default(), Traces { watchdog: true, ..Traces::default() });
-        for (marks, traces, want) in [
+        for (milestones, traces, want) in [
             ("", nothing, Ending::PowerCut),
             ("handed_over committed", nothing, Ending::PowerCut),
             ("handed_over failed", nothing, Ending::PowerCut),
@@ -337,8 +338,8 @@ mod tests {
             ("handed_over", watchdog, Ending::Hang),
             ("handed_over", Traces { panic: Some("Kernel panic"), ..watchdog }, Ending::Panic),
         ] {
-            let line = std::format!("1 id A good 2026-11-23T15:30:00Z {marks}");
-            assert_eq!(Record::parse(line.as_bytes()).unwrap().ending(&traces), want, "{marks} {traces:?}");
+            let line = std::format!("1 id A good 2026-11-23T15:30:00Z {milestones}");
+            assert_eq!(Record::parse(line.as_bytes()).unwrap().ending(&traces), want, "{milestones} {traces:?}");
         }
     }
 

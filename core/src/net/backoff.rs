@@ -1,4 +1,4 @@
-//! When to try again after a failure: pauses that grow, within one deadline for all tries. Sleeps for nobody.
+//! When to try again after a failure: pauses that grow, within one deadline for all tries. Only computes; the caller sleeps.
 
 use core::time::Duration;
 
@@ -16,8 +16,8 @@ pub struct Retry {
 }
 
 impl Retry {
-    /// Tries that all begin within `total`. `seed` shortens each pause a little, by chance and by at most half: so that
-    /// a fleet that lost its server does not come back to it all at once.
+    /// Tries that all begin within `total`. `seed` shortens each pause at random, by at most half, so that many boxes do not return
+    /// to a server at the same moment.
     pub fn new(total: Duration, seed: u32) -> Retry {
         Retry { total, pause: FIRST, seed }
     }
@@ -29,7 +29,7 @@ impl Retry {
             self.pause = FIRST;
         }
         let milliseconds = u32::try_from(self.pause.as_millis()).unwrap_or(u32::MAX);
-        // Numerical Recipes' generator: chance enough to spread a fleet.
+        // The generator of Numerical Recipes: random enough for that.
         self.seed = self.seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         let less = (self.seed >> 8).checked_rem((milliseconds / 2).saturating_add(1)).unwrap_or_default();
         let pause = self.pause.saturating_sub(Duration::from_millis(less.into()));

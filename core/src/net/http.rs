@@ -1,7 +1,7 @@
 //! HTTP/1.1 (RFC 9110, RFC 9112), as far as fetching a file needs it: the head of a response, bytes → fields. No IO.
 //!
-//! The syntax is httparse's; what it means is said here. What two readers could understand differently is refused and not
-//! guessed at: two lengths that differ, a length beside chunks, a folded header line.
+//! httparse reads the syntax; this file interprets it. A head that two programs could understand differently is refused: two lengths
+//! that differ, a length beside chunks, a folded header line.
 
 use core::fmt;
 
@@ -18,7 +18,7 @@ pub const HEADERS_MAX: usize = 128;
 /// Longest chunk, in bytes: 15 hexadecimal digits.
 const CHUNK_MAX: u64 = (1 << 60) - 1;
 
-/// What tells that a file is still the same, as `If-Range` takes it: a strong ETag, or else the Last-Modified date.
+/// What identifies a version of a file, as `If-Range` takes it: a strong ETag, or else the Last-Modified date.
 pub type Validator = heapless::String<128>;
 
 /// A response's head.
@@ -43,7 +43,7 @@ pub enum Framing {
     Length(u64),
     /// After the last chunk.
     Chunked,
-    /// With the connection: nobody can tell whole from cut off.
+    /// With the connection: a whole body and one that was cut off look the same.
     Unknown,
 }
 
@@ -73,7 +73,7 @@ pub enum Error {
     Twice(&'static str),
     /// The body has a length and chunks.
     LengthAndChunks,
-    /// The body is packed in a way nobody asked for.
+    /// The body is compressed, which was not requested.
     Encoded,
 }
 
@@ -99,7 +99,7 @@ impl<'a> Head<'a> {
     /// # Errors
     /// If it is malformed or ambiguous.
     pub fn parse(head: &'a [u8]) -> Result<Head<'a>, Error> {
-        // httparse passes over empty lines before the first, and takes statuses that there are not.
+        // httparse skips empty lines before the first one, and accepts status codes below 100.
         if !head.starts_with(b"HTTP/1.") {
             return Err(Error::NotHttp);
         }
@@ -142,7 +142,7 @@ impl<'a> Head<'a> {
             (None, None) => Framing::Unknown,
         };
         let range = match range {
-            // The form of a 416, which has no part to tell about.
+            // The form that a 416 has: no part, only the total.
             Some(range) if status == 416 || range.starts_with("bytes */") => None,
             Some(range) => Some(ContentRange::parse(range).ok_or(Error::Value("Content-Range"))?),
             None => None,
@@ -156,7 +156,7 @@ impl<'a> Head<'a> {
         strong.or(self.last_modified.filter(|date| is_validator(date))).and_then(|text| text.try_into().ok())
     }
 
-    /// Whether this is a file other than the one `validator` was taken from. Not to be told is no.
+    /// Whether this is a file other than the one `validator` was taken from. `false` if the head has nothing to compare.
     pub fn differs_from(&self, validator: &str) -> bool {
         let now = if validator.starts_with('"') { self.etag } else { self.last_modified };
         now.is_some_and(|now| now != validator)
@@ -168,7 +168,7 @@ pub fn is_validator(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
 }
 
-/// Whether a server that answers so may answer otherwise a little later.
+/// Whether a server that answers with this status may answer otherwise a little later.
 pub fn is_transient(status: u16) -> bool {
     matches!(status, 408 | 425 | 429 | 500 | 502..=504)
 }

@@ -1,8 +1,7 @@
 //! Where a file is: an `http`, `https` or `file` URL or a path, and how a reference in one document leads to the next
 //! (RFC 3986 section 5).
 //!
-//! A location is only ever read from. What is fetched is written under fixed names, so no location can make a file
-//! outside a slot.
+//! A location is only read from. What is fetched is written under fixed names, so that no location can name a file to write.
 
 use core::fmt::{self, Write as _};
 

@@ -12,11 +12,11 @@ const DEPTH_MAX: u32 = 32;
 /// What is wrong with the text, and at which byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Error {
-    /// Offset of the byte that cannot stand there.
+    /// Offset of the byte that is not allowed there.
     pub at: usize,
 }
 
-/// A string as it stands between its quotes: escapes are checked, and decoded only when somebody looks.
+/// A string as it is written between its quotes. Escapes are checked when it is read, and decoded when it is used.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Text<'a>(&'a str);
 
@@ -31,12 +31,11 @@ pub enum Value<'a> {
     Null,
     /// `true` or `false`.
     Bool(bool),
-    /// An array or an object, which was read and found sound.
+    /// An array or an object, which was read and is well formed.
     Nested,
 }
 
-/// Reads the members of the object that `text` is, and tells each to `member`; nested values are checked and passed
-/// over.
+/// Reads the members of the object that `text` is, and calls `member` with each. Nested values are checked and skipped.
 ///
 /// # Errors
 /// `member`'s, or for text that is no object, or has anything after it.
@@ -312,7 +311,7 @@ impl fmt::Display for Error {
 
 impl core::error::Error for Error {}
 
-/// Bytes that should be UTF-8, as a JSON string in its quotes; what is none is replaced.
+/// Bytes that should be UTF-8, as a JSON string in its quotes. Invalid bytes are replaced.
 pub struct Quoted<'a>(pub &'a [u8]);
 
 impl<'a> Quoted<'a> {
@@ -444,7 +443,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes_are_decoded_when_somebody_looks() {
+    fn escapes_are_decoded_when_the_text_is_used() {
         let text = Text(r#"a\/b \u00e4\ud83d\ude00\n"#);
         assert!(text.is("a/b \u{e4}\u{1f600}\n"));
         assert!(!text.is("a/b"));

@@ -14,12 +14,12 @@ impl Moment {
     /// Reads RFC 3339 in UTC, as [`Moment`] is displayed and Kubernetes writes it; `None` for anything else.
     pub fn parse(text: &str) -> Option<Moment> {
         let number = |from: usize, to: usize| text.get(from..to).and_then(decimal::<u64>);
-        let marks = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':'), (19, b'Z')];
-        if text.len() != 20 || marks.iter().any(|(at, mark)| text.as_bytes().get(*at) != Some(mark)) {
+        let separators = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':'), (19, b'Z')];
+        if text.len() != 20 || separators.iter().any(|(at, byte)| text.as_bytes().get(*at) != Some(byte)) {
             return None;
         }
         let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
-        // The day that `civil` makes this date of; a quarter day a year is too much by at most 61 days up to year 9999.
+        // The inverse of `civil`, by search: 365.25 days a year are too many by at most 61 days up to year 9999.
         let before = (year.checked_sub(1970)?.checked_mul(1461)? / 4).saturating_sub(61);
         let days = (before..before.checked_add(430)?).find(|days| civil(*days) == (year, month, day))?;
         let minutes =

@@ -5,7 +5,7 @@ use core::fmt;
 use crate::text::decimal::decimal;
 use crate::update::window::Window;
 
-/// What stands behind a key, a flag or a verb, and what a shell can offer there.
+/// The value of a key, a flag or a verb, and what a shell can complete there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value {
     /// One of these words.
@@ -53,7 +53,7 @@ impl Key {
     pub const CA: Key = Key {
         name: "ca",
         value: Value::File("FILE"),
-        help: "file with the certificates that an https server must be vouched for by",
+        help: "file with the certificates that an https server's must be signed by",
     };
     pub const MAINTENANCE_WINDOW: Key =
         Key { name: "maintenance_window", value: Value::Text("HH:MM-HH:MM"), help: "when apply may begin, UTC" };
@@ -115,9 +115,9 @@ pub const KEYS: &[Key] = &[
     Key::GROW,
 ];
 
-/// Who decides that a trial boot was good.
+/// Who commits a trial: the key `mark`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mark {
+pub enum CommitBy {
     /// `healthcheck`, in the running system.
     #[default]
     Healthcheck,
@@ -153,7 +153,7 @@ pub struct Config<'a> {
     /// [`Key::KUBECONFIG`].
     pub kubeconfig: &'a str,
     /// [`Key::MARK`].
-    pub mark: Mark,
+    pub commit_by: CommitBy,
     /// [`Key::WATCHDOG`].
     pub watchdog: Option<u32>,
     /// [`Key::GROW`].
@@ -175,7 +175,7 @@ impl Default for Config<'_> {
             containerd: "/var/lib/kubesolo/containerd/containerd.sock",
             kubectl: "kubectl",
             kubeconfig: "/var/lib/kubesolo/pki/admin/admin.kubeconfig",
-            mark: Mark::Healthcheck,
+            commit_by: CommitBy::Healthcheck,
             watchdog: None,
             grow: true,
         }
@@ -194,7 +194,7 @@ pub enum Problem<'a> {
 }
 
 impl Problem<'_> {
-    /// Whether it is only worth a warning: a key that a later version may know.
+    /// Whether it is only a warning: a later version may know that key.
     pub const fn is_warning(&self) -> bool {
         matches!(self, Problem::UnknownKey(_))
     }
@@ -211,15 +211,15 @@ impl fmt::Display for Problem<'_> {
 }
 
 impl<'a> Config<'a> {
-    /// Reads the text; tells `problem` the number (from 1) of each line that is not right, and why. What such a line
-    /// would have set keeps its default.
+    /// Reads the text; calls `problem` with the number (from 1) of each wrong line, and why. The key of such a line keeps its
+    /// default.
     pub fn parse(text: &'a str, problem: &mut dyn FnMut(u32, Problem<'a>)) -> Config<'a> {
         let mut config = Config::default();
         config.take(text, problem);
         config
     }
 
-    /// The same, over what is set already.
+    /// The same, on top of what is set already.
     pub fn take(&mut self, text: &'a str, problem: &mut dyn FnMut(u32, Problem<'a>)) {
         for (line, number) in text.lines().zip(1..) {
             let line = line.trim_ascii();
@@ -269,9 +269,9 @@ impl<'a> Config<'a> {
                 }
             }
             "mark" => {
-                self.mark = match value {
-                    "init" => Mark::Init,
-                    "healthcheck" | "" => Mark::Healthcheck,
+                self.commit_by = match value {
+                    "init" => CommitBy::Init,
+                    "healthcheck" | "" => CommitBy::Healthcheck,
                     _ => return Err(bad),
                 }
             }
@@ -317,7 +317,7 @@ mod tests {
                 containerd: "/s",
                 kubectl: "/k",
                 kubeconfig: "/c",
-                mark: Mark::Init,
+                commit_by: CommitBy::Init,
                 watchdog: Some(60),
                 grow: false,
             }

@@ -1,8 +1,8 @@
-//! The description of an update, `latest.json` on a server and `slot.json` in a slot: text → fields, and the gates that
-//! decide whether this box may take it. docs/formats.md has the fields.
+//! The description of an update, `latest.json` on a server and `slot.json` in a slot: text → fields, and the policy that decides
+//! whether this box may take it. docs/formats.md has the fields.
 //!
-//! - A field that is not known is passed over, whatever it holds; one that is known and stands twice is refused, so that
-//!   no two readers of one signed text can go by different values.
+//! - An unknown field is skipped, whatever it holds. A known field that stands twice is refused: two programs could take different
+//!   values from the same signed text.
 //! - `null` and `""` count as not there: servers write them for fields they do not use.
 //! - Strings stay as they are in the text, [`Text`]; the manifest borrows from it.
 
@@ -80,7 +80,7 @@ pub enum Error {
     NotString(&'static str),
     /// The field is not a whole number above 0.
     NotSize(&'static str),
-    /// The field's text is longer than anybody needs.
+    /// The field's text is too long.
     FieldTooLong(&'static str),
     /// The field is not 64 hex digits.
     NotSha256(&'static str),
@@ -199,14 +199,14 @@ impl<'a> Found<'a> {
     }
 }
 
-/// What this box takes.
+/// Which updates this box takes.
 #[derive(Clone, Copy, Debug)]
 pub struct UpdatePolicy<'a> {
     /// The configured channel; `None` takes any.
     pub channel: Option<&'a str>,
     /// The machine, [`ARCHITECTURE`] unless a test says otherwise.
     pub architecture: &'a str,
-    /// The running version; `None` if nobody knows it.
+    /// The running version; `None` if it is not known.
     pub running: Option<Version>,
     /// Whether a version that is not newer is taken too.
     pub allow_downgrade: bool,
@@ -247,15 +247,14 @@ pub enum Refusal<'a> {
         /// The running one.
         running: Version,
     },
-    /// Nobody knows which version runs.
+    /// The running version is not known.
     RunningUnknown,
     /// This very image was tried here, and rolled back from.
     KnownBad,
 }
 
 impl Manifest<'_> {
-    /// What the image is known by, whatever its version says: 16 hex digits of the kernel's hash and 16 of the
-    /// initramfs'.
+    /// The name of the image, independent of its version: 16 hex digits of the kernel's hash and 16 of the initramfs'.
     pub fn image(&self) -> heapless::String<32> {
         let mut name = heapless::String::new();
         for image in [&self.vmlinuz, &self.initramfs] {
@@ -271,7 +270,7 @@ impl<'a> UpdatePolicy<'a> {
     /// be bad, in that order.
     ///
     /// # Errors
-    /// The first gate that is shut.
+    /// The first check that fails.
     pub fn check(&self, manifest: &Manifest<'a>) -> Result<(), Refusal<'a>> {
         self.check_channel(manifest)?;
         self.check_architecture(manifest)?;
@@ -281,7 +280,7 @@ impl<'a> UpdatePolicy<'a> {
         if self.known_bad.split(' ').any(|bad| bad == image) { Err(Refusal::KnownBad) } else { Ok(()) }
     }
 
-    /// A manifest without a channel, or a box without one, is of every channel.
+    /// A manifest without a channel is for every box, and a box without one takes every channel.
     ///
     /// # Errors
     /// [`Refusal::Channel`].
@@ -309,7 +308,7 @@ impl<'a> UpdatePolicy<'a> {
         }
     }
 
-    /// This gate stays shut whatever is allowed; only where the running version is unknown it goes with the next one.
+    /// No flag overrules this check. If the running version is not known it passes, and [`UpdatePolicy::check_newer`] decides.
     ///
     /// # Errors
     /// [`Refusal::TooOld`].
@@ -320,7 +319,7 @@ impl<'a> UpdatePolicy<'a> {
         }
     }
 
-    /// Whether it is newer, or need not be.
+    /// Whether the version is newer, or a downgrade is allowed.
     ///
     /// # Errors
     /// [`Refusal::UpToDate`], [`Refusal::Older`], [`Refusal::RunningUnknown`].

@@ -24,9 +24,9 @@ pub enum KeysError {
     NotHex(u32),
     /// The line's 32 bytes are no key that a signature could be checked with.
     NotAKey(u32),
-    /// No line holds a key. That must not pass for "no key configured".
+    /// No line holds a key. This is an error, as it must not count as "no key configured".
     Empty,
-    /// More keys than anybody rotates.
+    /// More keys than one file may hold.
     TooMany,
 }
 
@@ -43,8 +43,8 @@ impl Keys {
     /// Reads 64 hex digits a line; `#` begins a comment, empty lines are passed over.
     ///
     /// # Errors
-    /// For any line that holds something else, and for a file without a key: a key that is left out by mistake must
-    /// not go unnoticed until the day it is needed.
+    /// For any line that holds something else, and for a file without a key: a key that is skipped because of a typing error would
+    /// be missed only when it is needed.
     pub fn parse(text: &[u8]) -> Result<Keys, KeysError> {
         let mut keys = Keys(Vec::new());
         for (line, number) in text.split(|byte| *byte == b'\n').zip(1..) {
@@ -73,7 +73,7 @@ impl Keys {
 
 /// A signature file: 64 raw bytes, or 128 hex digits with white space around them.
 fn parse(file: &[u8]) -> Result<[u8; 64], Error> {
-    // 64 bytes are raw, whatever they look like: 128 digits are longer.
+    // 64 bytes are always raw: hex digits would be 128.
     <[u8; 64]>::try_from(file).ok().or_else(|| hex::parse(file.trim_ascii())).ok_or(Error::Form(file.len()))
 }
 
@@ -92,7 +92,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Form(length) => write!(f, "{length} bytes are not a signature of 64 bytes or 128 hex digits"),
-            Error::Mismatch => f.write_str("the signature does not match any configured key, or is for another text"),
+            Error::Mismatch => f.write_str("signature does not match any configured key"),
         }
     }
 }

@@ -1,8 +1,8 @@
-//! The list of a slot's sums, `SHA256SUMS`: what GRUB holds the files against before it boots a trial, or a slot whose newest
-//! boot was not marked.
+//! The list of a slot's sums, `SHA256SUMS`: GRUB verifies the files against it before it boots a trial, or a slot whose newest boot
+//! was not marked good.
 //!
-//! A line each file: 64 hexadecimal digits, two spaces, the name. So `sha256sum` writes it, and so GRUB's `hashsum
-//! --check` reads it (GRUB `grub-core/commands/hashsum.c`, `check_list`).
+//! One line for each file: 64 hexadecimal digits, two spaces, the name: the format that `sha256sum` writes and GRUB's `hashsum
+//! --check` reads (GRUB `grub-core/commands/hashsum.c`, `check_list`).
 
 use core::fmt;
 

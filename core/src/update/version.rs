@@ -30,9 +30,9 @@ pub enum Error {
 impl Version {
     /// Reads `1.2.3` or `v1.2.3`, with white space around it.
     ///
-    /// A build suffix (`1.2.3+debian2`) has no rank in Semantic Versioning, and is passed over. A pre-release
-    /// (`1.2.3-rc1`) has a rank that three numbers cannot hold: taken for `1.2.3` it would keep the real `1.2.3` from
-    /// being newer, so it is refused.
+    /// A build suffix (`1.2.3+debian2`) does not count in the order of Semantic Versioning, and is skipped. A pre-release
+    /// (`1.2.3-rc1`) is refused: three numbers cannot express its place before `1.2.3`, and if it counted as `1.2.3`, the real
+    /// `1.2.3` would not be newer.
     ///
     /// # Errors
     /// If the text is something else.

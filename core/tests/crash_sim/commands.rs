@@ -12,8 +12,8 @@ use kubesolo_core::flow::healthcheck;
 use kubesolo_core::flow::init::{BootStage, EnvCopies, Notice, Record, init};
 use kubesolo_core::flow::install::{TargetSlot, WritableSlot};
 use kubesolo_core::flow::outcome::roll_back;
-use kubesolo_core::flow::ports::{BootLog, Env, Port, Progress, StateFile, Why};
-use kubesolo_core::history::boot_log::Mark;
+use kubesolo_core::flow::ports::{BootLog, Env, LastError, Port, Progress, StateFile};
+use kubesolo_core::history::boot_log::Milestone;
 use kubesolo_core::update::phase::Phase;
 
 use crate::filling::{Copy, LIST, image, replace, text};
@@ -71,7 +71,7 @@ impl Machine {
     }
 
     pub fn rollback(&mut self) -> Result<(), Stop> {
-        roll_back(self, Why::Words("by hand")).map(drop)
+        roll_back(self, LastError::Words("by hand")).map(drop)
     }
 
     /// `init`, which no failure stops.
@@ -155,7 +155,7 @@ impl StateFile for Machine {
         self.open_state().map(Some)
     }
 
-    fn explain(&mut self, _: &mut StateJson, _: Why<'_, Stop>) {}
+    fn set_last_error(&mut self, _: &mut StateJson, _: LastError<'_, Stop>) {}
 
     fn store_state(&mut self, state_json: &mut StateJson, phase: Phase) -> Result<(), Stop> {
         state_json.phase = phase;
@@ -172,7 +172,7 @@ impl StateFile for Machine {
 }
 
 impl BootLog for Machine {
-    fn reached(&mut self, _: Mark) {}
+    fn log(&mut self, _: Milestone) {}
 }
 
 impl EnvCopies for Machine {
@@ -257,7 +257,7 @@ impl Update for Machine {
         Ok(!booted)
     }
 
-    fn ask(&mut self, state_json: &StateJson) -> Result<(), Stop> {
+    fn fetch_manifest(&mut self, state_json: &StateJson) -> Result<(), Stop> {
         let version = self.version.unwrap();
         if state_json.known_bad >> version & 1 == 1 { Err(Stop::Refused) } else { Ok(()) }
     }

@@ -104,12 +104,12 @@ impl ResumableFile for Part<'_> {
         self.folder.content(self.file).sectors.len() as u64
     }
 
-    fn marked(&mut self) -> u64 {
-        self.folder.content(self.file).mark.into()
+    fn resume_point(&mut self) -> u64 {
+        self.folder.content(self.file).resume_point.into()
     }
 
-    fn mark(&mut self, len: u64) -> Result<(), Stop> {
-        Ok(self.folder.mark(self.file, len as u8)?)
+    fn set_resume_point(&mut self, len: u64) -> Result<(), Stop> {
+        Ok(self.folder.set_resume_point(self.file, len as u8)?)
     }
 
     fn cut(&mut self, len: u64) -> Result<(), Stop> {
@@ -132,14 +132,14 @@ impl Machine {
         while (part.length() as usize) < want.len() {
             let done = part.length() as usize;
             let Some(still) = left.checked_sub(1) else {
-                partial_file::keep(&mut part, done as u64)?;
+                partial_file::save_resume_point(&mut part, done as u64)?;
                 return Err(Stop::Server);
             };
             *left = still;
             let spoilt = if server == Server::Wrong && done + 1 == want.len() { WRONG } else { 0 };
             part.folder.append(file, want[done] ^ spoilt)?;
             if done % KEEP_AFTER == KEEP_AFTER - 1 {
-                partial_file::keep(&mut part, done as u64 + 1)?;
+                partial_file::save_resume_point(&mut part, done as u64 + 1)?;
             }
         }
         if part.folder.content(file).sectors != want {

@@ -31,7 +31,7 @@ pub enum Name {
 enum Pending {
     Sector(usize, Sector),
     Length(usize),
-    Mark(u8),
+    ResumePoint(u8),
 }
 
 /// What the folder does.
@@ -45,7 +45,7 @@ enum Entry {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Content {
     pub sectors: Vec<Sector>,
-    pub mark: u8,
+    pub resume_point: u8,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -81,7 +81,7 @@ impl Folder {
 
     /// A file that has always been there.
     pub fn plant(&mut self, name: Name, sectors: &[Sector]) {
-        let content = Content { sectors: sectors.to_vec(), mark: 0 };
+        let content = Content { sectors: sectors.to_vec(), resume_point: 0 };
         self.files.push(File { cached: content.clone(), durable: content, pending: Vec::new() });
         self.names.insert(name, self.files.len() - 1);
         self.durable.insert(name, self.files.len() - 1);
@@ -140,11 +140,11 @@ impl Folder {
         Ok(())
     }
 
-    pub fn mark(&mut self, file: usize, mark: u8) -> Result<(), Cut> {
+    pub fn set_resume_point(&mut self, file: usize, len: u8) -> Result<(), Cut> {
         self.fuse.step()?;
         let file = &mut self.files[file];
-        file.cached.mark = mark;
-        file.pending.push(Pending::Mark(mark));
+        file.cached.resume_point = len;
+        file.pending.push(Pending::ResumePoint(len));
         Ok(())
     }
 
@@ -208,7 +208,7 @@ impl Folder {
                             content.sectors[*at] = *sector;
                         }
                         Pending::Length(len) => content.sectors.resize(*len, 0),
-                        Pending::Mark(mark) => content.mark = *mark,
+                        Pending::ResumePoint(len) => content.resume_point = *len,
                     }
                 }
                 number += 1;

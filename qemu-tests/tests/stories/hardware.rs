@@ -45,7 +45,7 @@ pub fn comes_up_from(rig: &mut Rig, bus: Bus) -> Result {
     machine.boots(Slot::A, "good, 2 boots left")?;
     machine.wait_for(INIT_STARTS, LOAD)?;
     // Nothing but the image asks for it.
-    machine.wait_for("watchdog: resets the box if nobody feeds it for 60 s", BOOT)?;
+    machine.wait_for("watchdog: resets the box 60 s after the last keepalive", BOOT)?;
     machine.init_ends("go on (slot A, good)")?;
     machine.comes_up(Slot::A)?;
     rig.image.env_of_both_copies()?.expect("active_slot=A boot_counter=3 boot_success=1 slot_A=good slot_B=good")?;

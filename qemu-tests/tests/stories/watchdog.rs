@@ -21,7 +21,7 @@ pub fn a_trial_that_hangs_hard_ends_in_the_old_slot(rig: &mut Rig) -> Result {
     for left in [2, 1, 0] {
         machine.boots(Slot::B, &format!("trial, {left} boots left"))?;
         machine.wait_for(INIT_STARTS, LOAD)?;
-        machine.wait_for("watchdog: resets the box if nobody feeds it for 10 s", BOOT)?;
+        machine.wait_for("watchdog: resets the box 10 s after the last keepalive", BOOT)?;
         machine.wait_for(System::LAST_WORDS, BOOT)?;
         machine.wait_for("end Kernel panic", COMMAND)?;
     }
@@ -38,7 +38,7 @@ pub fn a_fed_trial_lives_and_is_committed(rig: &mut Rig) -> Result {
     let mut machine = rig.power_on()?;
     machine.boots(Slot::B, "trial, 2 boots left")?;
     machine.comes_up(Slot::B)?;
-    // /etc/start feeds it: three time-outs pass, and the box still answers.
+    // /etc/start sends keepalives: three time-outs pass, and the box still answers.
     let began = seconds(&mut machine)?;
     while seconds(&mut machine)? < began + 12 {}
     shell::must(&mut machine, "pidof kubesolo-boot", COMMAND)?;
@@ -74,7 +74,7 @@ fn ends_in_the_old_slot(rig: &mut Rig, watchdog: &str) -> Result {
     for left in [2, 1, 0] {
         machine.boots(Slot::B, &format!("trial, {left} boots left"))?;
         machine.wait_for(INIT_STARTS, LOAD)?;
-        machine.wait_for("watchdog: resets the box if nobody feeds it for 10 s", BOOT)?;
+        machine.wait_for("watchdog: resets the box 10 s after the last keepalive", BOOT)?;
         machine.wait_for(System::LAST_WORDS, BOOT)?;
         machine = rig.restarted(machine)?;
     }
