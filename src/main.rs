@@ -129,7 +129,7 @@ fn run_in_time(call: &Call<'_>, verb: Verb<'_>, notes: &Notes) -> Result<Exit, F
     Ok(exit)
 }
 
-/// The boot stage. Whatever becomes of it, `/init` is told how to go on.
+/// Runs the boot stage. Gives an exit code for `/init` in every case.
 fn run_init(session: Session<'_>, deadline: Duration) -> Exit {
     let work = || run_verb(session, Verb::Init).map_or(Exit::GoOnDegraded, |(exit, _)| exit) as u8;
     match process::run_with_timeout(deadline, work) {

@@ -76,10 +76,10 @@ extern "C" fn main(count: i32, words: *const *const c_char) -> i32 {
 /// would get the number of standard error, and messages would be written into it.
 fn hold_standard_streams() {
     let streams = [stdin(), stdout(), stderr()];
-    let mut asked = streams.each_ref().map(|stream| PollFd::new(stream, PollFlags::empty()));
+    let mut polled = streams.each_ref().map(|stream| PollFd::new(stream, PollFlags::empty()));
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    let open = |asked: &PollFd<'_>| !asked.revents().contains(PollFlags::NVAL);
-    if poll(&mut asked, Some(&now)).is_ok() && asked.iter().all(open) {
+    let open = |stream: &PollFd<'_>| !stream.revents().contains(PollFlags::NVAL);
+    if poll(&mut polled, Some(&now)).is_ok() && polled.iter().all(open) {
         return;
     }
     // Each open takes the lowest free number. Early in a boot there may be no /dev/null; a folder opened with O_PATH cannot be

@@ -7,7 +7,7 @@
 //!
 //! Of several disks with our names it takes
 //! 1. the one that was recorded in this boot ([`crate::disk::chosen`]),
-//! 2. the only one with the booted slot's partition GUID, as GRUB told it,
+//! 2. the only one with the booted slot's partition GUID, by the kernel command line,
 //! 3. the only one whose env block says what GRUB has just counted,
 //! 4. the only one that is whole: all four names, no other partition table over them, a disk that can be written.
 //!
@@ -45,7 +45,7 @@ pub struct Search<'a> {
     pub deadline: Duration,
     /// The booted slot's GPT partition GUID.
     pub partuuid: Option<&'a str>,
-    /// Whether a disk's env block says what GRUB has just counted; `None` if it told nothing to compare with. Called in a child.
+    /// Whether a disk's env block says what GRUB has just counted; `None` if the command line has nothing to compare with. Called in a child.
     pub counted: Option<&'a dyn Fn(&Disk) -> bool>,
     /// What was chosen before in this boot.
     pub chosen: Option<Chosen>,
@@ -85,7 +85,7 @@ impl Search<'_> {
         let mut candidates = Candidates::new();
         for disk in &listed {
             if let Some(disk) = Disk::listed(disk, self.dev) {
-                ignore(candidates.push((disk, None)), "disks beyond the number that is told apart are passed over");
+                ignore(candidates.push((disk, None)), "more disks than there is room for are skipped");
             }
         }
         if candidates.is_empty() {
@@ -147,10 +147,7 @@ impl Search<'_> {
         sysblock::each_disk(self.sys, &mut |disk| {
             let mut path = Path::new();
             if write!(path, "{}/{}", self.dev, disk.node).is_ok() && is_meant(&path, disk.seq) {
-                ignore(
-                    batch.push((path, disk.seq, disk.kind)),
-                    "disks beyond the number that is told apart are passed over",
-                );
+                ignore(batch.push((path, disk.seq, disk.kind)), "more disks than there is room for are skipped");
             }
             if batch.is_full() {
                 self.read_batch(hanging, &batch, &mut looked, candidates);
@@ -185,7 +182,7 @@ impl Search<'_> {
                     }
                     ignore(
                         candidates.push((parts.disk(path, *seq, *kind), None)),
-                        "disks beyond the number that is told apart are passed over",
+                        "more disks than there is room for are skipped",
                     );
                 }
                 Reading::Damaged(text) => {

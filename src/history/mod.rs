@@ -1,4 +1,4 @@
-//! Past boots, as the data partition and the kernel keep them.
+//! Past boots, from the data partition and the kernel's records.
 
 pub mod boots;
 pub mod pstore;

@@ -43,7 +43,7 @@ impl Body {
     /// Reads the next bytes; 0 only at the body's own end.
     ///
     /// # Errors
-    /// If the body ends before its end, stalls, or is malformed, or nobody could tell where it ends.
+    /// If the body ends before its end, stalls, or is malformed, or its end is not known.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
         self.read_next(buffer).map_err(|error| if let Error::Timeout = error { Error::Stalled } else { error })
     }

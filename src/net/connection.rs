@@ -1,5 +1,5 @@
-//! One HTTP exchange: connect, through a proxy and inside TLS where asked for, ask, and read the head. Every wait has an
-//! end.
+//! One HTTP exchange: connect, through a proxy and inside TLS if required, send the request, and read the head. Every wait has a
+//! limit.
 //!
 //! Plain sockets and a fixed buffer. minreq was meant for this and does not fit: one GET with it makes the binary of
 //! 229,344 bytes 108,000 larger, more than three times what all of fetching takes here, and 224 KiB is the limit for all

@@ -1,5 +1,5 @@
 //! A file from a web server or a mounted disk as a stream of bytes: redirects, resuming, and what can go wrong on the
-//! way, told so that the caller knows whether to try again.
+//! way. Each error says whether another try may succeed.
 //!
 //! Memory stays flat: 16 KiB a connection and the caller's buffer, however long the file, head or chain of redirects.
 
@@ -118,7 +118,7 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Asks whether the server answers with status 200 by `deadline`, maybe after redirects. The body is not read.
+    /// Succeeds if the server answers with status 200 by `deadline`, also after redirects. The body is not read.
     ///
     /// # Errors
     /// If it does not.
@@ -302,7 +302,7 @@ impl Body {
         self.total
     }
 
-    /// What to keep for a [`Resume`]; `None` if the server gives nothing to tell the file by.
+    /// The validator for a later [`Resume`]; `None` if the server sends none.
     pub fn validator(&self) -> Option<&str> {
         self.validator.as_deref()
     }

@@ -37,7 +37,7 @@ pub trait Stream {
 /// Why there is no connection.
 #[derive(Debug)]
 pub enum Error {
-    /// The host has no address, or nobody could be asked.
+    /// The host has no address, or no name server answers.
     Name(names::Error),
     /// No address takes the connection.
     Connect(Errno),

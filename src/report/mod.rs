@@ -1,4 +1,4 @@
-//! What a person or a script is told.
+//! Parts of the output for people and scripts.
 
 pub mod degraded;
 pub mod last_update;

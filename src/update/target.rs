@@ -57,7 +57,7 @@ impl Target {
     /// # Errors
     /// [`Exit::Io`].
     pub fn free(&self) -> Result<u64, Failure> {
-        let stat = fstatvfs(&self.root).map_err(|errno| self.failed("ask for the free space of", "", errno))?;
+        let stat = fstatvfs(&self.root).map_err(|errno| self.failed("read the free space of", "", errno))?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 

@@ -212,7 +212,7 @@ impl WritableSlot for Machine<'_, Job<'_>> {
 impl Job<'_> {
     /// What was decided. The flow fetches the manifest before all that needs this.
     fn chosen(&self) -> Result<&Chosen, Failure> {
-        self.chosen.as_ref().ok_or_else(|| Failure::new(Exit::Io, format_args!("apply: no server was asked")))
+        self.chosen.as_ref().ok_or_else(|| Failure::new(Exit::Io, format_args!("apply: no manifest was fetched")))
     }
 }
 

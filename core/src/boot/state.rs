@@ -87,14 +87,14 @@ pub struct BootState {
 pub enum Refused {
     /// There is no good slot to go back to.
     NotGood {
-        /// The slot asked for.
+        /// The slot of the request.
         slot: Slot,
         /// What it holds.
         state: SlotState,
     },
     /// Only a staged slot can be activated.
     NotStaged {
-        /// The slot asked for.
+        /// The slot of the request.
         slot: Slot,
         /// What it holds.
         state: SlotState,
@@ -199,7 +199,7 @@ impl BootState {
     /// Reads the state. For a variable that is missing or impossible it takes a safe value, and lists that as an assumption. No
     /// other function does.
     ///
-    /// `has_files` tells whether a slot holds a kernel and an initramfs; it is asked only for a slot without a state.
+    /// `has_files` gives whether a slot holds a kernel and an initramfs; it is called only for a slot without a state.
     pub fn read_safely<B: AsRef<[u8]>>(block: &EnvBlock<B>, has_files: impl Fn(Slot) -> bool) -> Reading {
         let mut assumptions = heapless::Vec::new();
         let mut assume = |found: Assumption| ignore(assumptions.push(found), "there is room for one of each variable");
@@ -399,7 +399,7 @@ impl BootState {
             .with_slot(target, SlotState::Trial))
     }
 
-    /// The model of `ksolo_by_block` in `grub/grub.cfg`: one power-on with a readable block. `files` tells what GRUB
+    /// The model of `ksolo_by_block` in `grub/grub.cfg`: one power-on with a readable block. `files` gives what GRUB
     /// finds in a slot, `saves` whether the disk takes what GRUB writes.
     pub fn grub_boot(self, files: impl Fn(Slot) -> Files, saves: bool) -> GrubBoot {
         let is_good = |slot| self.slot(slot) == SlotState::Good;
@@ -494,7 +494,7 @@ pub struct GrubBoot {
 }
 
 /// The model of `ksolo_without_block`: the slot booted when no copy of the block names one. `a` and `b` are the
-/// slots' states as far as the first copy still tells them.
+/// slots' states, if the first copy has them.
 pub fn grub_boot_without_block(
     a: Option<SlotState>,
     b: Option<SlotState>,
@@ -661,10 +661,10 @@ mod tests {
             let broken = EnvBlock::parse(bytes).unwrap();
             assert_eq!(broken.defect(), Some(BlockDefect::Name), "{line}");
             let reading = BootState::read_safely(&broken, |_| true);
-            let mut sound = broken.canonical();
-            reading.state.write_to(&mut sound).unwrap();
-            assert_eq!(sound.defect(), None, "{line}");
-            let again = BootState::read_safely(&sound, |_| true);
+            let mut repaired = broken.canonical();
+            reading.state.write_to(&mut repaired).unwrap();
+            assert_eq!(repaired.defect(), None, "{line}");
+            let again = BootState::read_safely(&repaired, |_| true);
             assert_eq!((again.state, again.assumptions.len()), (reading.state, 0), "{line}");
         }
     }

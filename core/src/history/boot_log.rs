@@ -1,4 +1,4 @@
-//! The log of the last boots: a line of text each, and how the next boot tells from it why this one ended.
+//! The log of the last boots: one line of text for each, from which the next boot finds out how this one ended.
 //!
 //! | offset | size | meaning |
 //! |---|---|---|
