@@ -149,13 +149,15 @@ clean: ## remove what was built
 	rm -rf build dist target qemu-tests/logs
 
 dist/kubesolo-boot-tls$(SUFFIX): FEATURES := --features tls
+# Nobody gets it: docs/decisions/0004-own-http.md says what it lacks.
+dist/kubesolo-boot-minreq$(SUFFIX): FEATURES := --features minreq
 
 # A program of the package that is named behind it.
 BUILD_STATIC = TARGET_CC=$(LINKER) RUSTFLAGS="-Clinker=$(LINKER) $(STATIC)" \
   RUSTC_BOOTSTRAP=1 $(CARGO) build --locked --release --target $(TARGET) --target-dir $(BUILD)/musl \
   -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size --package
 
-dist/kubesolo-boot$(SUFFIX) dist/kubesolo-boot-tls$(SUFFIX): $(SOURCES) Makefile build/libunwind.a | $(FOREIGN)
+dist/kubesolo-boot$(SUFFIX) dist/kubesolo-boot-tls$(SUFFIX) dist/kubesolo-boot-minreq$(SUFFIX): $(SOURCES) Makefile build/libunwind.a | $(FOREIGN)
 	@mkdir -p dist
 	@echo 'building $@'
 	@$(BUILD_STATIC) kubesolo-boot $(FEATURES)

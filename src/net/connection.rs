@@ -4,7 +4,7 @@
 //! Plain sockets and a fixed buffer. minreq was meant for this and does not fit: one GET with it makes the binary of
 //! 229,344 bytes 108,000 larger, more than three times what all of fetching takes here, and 224 KiB is the limit for all
 //! verbs. It also dies on one kind of header line, takes a cut body for a whole one, watches no stall, sends plain HTTP
-//! through a proxy by CONNECT (which proxies forbid), and knows no CA file.
+//! through a proxy by CONNECT (which proxies forbid), and knows no CA file. The feature `minreq` has it in a child process.
 
 use core::fmt;
 use std::boxed::Box;
@@ -15,6 +15,10 @@ use std::vec;
 use rustix::io::Errno;
 
 use crate::failure::Reason;
+#[cfg(feature = "minreq")]
+use crate::linux::process::Process;
+#[cfg(feature = "minreq")]
+use crate::net::minreq;
 use crate::net::proxy::Proxy;
 #[cfg(feature = "tls")]
 use crate::net::tls;
@@ -24,6 +28,13 @@ use kubesolo_core::net::url::{Location, Scheme};
 
 /// Most `1xx` heads before the real one.
 const INTERIM_MAX: u32 = 8;
+
+/// What every request says, behind its `Host`.
+const USUAL: &str = concat!(
+    "\r\nUser-Agent: kubesolo-boot/",
+    env!("CARGO_PKG_VERSION"),
+    "\r\nAccept: */*\r\nAccept-Encoding: identity\r\nConnection: close\r\n"
+);
 
 /// Why an exchange failed.
 #[derive(Debug)]
@@ -55,6 +66,9 @@ pub enum Error {
     /// TLS failed.
     #[cfg(feature = "tls")]
     Tls(tls::Error),
+    /// minreq failed.
+    #[cfg(feature = "minreq")]
+    Minreq(minreq::Error),
 }
 
 impl Error {
@@ -67,6 +81,8 @@ impl Error {
             Error::HeadTooLong | Error::Head(_) | Error::Chunk | Error::NoLength | Error::NoTls => false,
             #[cfg(feature = "tls")]
             Error::Tls(_) => false,
+            #[cfg(feature = "minreq")]
+            Error::Minreq(error) => error.is_transient(),
         }
     }
 }
@@ -92,6 +108,8 @@ impl fmt::Display for Error {
             Error::NoTls => f.write_str("this build has no https; take the one made with TLS=1, or a server with http"),
             #[cfg(feature = "tls")]
             Error::Tls(error) => error.fmt(f),
+            #[cfg(feature = "minreq")]
+            Error::Minreq(error) => error.fmt(f),
         }
     }
 }
@@ -102,6 +120,9 @@ impl core::error::Error for Error {}
 pub struct Target<'a> {
     /// Who connects.
     pub transport: &'a dyn Transport,
+    /// Whose children ask by minreq, where the scheme is http.
+    #[cfg(feature = "minreq")]
+    pub minreq: Option<Process>,
     /// A URL; not a file.
     pub location: &'a Location,
     /// The proxy to go through.
@@ -123,6 +144,42 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// Asks as [`open`](Connection::open) and [`get`](Connection::get) do, of which each says when it fails.
+    ///
+    /// # Errors
+    /// As theirs.
+    pub fn ask(target: &Target<'_>, headers: &str) -> Result<(Connection, usize), Error> {
+        #[cfg(feature = "minreq")]
+        if let Some(process) = target.minreq.filter(|_| target.location.scheme() == Scheme::Http) {
+            let mut connection = Connection::by_minreq(process, target, headers)?;
+            let length = connection.read_last_head()?;
+            return Ok((connection, length));
+        }
+        let mut connection = Connection::open(target)?;
+        let length = connection.get(target, headers)?;
+        Ok((connection, length))
+    }
+
+    /// An answer's head and body, as they come from a child process.
+    #[cfg(feature = "minreq")]
+    fn by_minreq(process: Process, target: &Target<'_>, headers: &str) -> Result<Connection, Error> {
+        use minreq::Error as Why;
+        if target.proxy.is_some() {
+            return Err(Error::Minreq(Why::ByProxy));
+        }
+        let stream =
+            minreq::ask(process, target.location, [USUAL, headers], target.stall, target.head).map_err(|error| {
+                match error {
+                    Why::Open(error) => Error::Open(error),
+                    Why::Broken(errno) => broken(errno),
+                    Why::HeadTooLong => Error::HeadTooLong,
+                    Why::Head(error) => Error::Head(error),
+                    error => Error::Minreq(error),
+                }
+            })?;
+        Ok(Connection { stream, buffer: vec![0; HEAD_MAX].into_boxed_slice(), start: 0, end: 0 })
+    }
+
     /// Connects, through the proxy and inside TLS where that is asked for.
     ///
     /// # Errors
@@ -187,17 +244,18 @@ impl Connection {
         request.push_str(if plain_proxy.is_some() { location.as_str() } else { location.target() });
         request.push_str(" HTTP/1.1\r\nHost: ");
         request.push_str(location.authority());
-        request.push_str(concat!(
-            "\r\nUser-Agent: kubesolo-boot/",
-            env!("CARGO_PKG_VERSION"),
-            "\r\nAccept: */*\r\nAccept-Encoding: identity\r\nConnection: close\r\n"
-        ));
+        request.push_str(USUAL);
         if let Some(proxy) = plain_proxy {
             push_credentials(&mut request, proxy);
         }
         request.push_str(headers);
         request.push_str("\r\n");
         self.send(&request)?;
+        self.read_last_head()
+    }
+
+    /// Reads over interim heads to the one of the answer; gives its length.
+    fn read_last_head(&mut self) -> Result<usize, Error> {
         for _ in 0..INTERIM_MAX {
             let length = self.read_head()?;
             let status = self.head(length).map_err(Error::Head)?.status;

@@ -60,6 +60,9 @@ pub struct Client<'a> {
     pub variable: fn(&str) -> Option<String>,
     /// Who connects.
     pub transport: &'a dyn Transport,
+    /// Whose children fetch plain http by minreq; `None`: it goes over `transport`, as https does.
+    #[cfg(feature = "minreq")]
+    pub minreq: Option<Process>,
 }
 
 /// A file on its way.
@@ -81,7 +84,14 @@ enum Source {
 impl<'a> Client<'a> {
     /// A client with the usual limits, over the kernel's TCP.
     pub fn new(ca: &'a str, process: &'a Process) -> Client<'a> {
-        Client { limits: Limits::default(), ca, variable: process.variable, transport: process }
+        Client {
+            limits: Limits::default(),
+            ca,
+            variable: process.variable,
+            transport: process,
+            #[cfg(feature = "minreq")]
+            minreq: Some(*process),
+        }
     }
 
     /// Opens the file at `location`, to be read from its beginning, or from `resume` on if it is the same file and can
@@ -177,13 +187,14 @@ impl<'a> Client<'a> {
         let head = head.unwrap_or_else(Instant::now);
         let target = Target {
             transport: self.transport,
+            #[cfg(feature = "minreq")]
+            minreq: self.minreq,
             location,
             proxy: proxy.as_ref(),
             ca: self.ca,
             head,
             stall: self.limits.stall,
         };
-        let mut connection = Connection::open(&target).map_err(&failed)?;
         let mut headers = heapless::String::<256>::new();
         if let Some(Resume { offset, validator }) = resume {
             use fmt::Write as _;
@@ -191,7 +202,7 @@ impl<'a> Client<'a> {
                 fetch_error(location, format_args!("the validator to resume with is too long"))
             })?;
         }
-        let length = connection.get(&target, &headers).map_err(&failed)?;
+        let (mut connection, length) = Connection::ask(&target, &headers).map_err(&failed)?;
         let head = connection.head(length).map_err(|error| failed(connection::Error::Head(error)))?;
         match head.status {
             301 | 302 | 303 | 307 | 308 => return redirect(location, &head).map(Answer::Redirect),

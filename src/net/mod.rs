@@ -3,6 +3,8 @@
 pub mod body;
 pub mod connection;
 pub mod fetch;
+#[cfg(feature = "minreq")]
+pub mod minreq;
 pub mod names;
 pub mod proxy;
 pub mod tcp;
