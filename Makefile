@@ -88,6 +88,7 @@ check: deps-build ## format and lints
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy $(HOST) --workspace --all-targets -- -D warnings
 	$(CARGO) clippy $(HOST) --package kubesolo-boot --all-targets --features tls -- -D warnings
+	$(CARGO) clippy $(HOST) --package kubesolo-boot --all-targets --features minreq -- -D warnings
 	grub-script-check grub/grub.cfg
 
 audit: deps ## the crates: known defects, licences, sources

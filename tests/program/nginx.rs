@@ -8,6 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+#[cfg(feature = "minreq")]
+use crate::scene::forked;
 use crate::scene::skipped;
 use embedded_io::Read as _;
 use kubesolo_boot::linux::process::Process;
@@ -79,7 +81,14 @@ fn free_port() -> u16 {
 }
 
 fn client(ca: &str) -> Client<'_> {
-    Client { limits: LIMITS, ca, variable: |_| None, transport: &Process::BARE }
+    Client {
+        limits: LIMITS,
+        ca,
+        variable: |_| None,
+        transport: &Process::BARE,
+        #[cfg(feature = "minreq")]
+        minreq: forked::process(),
+    }
 }
 
 #[test]
