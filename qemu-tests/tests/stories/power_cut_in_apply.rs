@@ -1,4 +1,4 @@
-//! The power goes at 21 moments of an installation. The box runs slot A each time, and the next try succeeds.
+//! The power goes at 12 moments of an installation. The box runs slot A each time, and the next try succeeds.
 //!
 //! A moment is a seed's share of the time that an installation takes. Three moments a story; one box lives through them.
 
@@ -26,18 +26,6 @@ pub fn power_cut_in_apply_3(rig: &mut Rig) -> Result {
 
 pub fn power_cut_in_apply_4(rig: &mut Rig) -> Result {
     cut(rig, 10)
-}
-
-pub fn power_cut_in_apply_5(rig: &mut Rig) -> Result {
-    cut(rig, 13)
-}
-
-pub fn power_cut_in_apply_6(rig: &mut Rig) -> Result {
-    cut(rig, 16)
-}
-
-pub fn power_cut_in_apply_7(rig: &mut Rig) -> Result {
-    cut(rig, 19)
 }
 
 const KERNEL: usize = 200_000;
