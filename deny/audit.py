@@ -2,7 +2,8 @@
 """Does deny/advisories.toml know of a defect in any crate that these Cargo.lock files name? Needs no network.
 
 Also a failure: a crate that is not in the list, and one that does not come from crates.io. What became known after the day
-of the list is not in it, so its age is told. KSOLO_TODAY=2026-11-27 stands for another day.
+of the list is not in it, so its age is told; `--age` prints nothing but that, in days. KSOLO_TODAY=2026-11-27 stands for
+another day.
 """
 
 import datetime
@@ -65,10 +66,14 @@ def problems(lock, advisories):
 
 def main():
     known = tomllib.loads((pathlib.Path(__file__).parent / "advisories.toml").read_text())
-    found = [f"{lock}: {problem}" for lock in sys.argv[1:] for problem in problems(lock, known["crates"])]
     today = os.environ.get("KSOLO_TODAY")
     today = datetime.date.fromisoformat(today) if today else datetime.datetime.now(datetime.UTC).date()
-    told = f"the advisories are those of {known['date']}, {(today - known['date']).days} days ago"
+    age = (today - known["date"]).days
+    if sys.argv[1:] == ["--age"]:
+        print(age)
+        return
+    found = [f"{lock}: {problem}" for lock in sys.argv[1:] for problem in problems(lock, known["crates"])]
+    told = f"the advisories are those of {known['date']}, {age} days ago"
     print("\n".join(found) or f"no defect that RustSec knew of: {told}")
     sys.exit(bool(found))
 

@@ -41,7 +41,7 @@ test_smoke() { qemu_test stories -- '[smoke]'; }
 
 proof_system() { quietly dist && quietly dist/kubesolo-boot-tls image-test; }
 proof_system-arm64() { quietly ARCH=arm64 dist/kubesolo-boot-arm64 image-test; }
-proof_audit() { tools/audit; }
+proof_audit() { tools/audit --may-be-old; }
 proof_release() { image/tests/release.sh; }
 proof_payload() { image/tests/payload.sh; }
 proof_manifests() { deploy/tests/manifests.sh; }
