@@ -169,7 +169,7 @@ fn failed(errno: Errno) -> Failure {
 }
 
 /// The kernel's name of this boot; `-` where it cannot be read.
-fn boot_id<'a>(host: &Host<'_>, bytes: &'a mut [u8; 36]) -> &'a str {
+pub fn boot_id<'a>(host: &Host<'_>, bytes: &'a mut [u8; 36]) -> &'a str {
     let path = host.flags().boot_id.unwrap_or("/proc/sys/kernel/random/boot_id");
     let read = Device::open(CWD, path, OFlags::RDONLY).ok().and_then(|mut file| read_at(&mut file, 0, bytes).ok());
     let text = bytes.get(..read.unwrap_or_default()).and_then(|bytes| core::str::from_utf8(bytes).ok());
