@@ -16,7 +16,7 @@ END
 
 # PART:CORES, in this order; behind a comma come those that need what is built before it.
 test='check:1 system:1, size:1 no-std:1 programs:2 smoke:2'
-proof='system:1 system-arm64:1, mutations:1 fuzz:1 dist:1 minreq:1 tls:1 arm64:1 image:1 release:1 payload:1 manifests:1 manual:1 services:1 kernel:1
+proof='system:1 system-arm64:1, mutations:1 fuzz:1 dist:1 minreq:1 tls:1 arm64:1 image:1 release:1 payload:1 manifests:1 kubernetes:1 manual:1 services:1 kernel:1
     audit:1 random:2 grub:2 stories:2'
 
 quietly() { make --no-print-directory "$@"; }
@@ -45,6 +45,8 @@ proof_audit() { tools/audit --may-be-old; }
 proof_release() { image/tests/release.sh; }
 proof_payload() { image/tests/payload.sh; }
 proof_manifests() { deploy/tests/manifests.sh; }
+# Go's compiler wants more than a core for its ten minutes; they come once.
+proof_kubernetes() { tests/kubernetes/build && program_test --test kubernetes; }
 proof_manual() { tools/tests/manual.sh; }
 proof_services() { deploy/tests/services.sh; }
 proof_kernel() { image/tests/kernel.sh; }
