@@ -48,6 +48,19 @@ impl Cluster {
         let key = folder.text("sa.key");
         must(&openssl, &["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", &key]);
         must(&openssl, &["pkey", "-in", &key, "-pubout", "-out", &folder.text("sa.pub")]);
+        let ca = [
+            "req",
+            "-x509",
+            "-new",
+            "-nodes",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-subj",
+            "/CN=ca",
+        ];
+        must(&openssl, &[&ca[..], &["-keyout", &folder.text("ca.key"), "-out", &folder.text("ca.crt")]].concat());
         let [clients, peers, port] = [(); 3].map(|()| free_port());
         let (clients, peers) = (format!("http://127.0.0.1:{clients}"), format!("http://127.0.0.1:{peers}"));
         let log = |name: &str| fs::File::create(folder.path(name)).unwrap();
@@ -77,6 +90,7 @@ impl Cluster {
             "--bind-address=127.0.0.1",
             "--cert-dir=certs",
             "--token-auth-file=tokens",
+            "--client-ca-file=ca.crt",
             "--authorization-mode=RBAC",
             "--disable-admission-plugins=ServiceAccount",
             "--service-account-issuer=https://kubernetes.default.svc",
@@ -100,6 +114,26 @@ impl Cluster {
                 "contexts": [{ "name": "c", "context": { "cluster": "c", "user": "u" } }],
                 "clusters": [{ "name": "c", "cluster": cluster }], "users": [{ "name": "u", "user": user }] })
         .to_string()
+    }
+
+    /// The kubeconfig of an administrator with a client certificate that is good for so many days from now on.
+    pub fn with_certificate(&self, days: i32) -> String {
+        let openssl = tool("openssl").unwrap();
+        let [key, request, certificate, ca, ca_key] =
+            [&*format!("{days}.key"), "user.csr", &format!("{days}.crt"), "ca.crt", "ca.key"]
+                .map(|name| self.folder.text(name));
+        let subject = ["-subj", "/O=system:masters/CN=admin", "-keyout", &key, "-out", &request];
+        must(&openssl, &[&["req", "-new", "-nodes", "-newkey", "rsa:2048"][..], &subject].concat());
+        let by = ["-CA", &ca, "-CAkey", &ca_key, "-CAcreateserial", "-days", &days.to_string(), "-out", &certificate];
+        must(&openssl, &[&["x509", "-req", "-in", &request][..], &by].concat());
+        self.kubeconfig(&json!({ "client-certificate": certificate, "client-key": key }))
+    }
+
+    /// Lets the API server hang, or go on.
+    pub fn hangs(&self, hangs: bool) {
+        let process = rustix::process::Pid::from_child(&self.api);
+        let signal = if hangs { rustix::process::Signal::STOP } else { rustix::process::Signal::CONT };
+        rustix::process::kill_process(process, signal).unwrap();
     }
 
     pub fn kubectl(&self) -> &str {
@@ -163,6 +197,12 @@ impl Cluster {
         }
     }
 
+    /// Sets the status of an object that is there.
+    pub fn becomes(&self, mut object: Value) {
+        set_times(&mut object);
+        self.set_status(vec![object]);
+    }
+
     fn make(&self, mut objects: Vec<Value>) {
         if objects.is_empty() {
             return;
@@ -186,6 +226,13 @@ impl Cluster {
         }
         let list = json!({ "apiVersion": "v1", "kind": "List", "items": objects }).to_string();
         self.run("create -f -", &list);
+        self.set_status(objects);
+        for name in deleted {
+            self.run(&format!("delete {name} --wait=false"), "");
+        }
+    }
+
+    fn set_status(&self, mut objects: Vec<Value>) {
         for object in &mut objects {
             object.as_object_mut().unwrap().remove("spec");
             object["metadata"].as_object_mut().unwrap().remove("ownerReferences");
@@ -193,9 +240,6 @@ impl Cluster {
         }
         let list = json!({ "apiVersion": "v1", "kind": "List", "items": objects }).to_string();
         self.run("apply --server-side --force-conflicts --subresource=status -f -", &list);
-        for name in deleted {
-            self.run(&format!("delete {name} --wait=false"), "");
-        }
     }
 }
 

@@ -1,11 +1,14 @@
 //! The rows: what the API server holds, and what `healthcheck` says and does to a trial.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
-use kubesolo_core::boot::slot::Slot::B;
+use kubesolo_core::boot::slot::Slot::{A, B};
 use kubesolo_core::boot::slot::SlotState::{Good, Trial};
 use serde_json::{Value, json};
 
@@ -71,6 +74,24 @@ impl Node {
         assert_eq!((committed, ran.exit == 0), (want.is_empty(), want.is_empty()), "{case}: {report}");
         let said = report["reasons"][check].as_str().unwrap_or_default();
         assert!(said.contains(want), "{case}: {want:?} is not in {report}");
+    }
+}
+
+impl Node {
+    /// Asserts what one check says, whatever the others do.
+    fn says_of(&self, case: &str, check: &str, want: &str) {
+        let report: Value = serde_json::from_str(self.check("").out()).unwrap();
+        let said = report["reasons"][check].as_str().unwrap_or_default();
+        assert!(said.contains(want) && said.is_empty() == want.is_empty(), "{case}: {want:?} is not in {report}");
+    }
+
+    /// Asserts the error of `apply`, from a server that is not there.
+    fn apply_says(&self, case: &str, want: &str, flags: &str) {
+        self.machine.set(state(A, 3, true, Good, Good));
+        let kubeconfig = self.cluster.folder.text("kubeconfig");
+        let words = format!("apply /nowhere --kubeconfig {kubeconfig} --kubectl {} {flags}", self.cluster.kubectl());
+        let ran = self.machine.run_words(&words.split_whitespace().collect::<Vec<_>>());
+        assert!(ran.exit != 0 && ran.stderr.contains(want), "{case}: {want:?} is not in {ran:?}");
     }
 }
 
@@ -379,4 +400,102 @@ fn jobs_are_judged_by_their_own_condition() {
         ("failed", vec![node(), dns(), job("job", "Failed"), failed_try()], "Job job has failed: BackoffLimitExceeded"),
     ];
     rows(&box_, "kube_system_ready", &rows_);
+}
+
+#[test]
+fn pods_whose_age_says_nothing_are_watched_for_the_whole_time() {
+    let Some(box_) = Node::start() else { return };
+    // After a reboot, before kubelet has looked at its pods; or the clock was set.
+    for age in [BEFORE, -86_400] {
+        box_.cluster.holds(&[node(), one("coredns", "Running", "True", &running(age))]);
+        let began = Instant::now();
+        box_.says("watched", "kube_system_ready", "", "--kube-system-settle 4 --healthcheck-timeout 1");
+        assert!(began.elapsed() >= Duration::from_secs(4), "it takes the whole time");
+    }
+    // A container that dies again and again, each time before it has settled.
+    box_.cluster.holds(&[node(), one("coredns", "Running", "True", &running(0))]);
+    let over = AtomicBool::new(false);
+    let ran = thread::scope(|scope| {
+        scope.spawn(|| {
+            for restarts in 1.. {
+                thread::sleep(Duration::from_secs(4));
+                if over.load(Ordering::Relaxed) {
+                    return;
+                }
+                let last = ended("Error", 1, 5, 1);
+                let state = container("c", &running(0), restarts, &last);
+                box_.cluster.becomes(pod("coredns", "Running", "True", &[state]));
+            }
+        });
+        let ran = box_.check("--kube-system-settle 8 --healthcheck-timeout 8");
+        over.store(true, Ordering::Relaxed);
+        ran
+    });
+    assert!(ran.exit == 1 && ran.out().contains("s only, of"), "{ran:?}");
+    assert_eq!(box_.machine.state(), state(B, 2, false, Good, Trial));
+}
+
+#[test]
+fn any_number_of_pods_is_judged() {
+    let Some(box_) = Node::start() else { return };
+    let name = |number: u32| format!("pod-{number}-{}", "x".repeat(200));
+    let mut objects: Vec<Value> = (0..400).map(|number| one(&name(number), "Running", "True", &running(100))).collect();
+    objects.push(node());
+    box_.cluster.holds(&objects);
+    assert!(box_.cluster.run("get pods -o name", "").len() > 64 * 1024);
+    box_.says("all are well", "kube_system_ready", "", "");
+    box_.cluster.becomes(one(&name(399), "Running", "False", &waiting("CrashLoopBackOff")));
+    box_.says("one is not", "kube_system_ready", "container c: CrashLoopBackOff", "");
+}
+
+#[test]
+fn what_is_wrong_with_the_kubeconfig_is_named() {
+    let Some(box_) = Node::start() else { return };
+    box_.cluster.holds(&[node(), dns()]);
+    let rows_ = [
+        ("a certificate", box_.cluster.with_certificate(30), ""),
+        ("one that has expired", box_.cluster.with_certificate(-1), "its client certificate expired on 20"),
+        ("an empty file", String::new(), "it is empty, or names no server"),
+        ("no server", "{apiVersion: v1, kind: Config}".into(), "it is empty, or names no server"),
+        ("no YAML", "{".into(), "error loading config file"),
+        ("a wrong token", box_.cluster.kubeconfig(&json!({ "token": "wrong" })), "logged in to the server"),
+    ];
+    let good = box_.cluster.folder.read("kubeconfig").unwrap();
+    for (case, kubeconfig, want) in rows_ {
+        box_.cluster.folder.write("kubeconfig", kubeconfig);
+        for check in ["api_server", "node_ready", "kube_system_ready"] {
+            box_.says_of(case, check, want);
+        }
+        box_.cluster.folder.write("kubeconfig", &good);
+    }
+}
+
+#[test]
+fn updates_are_held_back_by_this_nodes_label_or_by_no_answer() {
+    let Some(box_) = Node::start() else { return };
+    box_.machine.cmdline("ksolo.slot=A ksolo.via=auto");
+    let label = |mut node: Value, value: &str| {
+        node["metadata"]["labels"] = json!({ "updates.kubesolo.io/block": value });
+        node
+    };
+    let old = || node_of("old-box", "long-ago", "True");
+    let held = "the node is labelled updates.kubesolo.io/block=true";
+    let unknown = "cannot ask whether updates are held back";
+    let goes_on = "latest.json";
+    for (case, objects, want) in [
+        ("no label", vec![node()], goes_on),
+        ("held", vec![label(node(), "true")], held),
+        ("let go", vec![label(node(), "false")], goes_on),
+        ("an old hostname's", vec![node(), label(old(), "true")], goes_on),
+        ("kubelet is not up yet", vec![label(old(), "true")], held),
+    ] {
+        box_.cluster.holds(&objects);
+        box_.apply_says(case, want, "");
+    }
+    box_.cluster.hangs(true);
+    box_.apply_says("hangs", unknown, "");
+    box_.apply_says("hangs, by force", goes_on, "--force");
+    box_.cluster.hangs(false);
+    fs::remove_file(box_.cluster.folder.path("kubeconfig")).unwrap();
+    box_.apply_says("no kubeconfig", goes_on, "");
 }

@@ -2,6 +2,7 @@
 //!
 //! kubectl's answer is judged line by line, so that it may be of any length.
 
+pub mod certificate;
 pub mod node;
 pub mod object;
 pub mod pods;
