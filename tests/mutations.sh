@@ -72,4 +72,14 @@ check 'a download begun anew: the resume point outlives its bytes' caught flow/p
     's/( +file\.set_resume_point\(0\)\?;\n)( +file\.sync\(\)\?;\n)/$2$1/'
 check 'the block: the second copy before the first' caught boot/env_copies.rs \
     's/match store\(first, found_first, new\) \{\n( +)Ok\(\(\)\) if make_second => Ok\(store\(second, found_second, new\)\.err\(\)\)/let spare = store(second, found_second, new).err();\n    match store(first, found_first, new) {\n$1Ok(()) if make_second => Ok(spare)/; s/Err\(error\) if uses_second.*?\n        \}\n//s'
+check 'commit: an update that was given up is a success of the old slot' caught flow/outcome.rs \
+    's/if changed\.ran_a_trial\(\) \|\| [^{]*\{/if true {/'
+check 'rollback: nothing stands for a state.json that cannot be written' caught flow/outcome.rs \
+    's/let unrecorded = may_be_forgotten\(machine\);/let unrecorded = false;/'
+check 'GRUB gave it up: rollback_from is cleared though state.json cannot be written' caught flow/outcome.rs \
+    's/machine\.if_recorded\(recorded\)\.is_some\(\)/machine.if_recorded(recorded);\n    true/'
+check 'apply: goes on though state.json cannot be written' caught flow/apply.rs \
+    's/machine\.store_state\(state, Phase::Downloading\)\?;/drop(machine.store_state(state, Phase::Downloading));/'
+check 'the block: what a failed sync lost counts as written' caught boot/env_copies.rs \
+    's/ +copy\.drop_cache\(\)\?;\n(        self\.len)/$1/; s/(    copy\.sync\(\)\?;\n)(    found\.read)/$1    copy.drop_cache()?;\n$2/'
 verdict

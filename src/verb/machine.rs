@@ -64,7 +64,7 @@ impl<J> Env for Machine<'_, J> {
                     "commit: {refused}; to keep the slot that runs: kubesolo-boot rollback, then boot it again"
                 ),
             ),
-            (Change::RollBack, Refused::NotGood { slot, .. }) => Failure::new(
+            (Change::RollBack { .. }, Refused::NotGood { slot, .. }) => Failure::new(
                 Exit::Refused,
                 format_args!("rollback: {refused}; if you know better: kubesolo-boot slot set {slot} good"),
             ),

@@ -68,12 +68,14 @@ impl Found {
         Found { len, absent: None, ..found }
     }
 
-    /// Reads the content from the storage.
+    /// Reads the content from the medium. Of what a failed sync did not write, the cache above it still has the new bytes, and
+    /// nothing would write them again: they would count as stored.
     ///
     /// # Errors
     /// The storage's own; the copy is then [`CopyFault::Unreadable`].
     pub fn read<S: Storage>(&mut self, copy: &mut S) -> Result<(), S::Error> {
         self.absent = Some(CopyFault::Unreadable);
+        copy.drop_cache()?;
         self.len = read_at(copy, 0, &mut self.content)?;
         self.absent = None;
         Ok(())
@@ -212,7 +214,6 @@ pub fn replace<S: Storage>(copy: &mut S, found: &mut Found, new: &EnvBlock<Bytes
 /// is cut later.
 fn is_taken<S: Storage>(copy: &mut S, found: &mut Found, new: &EnvBlock<Bytes>) -> Result<bool, S::Error> {
     copy.sync()?;
-    copy.drop_cache()?;
     found.read(copy)?;
     Ok(found.first_block() == new.bytes())
 }

@@ -8,7 +8,7 @@
 //! | `boot_counter` | `3` … `0` | boots left before the active slot is given up |
 //! | `boot_success` | `0` `1` | whether the newest boot of the active slot was marked good |
 //! | `slot_A`, `slot_B` | `empty` `staged` `trial` `good` `bad` | what each slot holds |
-//! | `rollback_from` | `A` `B` or unset | set by GRUB when it gave a slot up; cleared once recorded |
+//! | `rollback_from` | `A` `B` or unset | set by GRUB when it gave a slot up, and by a rollback that `state.json` may lose; cleared once recorded |
 //! | `retry_slot` | `A` `B` or unset | the good slot that GRUB gave up although its files are right, and tries once more |
 //! | `data_excused` | `1` or unset | the data partition could not be used when the newest trial was activated |
 //!

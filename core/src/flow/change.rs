@@ -20,7 +20,11 @@ pub enum Change {
     /// The booted slot is good.
     Commit,
     /// The target, which must be good, boots next.
-    RollBack,
+    RollBack {
+        /// `state.json` does not say that the booted slot's update is on trial: the block says that it was rolled back from, until the
+        /// next `init` has recorded it.
+        unrecorded: bool,
+    },
 }
 
 /// A change that was made.
@@ -55,7 +59,11 @@ impl Change {
             }
             Change::MarkBad => Ok(state.with_slot(!booted, SlotState::Bad)),
             Change::Commit => state.commit(booted),
-            Change::RollBack => state.rollback(booted),
+            Change::RollBack { unrecorded } => {
+                let was_trial = state.slot(booted) == SlotState::Trial;
+                let rollback_from = if unrecorded && was_trial { Some(booted) } else { state.rollback_from };
+                state.rollback(booted).map(|state| BootState { rollback_from, ..state })
+            }
         }
     }
 }

@@ -21,7 +21,10 @@ use crate::update::phase::Phase;
 pub fn commit<M: Running>(machine: &mut M) -> Result<BootState, M::Error> {
     let changed = machine.change(Change::Commit)?;
     machine.log(Milestone::Committed);
-    ended(machine, changed.ran_a_trial(), Phase::Success, LastError::None);
+    // A bad slot holds the update that `state.json` still calls on trial: its end was not recorded, and it is not this slot's success.
+    if changed.ran_a_trial() || changed.before.slot(!changed.booted) != SlotState::Bad {
+        ended(machine, changed.ran_a_trial(), Phase::Success, LastError::None);
+    }
     Ok(changed.after)
 }
 
@@ -30,9 +33,18 @@ pub fn commit<M: Running>(machine: &mut M) -> Result<BootState, M::Error> {
 /// # Errors
 /// If it is not good; those of writing the block.
 pub fn roll_back<M: Running>(machine: &mut M, why: LastError<'_, M::Error>) -> Result<BootState, M::Error> {
-    let changed = machine.change(Change::RollBack)?;
+    let unrecorded = may_be_forgotten(machine);
+    let changed = machine.change(Change::RollBack { unrecorded })?;
     ended(machine, changed.ran_a_trial(), Phase::RolledBack, why);
     Ok(changed.after)
+}
+
+/// Whether `state.json` cannot be read, or does not say yet that its update is on trial, as the record of its activation failed. Then a
+/// power cut after the rollback, or a data partition that is still full, would leave nothing that names the image as bad.
+fn may_be_forgotten<M: StateFile>(machine: &mut M) -> bool {
+    let opened = machine.open_state();
+    machine.close_state();
+    opened.map_or(true, |state| state.can_be_on_trial() && !state.is_on_trial())
 }
 
 /// Records how an update ended, if one was on trial. A failure is only reported: the env block has been written already.

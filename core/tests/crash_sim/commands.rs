@@ -11,7 +11,7 @@ use kubesolo_core::flow::change::{Change, Changed};
 use kubesolo_core::flow::healthcheck;
 use kubesolo_core::flow::init::{BootStage, EnvCopies, Notice, Record, init};
 use kubesolo_core::flow::install::{TargetSlot, WritableSlot};
-use kubesolo_core::flow::outcome::roll_back;
+use kubesolo_core::flow::outcome::{commit, roll_back};
 use kubesolo_core::flow::ports::{BootLog, Env, LastError, Port, Progress, StateFile};
 use kubesolo_core::history::boot_log::Milestone;
 use kubesolo_core::update::phase::Phase;
@@ -29,6 +29,8 @@ pub struct StateJson {
     pub known_bad: Sector,
 }
 const STATE: usize = 3;
+/// When the server's certificate counts, in seconds: two years.
+const CERTIFIED: std::ops::Range<u64> = 1_767_225_600..1_830_297_600;
 
 impl Machine {
     pub fn state_json(&self) -> Option<StateJson> {
@@ -74,6 +76,15 @@ impl Machine {
         roll_back(self, LastError::Words("by hand")).map(drop)
     }
 
+    pub fn commit(&mut self) -> Result<(), Stop> {
+        // What a person wants to keep has passed.
+        let (active, booted) = (self.boot_state()?.active, self.booted.unwrap());
+        if active == booted {
+            self.passed |= self.system(booted).map_or(0, |version| 1 << version);
+        }
+        commit(self).map(drop)
+    }
+
     /// `init`, which no failure stops.
     pub fn init(&mut self, booted: Slot, init_decides: bool) -> Result<(), Stop> {
         self.booted = Some(booted);
@@ -109,7 +120,7 @@ impl Env for Machine {
         let after = change.of(before, booted).map_err(|_| Stop::Refused)?;
         let changed = Changed { before, after, booted };
         let block = self.fill(&block, after)?;
-        if change == Change::RollBack && changed.ran_a_trial() {
+        if matches!(change, Change::RollBack { .. }) && changed.ran_a_trial() {
             self.rolled_back = self.system(booted).map(|version| (booted, version));
         }
         self.store(&block)?;
@@ -148,11 +159,12 @@ impl StateFile for Machine {
     type State = StateJson;
 
     fn open_state(&mut self) -> Result<StateJson, Stop> {
+        self.data.try_read()?;
         Ok(self.state_json().unwrap_or(StateJson { phase: Phase::Idle, image: 0, failures: 0, known_bad: 0 }))
     }
 
     fn open_state_if_possible(&mut self) -> Result<Option<StateJson>, Stop> {
-        self.open_state().map(Some)
+        Ok(self.open_state().ok())
     }
 
     fn set_last_error(&mut self, _: &mut StateJson, _: LastError<'_, Stop>) {}
@@ -230,23 +242,19 @@ impl BootStage for Machine {
     fn begin_log(&mut self, _: Option<&Record>) {}
 
     fn try_data(&mut self) -> Result<(), Stop> {
-        match self.data_fails {
-            true => Err(Stop::Data),
-            false if self.fuse.is_blown() => Err(Stop::Cut),
-            false => Ok(()),
-        }
+        if self.fuse.is_blown() { Err(Stop::Cut) } else { Ok(self.data.probe()?) }
     }
 }
 
 impl Staged for Machine {
     fn takes_data(&mut self) -> bool {
-        true
+        self.try_data().is_ok()
     }
 }
 
 impl Update for Machine {
     fn may_begin(&mut self) -> Result<(), Stop> {
-        Ok(())
+        if self.window.is_none_or(|window| window.holds(self.clock)) { Ok(()) } else { Err(Stop::Refused) }
     }
 
     fn target(&mut self, state: &BootState) -> Result<Slot, Stop> {
@@ -259,17 +267,22 @@ impl Update for Machine {
 
     fn fetch_manifest(&mut self, state_json: &StateJson) -> Result<(), Stop> {
         let version = self.version.unwrap();
+        if !CERTIFIED.contains(&self.clock.0) {
+            return Err(Stop::Clock);
+        }
         if state_json.known_bad >> version & 1 == 1 { Err(Stop::Refused) } else { Ok(()) }
     }
 
     fn is_there(&mut self) -> Result<bool, Stop> {
         let version = self.version.unwrap();
+        self.target_folder().try_read()?;
         let target = self.slot(!self.booted.unwrap());
         Ok(target.read(Name::Text(1)).is_some_and(|file| file.sectors == text(version, 1)))
     }
 
+    /// Whatever it says: other programs may fill the disk later.
     fn has_room(&mut self) -> Result<(), Stop> {
-        Ok(())
+        if self.target_folder().faults.room == Some(0) { Err(Stop::NoSpace) } else { Ok(()) }
     }
 
     fn begin(&mut self, state_json: &mut StateJson) {
@@ -279,11 +292,13 @@ impl Update for Machine {
 
 impl TargetSlot for Machine {
     fn verify(&mut self, target: Slot) -> Result<(), Stop> {
+        self.slots[index(target)].try_read()?;
         let folder = self.slot(target);
         let told =
             folder.read(Name::Text(1)).and_then(|file| (1..=7).find(|version| file.sectors == text(*version, 1)));
         let version = self.version.or(told).ok_or(Stop::Files)?;
-        let holds = |which| folder.read(Name::Image(which)).is_some_and(|file| file.sectors == image(version, which));
+        let holds =
+            |which| folder.read_back(Name::Image(which)).is_some_and(|file| file.sectors == image(version, which));
         if holds(0) && holds(1) { Ok(()) } else { Err(Stop::Files) }
     }
 }
