@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use rustix::termios::isatty;
 
 use kubesolo_boot::cli::args::{Action, Call};
-use kubesolo_boot::cli::console::{KEEPS_ITS_ERROR, Notes, Output};
+use kubesolo_boot::cli::console::{Notes, Output};
 use kubesolo_boot::cli::help::help;
 use kubesolo_boot::cli::verbs::Verb;
 use kubesolo_boot::failure::{Exit, Failure, Reason};
@@ -22,12 +22,10 @@ use kubesolo_boot::update::settings::{self, Settings};
 use kubesolo_boot::verb;
 use kubesolo_boot::verb::apply::Installed;
 use kubesolo_boot::verb::machine::Machine;
-use kubesolo_boot::verb::status::Status;
 use kubesolo_core::boot::slot::Slot;
 use kubesolo_core::boot::state::BootState;
 use kubesolo_core::flow::outcome;
 use kubesolo_core::flow::ports::LastError;
-use kubesolo_core::ignore::ignore;
 use kubesolo_core::text::json::Quoted;
 use kubesolo_core::update::config::Config;
 
@@ -185,7 +183,7 @@ fn work(session: Session<'_>, verb: Verb<'_>, out: &mut Output<'_>) -> Result<(E
     let warn = |warning| notes.say(format_args!("warning: {warning}"));
     let buffer = &mut [[0; settings::LEN_MAX]; 2];
     match verb {
-        Verb::Status => show_status(&Status::read(host)?, session, out),
+        Verb::Status => verb::status::run(host, notes, json, look.colour, out)?,
         Verb::Check(source) => exit = verb::check::run(host, notes, &config(session, buffer)?, source, json, out)?,
         Verb::Apply(source) => {
             let applied = verb::apply::run(host, notes, &config(session, buffer)?, source, look.style)?;
@@ -252,14 +250,6 @@ fn finish(out: Output<'_>) -> Result<(), Failure> {
 
 fn not_written(errno: Errno) -> Failure {
     Failure::new(Exit::Io, format_args!("write to standard output: {}", Reason(errno)))
-}
-
-fn show_status(status: &Status, session: Session<'_>, out: &mut Output<'_>) {
-    let printed = match session.call.given.json {
-        true => status.print_json(session.host, out),
-        false => status.print(session.host, session.look.colour, out),
-    };
-    ignore(printed, KEEPS_ITS_ERROR);
 }
 
 fn show_applied(Installed { slot, version, already }: &Installed, json: bool, out: &mut Output<'_>) {

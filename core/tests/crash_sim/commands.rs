@@ -13,6 +13,7 @@ use kubesolo_core::flow::init::{BootStage, EnvCopies, Notice, Record, init};
 use kubesolo_core::flow::install::{TargetSlot, WritableSlot};
 use kubesolo_core::flow::outcome::{commit, roll_back};
 use kubesolo_core::flow::ports::{BootLog, Env, LastError, Port, Progress, StateFile};
+use kubesolo_core::flow::status::{self, EnvReading, Inspected};
 use kubesolo_core::history::boot_log::Milestone;
 use kubesolo_core::update::phase::Phase;
 
@@ -83,6 +84,14 @@ impl Machine {
             self.passed |= self.system(booted).map_or(0, |version| 1 << version);
         }
         commit(self).map(drop)
+    }
+
+    pub fn status(&mut self) -> Result<(), Stop> {
+        let steps = self.fuse.steps();
+        let shown = status::read(self)?;
+        assert_eq!(self.fuse.steps(), steps, "status writes");
+        assert_eq!(shown.booted, self.booted);
+        Ok(())
     }
 
     /// `init`, which no failure stops.
@@ -244,6 +253,44 @@ impl BootStage for Machine {
     fn try_data(&mut self) -> Result<(), Stop> {
         if self.fuse.is_blown() { Err(Stop::Cut) } else { Ok(self.data.probe()?) }
     }
+}
+
+impl Inspected for Machine {
+    type Disk = ();
+    type Content = Option<Version>;
+    type Reason = ();
+    type Update = StateJson;
+    type Boots = ();
+
+    fn read_env(&mut self) -> Result<EnvReading, Stop> {
+        self.open_env()?;
+        let (block, source) = self.chosen().ok_or(Stop::Env)?;
+        let reading = BootState::read_safely(&block, |slot| self.has_files(slot));
+        Ok(EnvReading { reading, source, copies: self.found.clone() })
+    }
+
+    fn disk(&mut self) -> Option<()> {
+        Some(())
+    }
+
+    fn was_chosen_by_hand(&self) -> bool {
+        false
+    }
+
+    fn content(&mut self, slot: Slot) -> Option<Version> {
+        self.slots[index(slot)].try_read().ok()?;
+        self.system(slot)
+    }
+
+    fn degraded(&mut self) -> Option<()> {
+        None
+    }
+
+    fn update(&mut self) -> Option<StateJson> {
+        self.open_state().ok()
+    }
+
+    fn boots(&mut self) {}
 }
 
 impl Staged for Machine {

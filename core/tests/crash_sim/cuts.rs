@@ -70,6 +70,7 @@ const fn word(command: Command) -> &'static str {
         Command::Check { passes: true, .. } | Command::Commit => "commit",
         Command::Check { passes: false, .. } => "failed check",
         Command::Rollback => "rollback",
+        Command::Status => "status",
     }
 }
 

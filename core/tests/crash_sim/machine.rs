@@ -90,6 +90,8 @@ pub enum Command {
     Rollback,
     /// A person wants to keep what runs.
     Commit,
+    /// A person looks.
+    Status,
 }
 
 /// What GRUB wrote: durable with the next sync of anything, for its disk has one cache.
@@ -220,6 +222,7 @@ impl Machine {
             Command::Check { passes, most } => self.check(passes, most),
             Command::Rollback => self.rollback(),
             Command::Commit => self.commit(),
+            Command::Status => self.status(),
         };
         self.flush_firmware();
         if self.fuse.is_blown() { Err(Stop::Cut) } else { ended }

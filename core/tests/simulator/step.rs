@@ -112,6 +112,7 @@ impl Step {
             Command::Check { passes: false, most: 2 },
             Command::Rollback,
             Command::Commit,
+            Command::Status,
         ]);
         let arrived = u128::from(random.next()) << 64 | u128::from(random.next());
         let cut = random.one_in(3).then(|| (random.below(60), arrived));
@@ -209,6 +210,7 @@ const fn word(command: Command, ended: Result<(), Stop>) -> &'static str {
         (Command::Check { .. }, _) => "health checks",
         (Command::Rollback, _) => "rollbacks",
         (Command::Commit, _) => "commits by hand",
+        (Command::Status, _) => "looks",
     }
 }
 
