@@ -81,5 +81,5 @@ check 'GRUB gave it up: rollback_from is cleared though state.json cannot be wri
 check 'apply: goes on though state.json cannot be written' caught flow/apply.rs \
     's/machine\.store_state\(state, Phase::Downloading\)\?;/drop(machine.store_state(state, Phase::Downloading));/'
 check 'the block: what a failed sync lost counts as written' caught boot/env_copies.rs \
-    's/ +copy\.drop_cache\(\)\?;\n(        self\.len)/$1/; s/(    copy\.sync\(\)\?;\n)(    found\.read)/$1    copy.drop_cache()?;\n$2/'
+    's/ +copy\.drop_cache\(\)\?;\n(        self\.len)/$1/; s/(    copy\.sync\(\)\?;\n)(    found\.read_up_to)/$1    copy.drop_cache()?;\n$2/'
 verdict

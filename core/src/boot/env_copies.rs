@@ -74,9 +74,14 @@ impl Found {
     /// # Errors
     /// The storage's own; the copy is then [`CopyFault::Unreadable`].
     pub fn read<S: Storage>(&mut self, copy: &mut S) -> Result<(), S::Error> {
+        self.read_up_to(copy, SIZE.saturating_add(1))
+    }
+
+    /// The same, of its first bytes: a file that is longer than `len` looks as if it ended there.
+    fn read_up_to<S: Storage>(&mut self, copy: &mut S, len: usize) -> Result<(), S::Error> {
         self.absent = Some(CopyFault::Unreadable);
         copy.drop_cache()?;
-        self.len = read_at(copy, 0, &mut self.content)?;
+        self.len = read_at(copy, 0, self.content.get_mut(..len).unwrap_or_default())?;
         self.absent = None;
         Ok(())
     }
@@ -214,7 +219,7 @@ pub fn replace<S: Storage>(copy: &mut S, found: &mut Found, new: &EnvBlock<Bytes
 /// is cut later.
 fn is_taken<S: Storage>(copy: &mut S, found: &mut Found, new: &EnvBlock<Bytes>) -> Result<bool, S::Error> {
     copy.sync()?;
-    found.read(copy)?;
+    found.read_up_to(copy, SIZE)?;
     Ok(found.first_block() == new.bytes())
 }
 
