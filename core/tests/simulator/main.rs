@@ -49,6 +49,12 @@ const BOOTS: usize = 7;
 /// A version that no life installs: what a box takes in the end.
 const LAST: Version = 6;
 
+/// Whether an older system lives this life, and its steps.
+fn life(seed: u64) -> (bool, Vec<Step>) {
+    let mut random = Random::seeded(seed);
+    (random.one_in(6), (0..STEPS).map(|_| Step::at_random(&mut random)).collect())
+}
+
 /// Lives the steps, and what must come after them. What is wrong, and after which step.
 fn live(older: bool, steps: &[Step], counts: &mut Counts) -> Result<(), (usize, String)> {
     let mut machine = if older { Machine::older() } else { Machine::new() };
@@ -66,12 +72,9 @@ fn live(older: bool, steps: &[Step], counts: &mut Counts) -> Result<(), (usize, 
 /// The faults have stopped.
 fn comes_back(mut machine: Machine) -> Result<(), String> {
     machine = mended(&machine);
-    // The night comes.
-    machine.clock = [3, 0]
-        .map(|hour| Moment(NOW.0 + 86_400 - 3 * 3600 + hour * 3600))
-        .into_iter()
-        .find(|at| machine.window.is_none_or(|window| window.holds(*at)))
-        .unwrap();
+    // Midnight or three o'clock is in each window.
+    let moments = [NOW, Moment(NOW.0 - 3 * 3600)];
+    machine.clock = moments.into_iter().find(|at| machine.window.is_none_or(|window| window.holds(*at))).unwrap();
     let power_on = Command::PowerOn { init_decides: false };
     let pass = Command::Check { passes: true, most: 2 };
     let run = |machine: &mut Machine, command| {
@@ -120,9 +123,8 @@ fn shorter(steps: &[Step]) -> Vec<Vec<Step>> {
     without.chain(simpler).collect()
 }
 
-/// A story that still fails, of which no step can be left out or made simpler.
-fn shortened(older: bool, mut steps: Vec<Step>) -> String {
-    let fails = |steps: &[Step]| live(older, steps, &mut Counts::new()).err();
+/// Steps that still fail, of which none can be left out or made simpler.
+fn shortest(mut steps: Vec<Step>, fails: &dyn Fn(&[Step]) -> Option<(usize, String)>) -> Vec<Step> {
     while let Some(shorter) = shorter(&steps).into_iter().find_map(|mut shorter| {
         let (number, _) = fails(&shorter)?;
         shorter.truncate(number + 1);
@@ -130,6 +132,13 @@ fn shortened(older: bool, mut steps: Vec<Step>) -> String {
     }) {
         steps = shorter;
     }
+    steps
+}
+
+/// The story of a failure.
+fn shortened(older: bool, steps: Vec<Step>) -> String {
+    let fails = |steps: &[Step]| live(older, steps, &mut Counts::new()).err();
+    let steps = shortest(steps, &fails);
     let mut story = String::new();
     let what = fails(&steps).unwrap().1;
     for step in &steps {
@@ -139,13 +148,30 @@ fn shortened(older: bool, mut steps: Vec<Step>) -> String {
 }
 
 #[test]
+fn a_seed_is_a_life_and_a_failure_becomes_a_short_story() {
+    for seed in 1..20 {
+        let counts = [0, 1].map(|_| {
+            let ((older, steps), mut counts) = (life(seed), Counts::new());
+            live(older, &steps, &mut counts).unwrap();
+            counts
+        });
+        assert_eq!(counts[0], counts[1], "seed {seed}");
+    }
+    // As if a full disk were a failure.
+    let fails = |steps: &[Step]| {
+        let fill = |step: &Step| matches!(step, Step::Refuses(_, faults) if faults.room.is_some());
+        steps.iter().position(fill).map(|number| (number, String::new()))
+    };
+    let (_, steps) = (1..).map(life).find(|(_, steps)| fails(steps).is_some()).unwrap();
+    assert!(steps.len() == STEPS && shortest(steps, &fails).len() == 1);
+}
+
+#[test]
 fn every_life_is_safe_and_comes_back() {
     let (first, lives) = (seed(), cases(LIVES));
     let (began, mut counts, mut wrong) = (Instant::now(), Counts::new(), Vec::new());
     for seed in (first..).take(lives) {
-        let mut random = Random::seeded(seed);
-        let older = random.one_in(6);
-        let steps: Vec<Step> = (0..STEPS).map(|_| Step::at_random(&mut random)).collect();
+        let (older, steps) = life(seed);
         if live(older, &steps, &mut counts).is_err() {
             wrong.push(format!(
                 "KSOLO_SEED={seed} KSOLO_CASES=1{}:\n{}",
