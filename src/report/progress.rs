@@ -118,13 +118,20 @@ impl<'a> Progress<'a> {
         for place in 0..BAR_WIDTH {
             ignore(bar.push(if place < filled { '#' } else { '.' }), "a bar is as long as its buffer");
         }
-        to_stderr(format_args!(
-            "\r  {:<21} [{bar}] {percent:>3} %  {}/s  {}:{:02} left \x1b[K",
+        let mut out = Output::to(rustix::stdio::stderr());
+        out.bytes(b"\r");
+        let written = write!(
+            out,
+            "  {:<21} [{bar}] {percent:>3} %  {}/s  {}:{:02} left ",
             self.what,
             Size(rate),
             left / 60,
             left % 60
-        ));
+        );
+        ignore(written, "the work goes on if its progress cannot be shown");
+        // The rest of the line goes.
+        out.bytes(b"\x1b[K");
+        ignore(out.finish(), "the work goes on if its progress cannot be shown");
     }
 
     fn line(&mut self, text: std::fmt::Arguments<'_>) {

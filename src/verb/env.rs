@@ -27,9 +27,10 @@ pub fn list(host: &Host<'_>, json: bool, out: &mut Output<'_>) -> Result<(), Fai
         return Ok(());
     }
     for var in block.variables() {
-        out.bytes(var.name);
+        let value: heapless::Vec<u8, SIZE> = var.value.bytes().take(SIZE).collect();
+        out.unknown(var.name);
         out.bytes(b"=");
-        var.value.bytes().for_each(|byte| out.bytes(&[byte]));
+        out.unknown(&value);
         out.bytes(b"\n");
     }
     Ok(())
@@ -50,7 +51,8 @@ pub fn get(host: &Host<'_>, name: &str, json: bool, out: &mut Output<'_>) -> Res
         print_object([Variable { name: name.as_bytes(), value }], out);
         return Ok(());
     }
-    value.bytes().for_each(|byte| out.bytes(&[byte]));
+    let value: heapless::Vec<u8, SIZE> = value.bytes().take(SIZE).collect();
+    out.unknown(&value);
     out.bytes(b"\n");
     Ok(())
 }

@@ -157,7 +157,11 @@ fn print_slots(status: &Status<'_>, colour: bool, out: &mut Output<'_>) -> fmt::
             None => when.write_char('-')?,
         }
         let day = when.split('T').next().unwrap_or_default();
-        writeln!(out, "  {slot}     {on}{:<6}{off}  {version:<10}  {long:<8}  {day:<10}  {why}", slot_state.name())?;
+        write!(out, "  {slot}     ")?;
+        out.bytes(on.as_bytes());
+        write!(out, "{:<6}", slot_state.name())?;
+        out.bytes(off.as_bytes());
+        writeln!(out, "  {version:<10}  {long:<8}  {day:<10}  {why}")?;
     }
     writeln!(out)
 }
