@@ -65,7 +65,7 @@ pub fn fetch_manifest(
     })?;
     let at = Location::manifest_of(text)
         .map_err(|error| Failure::new(Exit::Usage, format_args!("update server {text}: {error}")))?;
-    let remote = RemoteManifest::fetch(client, at, config.pubkey)?;
+    let remote = RemoteManifest::fetch(client, &at, config.pubkey)?;
     if !remote.signed {
         notes.say(format_args!(
             "WARNING: no public key is configured (pubkey=): anybody who can change {} decides what this box runs",

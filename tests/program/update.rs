@@ -19,12 +19,12 @@ const UNTRUSTED: i32 = 9;
 const TARGET: [&str; 3] = ["check", "apply", "activate"];
 
 /// A box that runs slot A, and a folder that offers it an update.
-struct Fleet {
-    machine: Machine,
+pub struct Fleet {
+    pub machine: Machine,
 }
 
 impl Fleet {
-    fn new(b: SlotState) -> Fleet {
+    pub fn new(b: SlotState) -> Fleet {
         let machine = Machine::with_state(state(A, 3, true, Good, b));
         machine.cmdline("ksolo.slot=A ksolo.state=good");
         machine.folder.write("target/keep", "");
@@ -36,7 +36,7 @@ impl Fleet {
     }
 
     /// Writes `latest.json` for the files as they are.
-    fn publish(&self, version: &str, more: &str) {
+    pub fn publish(&self, version: &str, more: &str) {
         let hash = |name: &str| Hash::of(&self.machine.folder.read(name).unwrap()).to_string();
         let size = |name: &str| self.machine.folder.read(name).unwrap().len();
         self.machine.folder.write(
@@ -52,7 +52,7 @@ impl Fleet {
         );
     }
 
-    fn run(&self, words: &str) -> Ran {
+    pub fn run(&self, words: &str) -> Ran {
         let target = self.machine.folder.text("target");
         let verb = words.split(' ').next().unwrap();
         let flags = self.machine.flags_of(verb);
@@ -62,21 +62,21 @@ impl Fleet {
         run(scene::binary(), all, Path::new("/"))
     }
 
-    fn ran(&self, words: &str, exit: i32, says: &str) {
+    pub fn ran(&self, words: &str, exit: i32, says: &str) {
         let ran = self.run(words);
         assert_eq!(ran.exit, exit, "{words}: {}{}", ran.out(), ran.stderr);
         assert!(format!("{}{}", ran.out(), ran.stderr).contains(says), "{words}: {}{}", ran.out(), ran.stderr);
     }
 
-    fn b(&self) -> SlotState {
+    pub fn b(&self) -> SlotState {
         self.machine.state().b
     }
 
-    fn target(&self, name: &str) -> Option<Vec<u8>> {
+    pub fn target(&self, name: &str) -> Option<Vec<u8>> {
         self.machine.folder.read(&format!("target/{name}"))
     }
 
-    fn phase(&self) -> String {
+    pub fn phase(&self) -> String {
         let text = self.machine.folder.read("data/update/state.json").unwrap();
         let json: serde_json::Value = serde_json::from_slice(&text).unwrap();
         json["phase"].as_str().unwrap().to_owned()
@@ -147,6 +147,11 @@ fn files_that_do_not_fit_the_manifest_are_never_staged() {
             }
             fleet.machine.folder.write(&name, bytes);
             fleet.ran("apply SERVER --allow-downgrade", 6, "fetch ");
+            if how != "changed" {
+                // What shows before the first byte costs nothing.
+                assert_eq!(fleet.b(), Good, "{how}");
+                continue;
+            }
             assert_eq!((fleet.b(), fleet.phase()), (Empty, "failed".into()));
             fleet.ran("activate", REFUSED, "slot B is empty, not staged");
             fleet.ran("rollback", REFUSED, "slot B is empty, not good");
@@ -221,6 +226,88 @@ fn names_in_the_manifest_lead_to_no_file_outside_the_slot() {
         );
         assert_eq!(names("esp"), ["grubenv", "grubenv.bak"], "{kernel}");
         assert_eq!(names("data/update"), ["state.json"], "{kernel}");
+    }
+}
+
+/// Nothing that a stick or a server says leads to another file of the box, and no device is opened.
+#[test]
+fn what_is_named_is_in_the_folder_or_on_the_web() {
+    for (kernel, says) in [
+        ("/dev/watchdog", "outside of its folder"),
+        ("file:///dev/watchdog", "outside of its folder"),
+        ("../outside", "outside of its folder"),
+        ("link", "leads out of the folder"),
+        ("device", "leads out of the folder"),
+        ("pipe", "not a file"),
+    ] {
+        let fleet = Fleet::new(Good);
+        let folder = &fleet.machine.folder;
+        fs::copy(folder.path("server/kernel"), folder.path("outside")).unwrap();
+        symlink("../outside", folder.path("server/link")).unwrap();
+        symlink("/dev/null", folder.path("server/device")).unwrap();
+        let pipe = folder.path("server/pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        let text = String::from_utf8(folder.read("server/latest.json").unwrap()).unwrap();
+        folder.write("server/latest.json", text.replace("\"kernel\"", &format!("\"{kernel}\"")));
+        fleet.ran("apply SERVER --allow-downgrade", 6, says);
+        assert_eq!(fleet.b(), Good, "{kernel}");
+        // The signature's own place is followed before anything is known to be true.
+        folder.write("keys", "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a\n");
+        let text = text.replace("{\"version\"", &format!("{{\"metadata_sig_url\":\"{kernel}\",\"version\""));
+        folder.write("server/latest.json", text);
+        let keys = folder.text("keys");
+        fleet.ran(&format!("check SERVER --allow-downgrade --pubkey {keys}"), UNTRUSTED, says);
+    }
+}
+
+/// A file that was whole and wrong would be fetched whole at each run.
+#[test]
+fn a_wrong_file_is_not_fetched_again_soon() {
+    let fleet = Fleet::new(Good);
+    let mut bytes = fleet.machine.folder.read("server/initrd").unwrap();
+    bytes[3] ^= 1;
+    fleet.machine.folder.write("server/initrd", &bytes);
+    fleet.ran("apply SERVER --allow-downgrade", 6, "do not fit its latest.json");
+    fleet.ran("apply SERVER --allow-downgrade", REFUSED, "did not fit its latest.json (1 times)");
+    fleet.ran("apply SERVER --allow-downgrade --force", 6, "do not fit its latest.json");
+    fleet.ran("apply SERVER --allow-downgrade", REFUSED, "(2 times); it is fetched again after 2");
+    // Another release is another file.
+    fleet.publish("1.2.0", "");
+    fleet.ran("apply SERVER --allow-downgrade", 0, "is installed");
+}
+
+/// Whoever wrote it: what acts on a terminal is shown and does not act.
+#[test]
+fn nothing_from_outside_acts_on_a_terminal() {
+    const EVIL: &str = "a\\u001b[2Jb\\u0007c\\u009b31md\u{9b}32m";
+    let clean = |ran: &Ran| {
+        let all = format!("{}{}", ran.out(), ran.stderr);
+        let acts = |character: char| character.is_control() && !matches!(character, '\n' | '\t');
+        assert!(!all.contains(acts), "{all:?}");
+        all
+    };
+    let fleet = Fleet::new(Good);
+    fleet
+        .publish("1.1.0", &format!(",\"release_notes\":\"{EVIL}\",\"release_date\":\"{EVIL}\",\"channel\":\"{EVIL}\""));
+    for words in ["check SERVER", "check SERVER --json", "apply SERVER --channel x", "check SERVER/none\u{9b}\u{85}"] {
+        clean(&fleet.run(words));
+    }
+    fleet.machine.folder.write(
+        "data/update/state.json",
+        format!("{{\"phase\":\"failed\",\"to_version\":\"1.1.0\",\"last_error\":\"{EVIL}\"}}"),
+    );
+    for words in ["status", "status --json"] {
+        let all = clean(&fleet.run(words));
+        assert!(all.contains("[2Jb"), "{all}");
+        if words.ends_with("json") {
+            let json: serde_json::Value = serde_json::from_str(&all).unwrap();
+            assert!(json.to_string().contains("\u{9b}32m"), "the same text: {all}");
+        }
+    }
+    fleet.ran("env set evil=\u{1b}[2J\u{9b}x", 0, "");
+    for words in ["env list", "env get evil", "env list --json"] {
+        let all = clean(&fleet.run(words));
+        assert!(all.contains("[2J"), "{all}");
     }
 }
 
