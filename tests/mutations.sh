@@ -48,16 +48,17 @@ check 'install: names are not synced' caught flow/install.rs 's/ +machine\.sync_
 check 'activate: flipped before it is verified' caught flow/activate.rs \
     's/(    if let Err\(error\) = machine\.verify.*?\n    \}\n)(.*?let changed = .*?\n)/$2$1/s'
 check 'activate: what rots stays staged' caught flow/activate.rs 's/ +machine\.change\(Change::MarkBad\)\?;\n//'
-check 'apply: an image that was given up is forgotten' caught flow/apply.rs 's/ +state\.remember_bad\(\);\n//'
+check 'apply: an image that was given up is forgotten' caught flow/apply.rs 's/ +outcome::remember_bad\(machine, state, target\);\n//'
 check 'apply: state.json names another image while one is staged' caught flow/apply.rs \
     's/ +machine\.change\(Change::Invalidate\)\?;\n//'
 check 'commit: recorded before it is one' caught flow/outcome.rs \
-    's/ +ended\(machine, changed\.ran_a_trial\(\), Phase::Success, LastError::None\);\n//; s/( +let changed = machine\.change\(Change::Commit\)\?;\n)/    ended(machine, true, Phase::Success, LastError::None);\n$1/'
-check 'rollback: the image is not remembered' caught flow/outcome.rs 's/(\} else \{\n) +state\.remember_bad\(\);\n/$1/'
-check "GRUB gave it up: the image is not remembered" caught flow/outcome.rs \
-    's/(        if state\.can_be_on_trial\(\) \{\n) +state\.remember_bad\(\);\n/$1/'
+    's/ +committed\(machine, changed\.ran_a_trial\(\)\);\n//; s/( +let changed = machine\.change\(Change::Commit\)\?;\n)/    committed(machine, true);\n$1/'
+check 'a way back: the image is not remembered' caught flow/outcome.rs \
+    's/(if is_image \|\| state\.can_be_on_trial\(\) \{\n) +remember_bad\(machine, state, left\);\n/$1/'
+check 'rollback: the block forgets before it is recorded' caught flow/outcome.rs \
+    's/if went_back\(machine, left, true, why\) \{/if { ignore(machine.change(Change::Recorded(left)), ""); went_back(machine, left, true, why) } {/'
 check 'init: rollback_from is cleared before it is recorded' caught flow/init.rs \
-    's/\n +&& given_up\(machine, slot, before\.slot\(slot\)\)//; s/( +machine\.store\(&record\.block\)\?;\n)( +if before\.slot)/$1    if let Some(slot) = before.rollback_from { given_up(machine, slot, before.slot(slot)); }\n$2/'
+    's/\n +&& given_up\(machine, slot, &before\)//; s/( +machine\.store\(&record\.block\)\?;\n)( +if before\.slot)/$1    if let Some(slot) = before.rollback_from { given_up(machine, slot, &before); }\n$2/'
 check 'init: commits a trial that the health check decides about' caught flow/init.rs 's/may_commit && init_decides/may_commit/'
 check 'init: a good slot is marked only with its data' caught flow/init.rs \
     's/\.and_then\(\|record\| mark_good\(machine, record\)\)//; s/(let decision = )/if data.is_err() \{ return Ended \{ decision: Decision::GoOn \{ may_commit: false \}, record, data \} \}\n    $1/'

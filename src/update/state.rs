@@ -97,6 +97,24 @@ impl State {
         })?;
         Ok(state)
     }
+
+    /// Adds the image to those that were rolled back from. The oldest is forgotten when there are too many.
+    pub fn remember(&mut self, image: &str) {
+        self.forget(image);
+        while self.known_bad.split(' ').count() >= KNOWN_BAD_MAX {
+            let others = self.known_bad.split_once(' ').map(|(_, others)| others.into());
+            self.known_bad = others.unwrap_or_default();
+        }
+        push_word(&mut self.known_bad, image);
+    }
+
+    fn forget(&mut self, image: &str) {
+        let mut others = String::new();
+        for known in self.known_bad.split(' ').filter(|known| *known != image) {
+            push_word(&mut others, known);
+        }
+        self.known_bad = others;
+    }
 }
 
 impl Progress for State {
@@ -104,22 +122,12 @@ impl Progress for State {
         self.phase
     }
 
-    /// The oldest is forgotten when there are too many.
     fn remember_bad(&mut self) {
-        self.forget_bad();
-        while self.known_bad.split(' ').count() >= KNOWN_BAD_MAX {
-            let others = self.known_bad.split_once(' ').map(|(_, others)| others.into());
-            self.known_bad = others.unwrap_or_default();
-        }
-        push_word(&mut self.known_bad, &self.to_image);
+        self.remember(&self.to_image.clone());
     }
 
     fn forget_bad(&mut self) {
-        let mut others = String::new();
-        for image in self.known_bad.split(' ').filter(|image| *image != self.to_image) {
-            push_word(&mut others, image);
-        }
-        self.known_bad = others;
+        self.forget(&self.to_image.clone());
     }
 
     fn count_failure(&mut self) -> u32 {

@@ -29,6 +29,7 @@ use crate::report::progress::{Progress, Size, Style};
 use crate::update::offer::RemoteManifest;
 use crate::update::state::{self, State, push_word};
 use crate::update::target::{CHUNK, PartialFile, Target, partial_name};
+use kubesolo_core::boot::advice::{Advice, Wish};
 use kubesolo_core::boot::slot::{Slot, SlotState};
 use kubesolo_core::boot::state::BootState;
 use kubesolo_core::disk::contents::Contents;
@@ -418,17 +419,15 @@ fn target_slot(host: &Host<'_>, state: &BootState) -> Result<Slot, Failure> {
     if let Some(mismatch) = boot.and_then(|boot| boot.mismatch()).filter(|_| !force) {
         return Err(refused(format_args!("{mismatch}; or --force")));
     }
+    let advice = Advice::of(Wish::Apply, state, booted);
     if state.active != booted && !force {
-        return Err(refused(format_args!(
-            "slot {booted} runs, but slot {} boots next; reboot first, or kubesolo-boot rollback",
-            state.active
-        )));
+        return Err(refused(format_args!("slot {booted} runs, but slot {} boots next; {advice}", state.active)));
     }
     match state.slot(booted) {
         SlotState::Good => Ok(!booted),
         slot_state => Err(refused(format_args!(
             "the running slot {booted} is {slot_state}, not good: there would be nothing to go back to; wait for its \
-             health check, or kubesolo-boot commit"
+             health check, or {advice}"
         ))),
     }
 }

@@ -48,7 +48,7 @@ fn status_shows_both_slots_and_what_boots_next() {
     for line in [
         "Running slot A (good)",
         "  A     good    -           -         -           active",
-        "  B     bad     -           -         -           given up by GRUB: no boot of it was committed, or it did not load",
+        "  B     bad     -           -         -           given up: no boot of it was committed, it did not load, or it was rolled back from",
         "Next boot   slot A: it is active and good",
         "Counter     2 of 3 boots left; the newest boot was not marked good",
         "Env block   grubenv: good",
@@ -63,7 +63,7 @@ fn status_shows_both_slots_and_what_boots_next() {
             "chosen_by_hand": false, "rollback_from": "B",
             "slot_A": { "state": "good", "version": null, "size": null, "installed": null, "why": "active" },
             "slot_B": { "state": "bad", "version": null, "size": null, "installed": null,
-                        "why": "given up by GRUB: no boot of it was committed, or it did not load" },
+                        "why": "given up: no boot of it was committed, it did not load, or it was rolled back from" },
             "grubenv": "good", "grubenv_bak": "good", "doubts": [], "update": null, "boots": [],
             "degraded": null, "retry_slot": null,
         })
@@ -208,7 +208,62 @@ fn commit_keeps_the_running_slot() {
         assert_eq!(machine.state(), state(B, 3, true, Good, Good));
     }
     let by_hand = Machine::with_state(state(B, 1, false, Good, Trial)).booted(A);
-    refused(&by_hand, "commit", 7, "slot A runs, but slot B is the active one");
+    refused(
+        &by_hand,
+        "commit",
+        7,
+        "commit: slot A runs, but slot B is the active one; to keep slot A: kubesolo-boot rollback",
+    );
+    // Which does what was said.
+    assert_eq!(by_hand.run("rollback").exit, 0);
+    assert_eq!(by_hand.state(), state(A, 3, true, Good, Bad));
+}
+
+/// Activated, not rebooted: the slot that runs is active again, and the other one can be activated once more.
+#[test]
+fn rollback_before_the_reboot_undoes_the_activation() {
+    let machine = Machine::with_state(state(B, 3, false, Good, Trial)).booted(A);
+    let update = |phase: &str| format!("{{\"phase\":\"{phase}\",\"to_image\":\"00aa\"}}");
+    machine.folder.write("data/update/state.json", update("activated"));
+    let ran = machine.run("rollback");
+    assert_eq!((ran.exit, ran.out(), ran.stderr.as_str()), (0, "Slot A boots next.\n", ""));
+    assert_eq!(machine.state(), state(A, 3, true, Good, Staged));
+    let written = parsed(&machine.run("status --json"))["update"].clone();
+    assert_eq!((&written["phase"], &written["known_bad"]), (&json!("staged"), &json!("")));
+}
+
+/// By hand, of a trial and of a slot that was committed long ago: `check` and `apply` know of it.
+#[test]
+fn each_way_back_is_remembered() {
+    for (standing, phase) in [(Trial, "activated"), (Trial, "staged"), (Good, "success")] {
+        let machine = Machine::with_state(state(B, 2, false, Good, standing)).booted(B);
+        let update = format!("{{\"phase\":\"{phase}\",\"to_image\":\"00aa\"}}");
+        machine.folder.write("data/update/state.json", &update);
+        assert_eq!(machine.run("rollback").exit, 0);
+        assert_eq!(machine.state().rollback_from, None, "{phase}");
+        let written = parsed(&machine.run("status --json"))["update"].clone();
+        assert_eq!(
+            [&written["phase"], &written["known_bad"], &written["last_error"]],
+            [&json!("rolled_back"), &json!("00aa"), &json!("rolled back by hand")]
+        );
+
+        // Without the data partition: the block has it, and the next `init` records it.
+        let machine = Machine::with_state(state(B, 2, false, Good, standing)).booted(B);
+        std::fs::rename(machine.folder.path("data"), machine.folder.path("gone")).unwrap();
+        let ran = machine.run("rollback");
+        assert_eq!((ran.exit, ran.out()), (0, "Slot A boots next.\n"));
+        assert!(ran.stderr.contains("warning: not recorded in state.json"), "{}", ran.stderr);
+        assert_eq!(machine.state().rollback_from, Some(B), "{phase}");
+        std::fs::rename(machine.folder.path("gone"), machine.folder.path("data")).unwrap();
+        machine.folder.write("data/update/state.json", &update);
+        let machine = machine.booted(A);
+        assert_eq!(machine.run("init").exit, 0);
+        assert_eq!(machine.state().rollback_from, None, "{phase}");
+        let written = parsed(&machine.run("status --json"))["update"].clone();
+        assert_eq!((&written["phase"], &written["known_bad"]), (&json!("rolled_back"), &json!("00aa")), "{phase}");
+        let why = written["last_error"].as_str().unwrap();
+        assert!(why.contains("or it was rolled back from"), "{why}");
+    }
 }
 
 #[test]

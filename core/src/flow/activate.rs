@@ -24,7 +24,7 @@ pub fn activate<M: Staged>(machine: &mut M) -> Result<BootState, M::Error> {
     let before = machine.boot_state()?;
     let booted = machine.booted()?.unwrap_or(before.active);
     let unchecked = Change::Activate { data_excused: false };
-    unchecked.of(before, booted).map_err(|refused| machine.refuse(unchecked, refused))?;
+    unchecked.of(before, booted).map_err(|refusal| machine.refuse(unchecked, refusal))?;
     if let Err(error) = machine.verify(!booted) {
         machine.change(Change::MarkBad)?;
         return Err(error);

@@ -8,6 +8,7 @@ use crate::boot::slot::{Slot, SlotState};
 use crate::boot::state::BootState;
 use crate::flow::change::Change;
 use crate::flow::install::{WritableSlot, install};
+use crate::flow::outcome;
 use crate::flow::ports::{LastError, Progress, StateFile};
 use crate::update::phase::Phase;
 
@@ -67,9 +68,10 @@ pub fn apply<M: Update>(machine: &mut M) -> Result<Applied, M::Error> {
         machine.may_begin()?;
         let before = machine.boot_state()?;
         let target = machine.target(&before)?;
-        // `state.json` says trial, the block says bad: a power cut came between the two writes of a rollback.
-        if state.is_on_trial() && before.slot(target) == SlotState::Bad {
-            state.remember_bad();
+        // A way back that is not recorded yet: the data partition took no writes, or a power cut came between the two writes.
+        let (is_bad, is_left) = (before.slot(target) == SlotState::Bad, before.rollback_from == Some(target));
+        if (is_bad && state.is_on_trial()) || (is_left && !is_bad && before.is_left_for_good(target)) {
+            outcome::remember_bad(machine, state, target);
         }
         machine.fetch_manifest(state)?;
         let was_staged = before.slot(target) == SlotState::Staged;

@@ -121,12 +121,15 @@ pub fn why(state: &BootState, slot: Slot) -> &'static str {
     let given_up = state.rollback_from == Some(slot);
     let active = state.active == slot;
     match state.slot(slot) {
-        SlotState::Bad if given_up => "given up by GRUB: no boot of it was committed, or it did not load",
+        SlotState::Bad if given_up => {
+            "given up: no boot of it was committed, it did not load, or it was rolled back from"
+        }
         SlotState::Bad => "given up, rolled back from, or set by hand",
         SlotState::Trial if active => "on trial until healthcheck or commit",
         SlotState::Trial => "was on trial, and is not active any more",
         SlotState::Staged => "installed and verified, waiting for activate",
         SlotState::Empty => "nothing installed, or an install did not finish",
+        SlotState::Good if given_up && state.is_left_for_good(slot) => "rolled back from, and good",
         SlotState::Good if given_up => "given up by GRUB for one boot: three did not reach init",
         SlotState::Good if state.retry == Some(slot) => "given up by GRUB once, and tried once more",
         SlotState::Good if active => "active",

@@ -4,10 +4,10 @@ use kubesolo_core::boot::env_block::EnvBlock;
 use kubesolo_core::boot::env_copies::{Bytes, Found, Source, choose, fits_one_sector, store_both};
 use kubesolo_core::boot::env_mismatch::EnvMismatch;
 use kubesolo_core::boot::slot::{Slot, SlotState};
-use kubesolo_core::boot::state::{BootState, Refused};
+use kubesolo_core::boot::state::BootState;
 use kubesolo_core::flow::activate::{Staged, activate};
 use kubesolo_core::flow::apply::{Applied, Update, apply};
-use kubesolo_core::flow::change::{Change, Changed};
+use kubesolo_core::flow::change::{Change, Changed, Refusal};
 use kubesolo_core::flow::healthcheck;
 use kubesolo_core::flow::init::{BootStage, EnvCopies, Notice, Record, init};
 use kubesolo_core::flow::install::{TargetSlot, WritableSlot};
@@ -136,7 +136,7 @@ impl Env for Machine {
         Ok(changed)
     }
 
-    fn refuse(&self, _: Change, _: Refused) -> Stop {
+    fn refuse(&self, _: Change, _: Refusal) -> Stop {
         Stop::Refused
     }
 }
@@ -176,6 +176,12 @@ impl StateFile for Machine {
         Ok(self.open_state().ok())
     }
 
+    fn remember_slot(&mut self, state_json: &mut StateJson, slot: Slot) -> bool {
+        let version = self.system(slot);
+        state_json.known_bad |= version.map_or(0, |version| 1 << version);
+        version.is_some()
+    }
+
     fn set_last_error(&mut self, _: &mut StateJson, _: LastError<'_, Stop>) {}
 
     fn store_state(&mut self, state_json: &mut StateJson, phase: Phase) -> Result<(), Stop> {
@@ -185,6 +191,10 @@ impl StateFile for Machine {
             [1 << 8 | phase, 2 << 8 | state_json.image, 3 << 8 | state_json.failures, 4 << 8 | state_json.known_bad];
         replace(&mut self.data, STATE, &sectors)?;
         Ok(self.data.sync_names()?)
+    }
+
+    fn is_kept(&self) -> bool {
+        true
     }
 
     fn close_state(&mut self) {}

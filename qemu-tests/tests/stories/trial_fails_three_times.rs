@@ -54,7 +54,7 @@ pub fn status_says_why(rig: &mut Rig) -> Result {
     let status = shell::must(&mut machine, "kubesolo-boot status", COMMAND)?;
     let why = status.lines().find(|line| line.trim_start().starts_with("B ")).unwrap_or_default();
     ensure!(why.contains("bad"), "status: {status}");
-    ensure!(status.contains("was given up by GRUB: no boot of it was committed"), "status: {status}");
+    ensure!(status.contains("was given up: no boot of it was committed"), "status: {status}");
     Ok(())
 }
 
