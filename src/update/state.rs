@@ -135,6 +135,14 @@ impl Progress for State {
         self.health_check_failures
     }
 
+    fn excuse(&mut self, names: &str) {
+        self.failed_before = names.into();
+    }
+
+    fn clear_failures(&mut self) {
+        self.health_check_failures = 0;
+    }
+
     fn clear_counts(&mut self) {
         self.attempt_count = 0;
         self.health_check_failures = 0;

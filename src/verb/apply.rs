@@ -16,8 +16,7 @@ use rustix::fs::{CWD, OFlags};
 use crate::cli::console::Notes;
 use crate::disk::ours;
 use crate::failure::{Exit, Failure, Reason};
-use crate::health::Report;
-use crate::health::kubectl;
+use crate::health::{self, kubectl};
 use crate::history::boots;
 use crate::host::Host;
 use crate::linux::device::Device;
@@ -27,7 +26,7 @@ use crate::net::fetch::{Body, Client};
 use crate::net::retry::patiently;
 use crate::report::progress::{Progress, Size, Style};
 use crate::update::offer::RemoteManifest;
-use crate::update::state::{self, State, push_word};
+use crate::update::state::{self, State};
 use crate::update::target::{CHUNK, PartialFile, Target, partial_name};
 use kubesolo_core::boot::advice::{Advice, Wish};
 use kubesolo_core::boot::slot::{Slot, SlotState};
@@ -177,7 +176,7 @@ impl Update for Machine<'_, Job<'_>> {
         state.attempt_count = if state.to_version == *version { state.attempt_count.saturating_add(1) } else { 1 };
         state.to_version = version.clone();
         state.to_image = image.clone();
-        state.failed_before = failed_before(self.host, self.job.config);
+        state.failed_before = failed_before(self.host, self.notes, self.job.config);
         state.health_check_failures = 0;
         state.last_error.clear();
     }
@@ -442,13 +441,14 @@ fn not_held_back(host: &Host<'_>, config: &Config<'_>) -> Result<(), Failure> {
     ))
 }
 
-/// The health checks that fail before the update, each tried once. None with `mark=init`, as no check decides about the trial then.
-fn failed_before(host: &Host<'_>, config: &Config<'_>) -> String {
-    let mut names = String::new();
-    if config.commit_by == CommitBy::Healthcheck {
-        for (name, _) in Report::make(host, config, &|_| Duration::ZERO).failed() {
-            push_word(&mut names, name);
-        }
+/// The health checks that fail before the update. None with `mark=init`, as no check decides about the trial then.
+fn failed_before(host: &Host<'_>, notes: &Notes, config: &Config<'_>) -> String {
+    if config.commit_by != CommitBy::Healthcheck {
+        return String::new();
+    }
+    let names = health::failing_before(host, config);
+    if !names.is_empty() {
+        notes.say(format_args!("apply: these checks fail before the update, so that they cannot undo it: {names}"));
     }
     names
 }

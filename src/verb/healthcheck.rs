@@ -8,8 +8,9 @@ use std::string::String;
 
 use crate::cli::console::{KEEPS_ITS_ERROR, Notes, Output};
 use crate::failure::{Exit, Failure};
-use crate::health::Report;
+use crate::health::{self, Report};
 use crate::host::Host;
+use crate::update::state::push_word;
 use kubesolo_core::flow::healthcheck::{self as flow, Outcome};
 use kubesolo_core::ignore::ignore;
 use kubesolo_core::text::json::Quoted;
@@ -39,13 +40,18 @@ pub fn run(
     out: &mut Output<'_>,
 ) -> Result<(Exit, bool), Failure> {
     let mut machine = Machine::new(host, notes, ());
-    let excused = flow::begin(&mut machine)?.map(|update| update.failed_before).unwrap_or_default();
-    let is_excused = |name: &str| name != "disk_writable" && excused.split(' ').any(|excused| excused == name);
+    let excused = flow::begin(&mut machine).map(|update| update.failed_before).unwrap_or_default();
+    let is_excused =
+        |name: &str| excused.split(' ').any(|excused| excused == name) && health::can_be_excused(name, config);
     let timeout = Duration::from_secs(config.healthcheck_timeout.into());
     // A check that failed before the update too is tried once, without waiting.
     let report = Report::make(host, config, &|name| if is_excused(name) { Duration::ZERO } else { timeout });
-    let mut reasons = String::new();
-    for (name, failure) in report.failed().filter(|(name, _)| !is_excused(name)) {
+    let (mut reasons, mut still_excused) = (String::new(), String::new());
+    for (name, failure) in report.failed() {
+        if is_excused(name) {
+            push_word(&mut still_excused, name);
+            continue;
+        }
         if !reasons.is_empty() {
             reasons.push_str("; ");
         }
@@ -58,7 +64,7 @@ pub fn run(
         reasons.push_str(&reason);
     }
     let healthy = reasons.is_empty();
-    let concluded = flow::conclude(&mut machine, &reasons, config.auto_rollback_after);
+    let concluded = flow::conclude(&mut machine, &reasons, &still_excused, config.auto_rollback_after);
     // The checks are printed also if the commit or the rollback failed.
     let outcome = *concluded.as_ref().unwrap_or(&Outcome::Nothing);
     let printed =

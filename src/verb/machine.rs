@@ -8,6 +8,7 @@ use crate::failure::{Exit, Failure};
 use crate::history::boots;
 use crate::host::Host;
 use crate::linux::mount::Access;
+use crate::update::failures;
 use crate::update::slot_version::{Version, read_image, read_version};
 use crate::update::state::{State, StateFile, now};
 use kubesolo_core::boot::env_block::{EnvBlock, ONE_SECTOR};
@@ -126,6 +127,10 @@ impl<J> ports::StateFile for Machine<'_, J> {
 
     fn is_kept(&self) -> bool {
         !self.host.state_is_in_memory()
+    }
+
+    fn count_in_this_boot(&mut self) -> u32 {
+        failures::count(self.host).unwrap_or(u32::MAX)
     }
 
     fn close_state(&mut self) {

@@ -473,3 +473,26 @@ fn the_metrics_are_what_promtool_and_the_textfile_collector_read() {
     }
     fleet.ran("metrics /nowhere/x", 6, "write /nowhere/x: No such file or directory");
 }
+
+/// An `apply` before Kubernetes is up, or on a box without it.
+#[test]
+fn apply_says_what_it_would_excuse() {
+    let excused = |settings: &str| {
+        let fleet = Fleet::new(Good);
+        fleet.machine.folder.write("conf", format!("healthcheck_timeout=0\n{settings}"));
+        let ran = fleet.run("apply SERVER --allow-downgrade");
+        assert_eq!(ran.exit, 0, "{settings}: {}", ran.stderr);
+        let text = fleet.machine.folder.read("data/update/state.json").unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        let names = json["failed_before"].as_str().unwrap().to_owned();
+        let says = format!("these checks fail before the update, so that they cannot undo it: {names}\n");
+        assert!(names.is_empty() || ran.stderr.contains(&says), "{settings}: {}", ran.stderr);
+        names
+    };
+    assert_eq!(excused("containerd=/nowhere/socket\n"), "kube_system_ready", "it has Kubernetes");
+    assert_eq!(excused("kubeconfig=/nowhere/config\n"), "kube_system_ready", "it has Kubernetes");
+    assert_eq!(excused("kubeconfig=/nowhere/config\nmark=init\n"), "", "no check decides");
+    let url = "healthcheck_url=http://127.0.0.1:1/\n";
+    assert_eq!(excused(&format!("kubeconfig=/nowhere/config\n{url}")), "kube_system_ready probe_url");
+    assert_eq!(excused(url), "containerd api_server node_ready kube_system_ready probe_url", "it has no Kubernetes");
+}

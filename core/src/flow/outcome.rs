@@ -54,6 +54,7 @@ fn went_back<M: StateFile>(machine: &mut M, left: Slot, is_image: bool, why: Las
         if is_image || state.can_be_on_trial() {
             remember_bad(machine, state, left);
         }
+        state.clear_failures();
         machine.store_state(state, Phase::RolledBack)
     });
     machine.if_recorded(recorded).is_some() && machine.is_kept()

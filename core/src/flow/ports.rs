@@ -51,6 +51,12 @@ pub trait Progress {
     /// Counts one more failed health check; gives how many have failed in a row.
     fn count_failure(&mut self) -> u32;
 
+    /// Makes these the checks that are excused, a space between two.
+    fn excuse(&mut self, names: &str);
+
+    /// Resets the count of failed health checks.
+    fn clear_failures(&mut self);
+
     /// Resets the count of attempts and of failed health checks.
     fn clear_counts(&mut self);
 
@@ -115,6 +121,10 @@ pub trait StateFile: Port + Sized {
 
     /// Whether the file outlives this boot: not without the data partition, where its folder is in memory.
     fn is_kept(&self) -> bool;
+
+    /// Counts one more failed health check where `state.json` cannot hold the count. Gives how many have failed in this boot; the next
+    /// one begins anew, and GRUB counts boots. If nothing can be counted, each is as many as can be.
+    fn count_in_this_boot(&mut self) -> u32;
 
     /// Gives the lock back.
     fn close_state(&mut self);
