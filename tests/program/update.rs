@@ -381,7 +381,7 @@ fn without_a_key_everybody_is_told() {
 #[test]
 fn a_state_file_that_does_not_parse_is_set_aside() {
     let fleet = Fleet::new(Good);
-    fleet.machine.folder.write("data/update/state.json", "{\"phase\":\"on fire\"}");
+    fleet.machine.folder.write("data/update/state.json", "{\"phase\":\"on fire\"");
     fleet.ran("apply SERVER --allow-downgrade", 0, "set aside");
     assert_eq!(fleet.phase(), "staged");
     assert!(fleet.machine.folder.read("data/update/state.json.broken").is_some());
@@ -495,4 +495,33 @@ fn apply_says_what_it_would_excuse() {
     let url = "healthcheck_url=http://127.0.0.1:1/\n";
     assert_eq!(excused(&format!("kubeconfig=/nowhere/config\n{url}")), "kube_system_ready probe_url");
     assert_eq!(excused(url), "containerd api_server node_ready kube_system_ready probe_url", "it has no Kubernetes");
+}
+
+/// What a newer version wrote is read as far as it is known, and what was rolled back from is not installed again.
+#[test]
+fn a_state_file_of_a_newer_version_keeps_its_known_bad_images() {
+    let image = |fleet: &Fleet| {
+        let document = fleet.machine.folder.read("server/latest.json").unwrap();
+        Manifest::parse(&document).unwrap().image().as_str().to_owned()
+    };
+    let long = format!("\"notes\":\"{}\"", "x".repeat(9000));
+    for strange in [
+        "\"phase\":\"transcended\"",
+        "\"attempt_count\":3.0,\"health_check_failures\":-1",
+        "\"started_at\":\"2026-11-23T15:30:00.123456789+01:00\"",
+        &long,
+    ] {
+        let fleet = Fleet::new(Good);
+        let text = format!("{{{strange},\"known_bad\":\"{}\"}}", image(&fleet));
+        fleet.machine.folder.write("data/update/state.json", &text);
+        for verb in ["check", "apply"] {
+            let ran = fleet.run(&format!("{verb} SERVER --allow-downgrade"));
+            assert_eq!(ran.exit, REFUSED, "{strange}: {}{}", ran.out(), ran.stderr);
+            assert!(!ran.stderr.contains("not JSON"), "{strange}: {}", ran.stderr);
+        }
+    }
+    // In pieces: as far as it can be read.
+    let fleet = Fleet::new(Good);
+    fleet.machine.folder.write("data/update/state.json", format!("{{\"known_bad\":\"{}\",\"pha", image(&fleet)));
+    fleet.ran("apply SERVER --allow-downgrade", REFUSED, "tried here and rolled back from");
 }

@@ -62,8 +62,8 @@ fn went_back<M: StateFile>(machine: &mut M, left: Slot, is_image: bool, why: Las
 
 /// Adds what `slot` holds to the images that were rolled back from. Changes memory only.
 pub fn remember_bad<M: StateFile>(machine: &mut M, state: &mut M::State, slot: Slot) {
-    // Where the slot does not say, it is the image of the last update, unless that has ended in another way.
-    if !machine.remember_slot(state, slot) && (state.can_be_on_trial() || state.phase() == Phase::Success) {
+    // Where the slot does not say, it is the image of the last update, unless that was rolled back before.
+    if !machine.remember_slot(state, slot) && state.phase() != Phase::RolledBack {
         state.remember_bad();
     }
 }
