@@ -22,12 +22,13 @@ pub struct Output<'fd> {
     fd: BorrowedFd<'fd>,
     buffer: heapless::Vec<u8, 512>,
     failed: Option<Errno>,
+    is_unused: bool,
 }
 
 impl<'fd> Output<'fd> {
     /// Text for that file descriptor.
     pub fn to(fd: BorrowedFd<'fd>) -> Output<'fd> {
-        Output { fd, buffer: heapless::Vec::new(), failed: None }
+        Output { fd, buffer: heapless::Vec::new(), failed: None, is_unused: true }
     }
 
     /// Adds bytes of unknown origin, of which those that are no text are written as `\xXX`.
@@ -42,6 +43,7 @@ impl<'fd> Output<'fd> {
 
     /// Adds the program's own bytes, as they are: also those that act on a terminal.
     pub fn bytes(&mut self, bytes: &[u8]) {
+        self.is_unused = false;
         for part in bytes.chunks(self.buffer.capacity()) {
             if self.buffer.extend_from_slice(part).is_err() {
                 self.flush();
@@ -55,6 +57,11 @@ impl<'fd> Output<'fd> {
         ignore(writeln!(self, "{line}"), KEEPS_ITS_ERROR);
     }
 
+    /// Whether nothing was added yet.
+    pub fn is_unused(&self) -> bool {
+        self.is_unused
+    }
+
     /// Writes what is left.
     ///
     /// # Errors
@@ -64,7 +71,8 @@ impl<'fd> Output<'fd> {
         self.failed.map_or(Ok(()), Err)
     }
 
-    fn flush(&mut self) {
+    /// Writes what was added so far.
+    pub fn flush(&mut self) {
         let mut left = self.buffer.as_slice();
         while !left.is_empty() {
             match write(self.fd, left) {

@@ -26,11 +26,3 @@ pub fn print(update: Option<&State>, out: &mut impl Write) -> fmt::Result {
     }
     Ok(())
 }
-
-/// The member `update` of `status --json`: `state.json` as it is, or `null`.
-pub fn print_json(update: Option<&State>, out: &mut impl Write) -> fmt::Result {
-    match update {
-        Some(state) => write!(out, ",\"update\":{state}"),
-        None => write!(out, ",\"update\":null"),
-    }
-}

@@ -20,7 +20,7 @@ use crate::linux::replace::{rename, replace};
 use kubesolo_core::disk::storage::read_at;
 use kubesolo_core::flow::ports::Progress;
 use kubesolo_core::text::decimal::decimal;
-use kubesolo_core::text::json::{self, Quoted, Value};
+use kubesolo_core::text::json::{self, Encode, Shown, Value};
 use kubesolo_core::text::timestamp::Moment;
 use kubesolo_core::update::phase::Phase;
 
@@ -167,24 +167,26 @@ impl Progress for State {
 /// The file's text.
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = |text| Quoted::text(text);
-        write!(
-            f,
-            "{{\"phase\":\"{}\",\"from_version\":{},\"to_version\":{},\"started_at\":{},\"updated_at\":{},\
-             \"attempt_count\":{},\"health_check_failures\":{},\"last_error\":{},\
-             \"to_image\":{},\"failed_before\":{},\"known_bad\":{}}}",
-            self.phase,
-            text(&self.from_version),
-            text(&self.to_version),
-            text(&self.started_at),
-            text(&self.updated_at),
-            self.attempt_count,
-            self.health_check_failures,
-            text(&self.last_error),
-            text(&self.to_image),
-            text(&self.failed_before),
-            text(&self.known_bad),
-        )
+        json::object(f, &mut |all| {
+            all.member("phase", &Shown(self.phase))?;
+            all.member("from_version", &self.from_version.as_str())?;
+            all.member("to_version", &self.to_version.as_str())?;
+            all.member("started_at", &self.started_at.as_str())?;
+            all.member("updated_at", &self.updated_at.as_str())?;
+            all.member("attempt_count", &self.attempt_count)?;
+            all.member("health_check_failures", &self.health_check_failures)?;
+            all.member("last_error", &self.last_error.as_str())?;
+            all.member("to_image", &self.to_image.as_str())?;
+            all.member("failed_before", &self.failed_before.as_str())?;
+            all.member("known_bad", &self.known_bad.as_str())
+        })
+    }
+}
+
+/// As it is in the file.
+impl Encode for State {
+    fn encode(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        write!(out, "{self}")
     }
 }
 

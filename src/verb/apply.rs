@@ -41,7 +41,7 @@ use kubesolo_core::net::backoff::{Retry, pause_after_wrong};
 use kubesolo_core::net::url::Location;
 use kubesolo_core::update::config::{CommitBy, Config};
 use kubesolo_core::update::digest::{Hash, Sha256};
-use kubesolo_core::update::manifest::{Image, Manifest};
+use kubesolo_core::update::manifest::{Image, Manifest, Refusal};
 use kubesolo_core::update::sums::{self, Sums};
 use kubesolo_core::update::version::Version;
 
@@ -84,7 +84,7 @@ pub fn run(
     style: Style,
 ) -> Result<Installed, Failure> {
     let client = Client::new(config.ca.unwrap_or_default(), &host.process);
-    let job = Job { config, source, style, client: &client, slot: Slot::A, chosen: None };
+    let job = Job { config, source, style, client: &client, slot: Slot::A, chosen: None, up_to_date: false };
     let mut machine = Machine::new(host, notes, job);
     let already = apply(&mut machine)? == Applied::Before;
     let Job { slot, chosen, .. } = machine.job;
@@ -105,6 +105,8 @@ struct Job<'a> {
     client: &'a Client<'a>,
     slot: Slot,
     chosen: Option<Chosen>,
+    /// The box runs the version that is offered.
+    up_to_date: bool,
 }
 
 /// All that is decided before the first byte changes.
@@ -136,9 +138,10 @@ impl Update for Machine<'_, Job<'_>> {
         let remote = check::fetch_manifest(client, config, source, self.notes)?;
         let manifest = remote.manifest()?;
         let running = check::running_version(self.host);
-        check::policy(self.host, config, running, &state.known_bad)
-            .check(&manifest)
-            .map_err(|refusal| Failure::new(Exit::Refused, format_args!("apply: {refusal}")))?;
+        if let Err(refusal) = check::policy(self.host, config, running, &state.known_bad).check(&manifest) {
+            self.job.up_to_date = matches!(refusal, Refusal::UpToDate(_));
+            return Err(Failure::new(Exit::Refused, format_args!("apply: {refusal}")));
+        }
         let (files, version, image) =
             (files_of(&manifest), format!("{}", manifest.version), manifest.image().as_str().into());
         let target = open_target(self.host, slot)?;
@@ -167,6 +170,10 @@ impl Update for Machine<'_, Job<'_>> {
             chosen.sources = Some([(kernel, kernel_size), (initramfs, initramfs_size)]);
         }
         Ok(())
+    }
+
+    fn is_to_be_recorded(&self, _: &Failure) -> bool {
+        !self.job.up_to_date
     }
 
     fn begin(&mut self, state: &mut State) {

@@ -24,7 +24,7 @@ use kubesolo_core::boot::state::BootState;
 use kubesolo_core::flow::status::{self as flow, EnvReading, Inspected, next_boot, why, why_next};
 use kubesolo_core::history::boot_log::{self, Record};
 use kubesolo_core::ignore::ignore;
-use kubesolo_core::text::json::Quoted;
+use kubesolo_core::text::json::{self, Shown, Writer};
 use kubesolo_core::text::timestamp::Moment;
 
 use super::machine::Machine;
@@ -196,54 +196,44 @@ fn print_block(env: &EnvReading, out: &mut Output<'_>) -> fmt::Result {
 
 /// For a script; the members are in docs/formats.md.
 fn print_json(status: &Status<'_>, out: &mut Output<'_>) -> fmt::Result {
-    let state = status.state();
-    write!(out, "{{\"booted\":")?;
-    json_slot(out, status.booted)?;
-    write!(out, ",\"disk\":")?;
-    let disk = status.disk.as_ref();
-    json_text(out, disk.map(|disk| disk.path.as_str()))?;
-    write!(out, ",\"disk_chosen_by\":")?;
-    json_text(out, disk.and_then(|disk| disk.choice.as_ref()).map(|(why, _)| why.name()))?;
-    write!(out, ",\"active\":\"{}\",\"next\":", state.active)?;
-    json_slot(out, next_boot(state))?;
-    write!(
-        out,
-        ",\"boot_counter\":{},\"boot_success\":{},\"chosen_by_hand\":{},\"rollback_from\":",
-        state.counter, state.success, status.by_hand
-    )?;
-    json_slot(out, state.rollback_from)?;
-    write!(out, ",\"retry_slot\":")?;
-    json_slot(out, state.retry)?;
-    for slot in Slot::BOTH {
-        write!(out, ",\"slot_{slot}\":{{\"state\":\"{}\",\"version\":", state.slot(slot))?;
-        let Content { version, size, installed } = status.content(slot);
-        json_text(out, version.as_deref())?;
-        match size {
-            Some(size) => write!(out, ",\"size\":{size}")?,
-            None => write!(out, ",\"size\":null")?,
+    json::object(out, &mut |all| {
+        let (state, disk) = (status.state(), status.disk.as_ref());
+        let choice = disk.and_then(|disk| disk.choice.as_ref());
+        all.member("booted", &status.booted.map(Slot::name))?;
+        all.member("disk", &disk.map(|disk| disk.path.as_str()))?;
+        all.member("disk_chosen_by", &choice.map(|(why, _)| why.name()))?;
+        all.member("active", &state.active.name())?;
+        all.member("next", &next_boot(state).map(Slot::name))?;
+        all.member("boot_counter", &u32::from(state.counter))?;
+        all.member("boot_success", &state.success)?;
+        all.member("chosen_by_hand", &status.by_hand)?;
+        all.member("rollback_from", &state.rollback_from.map(Slot::name))?;
+        all.member("retry_slot", &state.retry.map(Slot::name))?;
+        for (slot, name) in Slot::BOTH.into_iter().zip(["slot_A", "slot_B"]) {
+            let Content { version, size, installed } = status.content(slot);
+            all.object(name, &mut |of| {
+                of.member("state", &state.slot(slot).name())?;
+                of.member("version", &version.as_deref())?;
+                of.member("size", size)?;
+                of.member("installed", &installed.map(Shown))?;
+                of.member("why", &why(state, slot))
+            })?;
         }
-        match installed {
-            Some(moment) => write!(out, ",\"installed\":\"{moment}\"")?,
-            None => write!(out, ",\"installed\":null")?,
+        for (name, copy) in ["grubenv", "grubenv_bak"].iter().zip(&status.env.copies) {
+            match copy.fault() {
+                None => all.member(name, &"good")?,
+                Some(fault) => all.member(name, &Shown(fault))?,
+            }
         }
-        write!(out, ",\"why\":\"{}\"}}", why(status.state(), slot))?;
-    }
-    for (name, copy) in ["grubenv", "grubenv_bak"].iter().zip(&status.env.copies) {
-        write!(out, ",\"{name}\":\"")?;
-        match copy.fault() {
-            None => write!(out, "good\"")?,
-            Some(fault) => write!(out, "{fault}\"")?,
-        }
-    }
-    write!(out, ",\"degraded\":")?;
-    json_text(out, status.degraded.as_deref())?;
-    last_update::print_json(status.update.as_ref(), out)?;
-    print_boots_json(&status.boots.log, out)?;
-    write!(out, ",\"doubts\":[")?;
-    for (number, assumption) in status.env.reading.assumptions.iter().enumerate() {
-        write!(out, "{}\"{assumption}\"", if number == 0 { "" } else { "," })?;
-    }
-    writeln!(out, "]}}")
+        all.member("degraded", &status.degraded.as_deref())?;
+        all.member("update", &status.update)?;
+        all.array("boots", &mut |boots| print_boots_json(&status.boots.log, boots))?;
+        all.array("doubts", &mut |doubts| {
+            let assumptions = &status.env.reading.assumptions;
+            assumptions.iter().try_for_each(|assumption| doubts.value(&Shown(assumption)))
+        })
+    })?;
+    writeln!(out)
 }
 
 /// The boots before the newest, and how they ended.
@@ -268,34 +258,28 @@ fn print_boots(Boots { log, mismatch }: &Boots, out: &mut Output<'_>) -> fmt::Re
     Ok(())
 }
 
-/// The member `boots` of `status --json`, the newest first.
-fn print_boots_json(log: &[u8], out: &mut Output<'_>) -> fmt::Result {
+/// The elements of `boots` in `status --json`, the newest first.
+fn print_boots_json(log: &[u8], boots: &mut Writer<'_>) -> fmt::Result {
     let last = boot_log::newest(log).map_or(0, |newest| newest.number);
-    let mut after = None;
-    write!(out, ",\"boots\":[")?;
+    let mut after: Option<Record<'_>> = None;
     for number in (0..=last).rev() {
         let Some(boot) = boot_log::record(log, number) else { break };
-        out.write_str(if after.is_some() { ",{" } else { "{" })?;
-        let mut words = boot.words();
-        for (name, word) in ["number", "boot_id", "slot", "state", "at"].iter().zip(&mut words) {
-            write!(out, "\"{name}\":{},", Quoted::text(word))?;
-        }
-        write!(out, "\"marks\":[")?;
-        for (place, mark) in words.filter(|word| !word.contains('=')).enumerate() {
-            write!(out, "{}{}", if place == 0 { "" } else { "," }, Quoted::text(mark))?;
-        }
-        write!(out, "],\"degraded\":")?;
-        json_text(out, boot.degraded().map(|why| why.replace('_', " ")).as_deref())?;
-        write!(out, ",\"split\":")?;
-        json_text(out, boot.value("split"))?;
-        write!(out, ",\"ended\":")?;
-        json_text(out, after.and_then(|after: Record<'_>| after.value("before")))?;
-        write!(out, ",\"last_words\":")?;
-        json_text(out, after.map(|after| after.last_words()))?;
-        out.write_char('}')?;
+        boots.object_value(&mut |one| {
+            let mut words = boot.words();
+            for (name, word) in ["number", "boot_id", "slot", "state", "at"].iter().zip(&mut words) {
+                one.member(name, &word)?;
+            }
+            one.array("marks", &mut |marks| {
+                words.by_ref().filter(|word| !word.contains('=')).try_for_each(|mark| marks.value(&mark))
+            })?;
+            one.member("degraded", &boot.degraded().map(|why| why.replace('_', " ")).as_deref())?;
+            one.member("split", &boot.value("split"))?;
+            one.member("ended", &after.as_ref().and_then(|after| after.value("before")))?;
+            one.member("last_words", &after.as_ref().map(Record::last_words))
+        })?;
         after = Some(boot);
     }
-    out.write_char(']')
+    Ok(())
 }
 
 impl Content {
@@ -318,18 +302,5 @@ const fn shade(slot_state: SlotState) -> &'static str {
         SlotState::Bad => "\x1b[31m",
         SlotState::Trial | SlotState::Staged => "\x1b[33m",
         SlotState::Empty => "",
-    }
-}
-
-fn json_slot(out: &mut Output<'_>, slot: Option<Slot>) -> fmt::Result {
-    json_text(out, slot.map(Slot::name))
-}
-
-fn json_text(out: &mut Output<'_>, text: Option<&str>) -> fmt::Result {
-    match text {
-        Some(text) => {
-            write!(out, "{}", Quoted::text(text))
-        }
-        None => out.write_str("null"),
     }
 }

@@ -36,7 +36,13 @@ fn refused(machine: &Machine, words: &str, exit: i32, want: &str) {
     assert_eq!(ran.exit, exit, "{words}: {}", ran.stderr);
     assert!(ran.stderr.contains(want), "{words}: {} does not say {want}", ran.stderr);
     assert!(ran.stderr.starts_with("kubesolo-boot: ") && ran.stderr.lines().count() == 1, "{}", ran.stderr);
-    assert!(ran.stdout.is_empty(), "{words}: {}", ran.out());
+    // A command line that is not understood is answered to a person.
+    if words.contains("--json") && !want.contains("not a flag of ") {
+        let answer: Value = serde_json::from_slice(&ran.stdout).unwrap();
+        assert!(answer["error"].as_str().unwrap().contains(want) && answer["exit_code"] == exit, "{words}: {answer}");
+    } else {
+        assert!(ran.stdout.is_empty(), "{words}: {}", ran.out());
+    }
     assert_eq!(machine.copies(), before, "{words}: the block changed");
 }
 
@@ -537,6 +543,16 @@ fn find_and_status_without_disks_say_so() {
     refused(&machine, "find KSOLOA", 3, "KSOLOEFI KSOLOA KSOLOB KSOLODATA");
     refused(&machine, "find KSOLOC", 2, "find: KSOLOC: no such partition");
     // Without --grubenv the block is on the ESP, which is on no disk here.
+    for words in ["status --json", "slot show --json", "env list --json", "activate --json", "probe --json"] {
+        let verb = words.split(' ').next().unwrap();
+        let flags = machine.flags_of(verb);
+        let flags = flags.chunks(2).filter(|pair| !["--grubenv", "--data"].contains(&pair[0].as_str())).flatten();
+        let ran = run(binary(), words.split(' ').chain(flags.map(String::as_str)), Path::new("/"));
+        let answer: Value = serde_json::from_slice(&ran.stdout).unwrap();
+        let error = answer.get("error").or(answer.get("reason")).unwrap().as_str().unwrap();
+        assert!(ran.exit == 3 && error.starts_with("find disk: "), "{words}: {answer}");
+        assert!(verb == "probe" || answer["exit_code"] == 3, "{words}: {answer}");
+    }
     for verb in ["status", "commit", "rollback"] {
         let flags: Vec<String> = machine.flags_of(verb).split_off(2);
         let ran = run(binary(), std::iter::once(verb).chain(flags.iter().map(String::as_str)), Path::new("/"));
@@ -558,6 +574,10 @@ fn what_is_not_understood_changes_nothing() {
         "init now",
         "--frobnicate",
         "env get",
+        "stauts",
+        "help bogus",
+        "bogus --help",
+        "apply --registry x --tag y",
     ] {
         let before = machine.copies();
         let ran = machine.run(words);
@@ -565,10 +585,41 @@ fn what_is_not_understood_changes_nothing() {
         assert!(ran.stdout.is_empty() && !ran.stderr.is_empty(), "{words}");
         assert_eq!(machine.copies(), before);
     }
-    for words in ["--help", "help", "env --help", "--version"] {
+    for words in ["--help", "help", "env --help", "apply --help", "help apply", "--version", "version"] {
         let ran = machine.run(words);
         assert_eq!((ran.exit, ran.stderr.as_str()), (0, ""), "{words}");
         assert!(!ran.stdout.is_empty());
+    }
+}
+
+/// A value that a verb does not go by must not stop it: a good update would be given up.
+#[test]
+fn a_malformed_value_stops_only_the_verbs_that_need_its_key() {
+    let verbs = ["check /nowhere", "apply /nowhere", "activate", "healthcheck --healthcheck-timeout 0", "grow"];
+    for (line, needs) in [
+        ("watchdog=1m", &[][..]),
+        ("mark=maybe", &["apply"]),
+        ("grow=off", &["grow"]),
+        ("auto_rollback_after=3x", &["healthcheck"]),
+        ("kube_system_settle=30s", &["apply", "healthcheck"]),
+        ("maintenance_window=2-4", &["apply"]),
+        ("server=\"/srv", &["check", "apply"]),
+        ("watchdog 60", &[]),
+        ("pubkey /etc/key", &["check", "apply"]),
+        ("<html>", &["check", "apply"]),
+        ("colour=red", &[]),
+    ] {
+        for words in verbs {
+            let machine = Machine::with_state(steady());
+            machine.cmdline("ksolo.slot=A ksolo.state=good");
+            machine.folder.write("conf", format!("# mine\n{line}\n"));
+            let ran = machine.run(words);
+            let is_needed = needs.iter().any(|verb| words.starts_with(verb));
+            let want = if is_needed { "kubesolo-boot: read " } else { "kubesolo-boot: warning: " };
+            let want = format!("{want}{}:2: ", machine.folder.text("conf"));
+            assert!(ran.stderr.contains(&want), "{line}, {words}: {}", ran.stderr);
+            assert_eq!(ran.exit == 2, is_needed, "{line}, {words}: {}", ran.stderr);
+        }
     }
 }
 

@@ -249,7 +249,9 @@ fn a_healthy_trial_is_committed_and_its_failures_are_forgotten() {
     assert_eq!(journal["known_bad"], "11");
 
     let before = (node.machine.copies(), node.journal());
-    assert!(node.check("").out().starts_with("containerd         ok\n"));
+    let told = node.check("").out().to_owned();
+    assert!(told.starts_with("Six checks at once") && told.contains("\ncontainerd         ok\n"), "{told}");
+    assert!(told.contains("\nprobe_url          not set\n"), "{told}");
     node.api.node("False");
     assert_eq!(node.sick("--auto-rollback-after 1")["outcome"], "none", "long stable");
     assert_eq!((node.machine.copies(), node.journal()), before);
@@ -540,4 +542,21 @@ fn a_block_that_cannot_be_read_hides_no_check() {
     let ran = node.check("");
     assert_eq!(ran.exit, 5, "{}{}", ran.out(), ran.stderr);
     assert!(ran.out().contains("disk_writable      ok"), "{}{}", ran.out(), ran.stderr);
+}
+
+/// Four checks that take their time one after the other are four times as long for who waits.
+#[test]
+fn the_checks_run_side_by_side_and_each_is_told_once() {
+    let machine = Machine::with_state(state(A, 3, true, Good, Good));
+    let began = std::time::Instant::now();
+    let ran = machine
+        .run("healthcheck --healthcheck-timeout 4 --kube-system-settle 0 --kubeconfig /nowhere --containerd /nowhere");
+    let took = began.elapsed();
+    assert_eq!(ran.exit, 1, "{}{}", ran.out(), ran.stderr);
+    assert!(took.as_secs() < 9, "{took:?}");
+    for name in ["containerd", "api_server", "node_ready", "kube_system_ready", "probe_url", "disk_writable"] {
+        assert_eq!(ran.out().matches(name).count(), 1, "{}", ran.out());
+    }
+    // What needs no time is told first.
+    assert!(ran.out().find("disk_writable").unwrap() < ran.out().find("containerd").unwrap(), "{}", ran.out());
 }

@@ -76,6 +76,10 @@ impl Fleet {
         self.machine.folder.read(&format!("target/{name}"))
     }
 
+    fn state_json(&self) -> String {
+        String::from_utf8(self.machine.folder.read("data/update/state.json").unwrap()).unwrap()
+    }
+
     pub fn phase(&self) -> String {
         let text = self.machine.folder.read("data/update/state.json").unwrap();
         let json: serde_json::Value = serde_json::from_slice(&text).unwrap();
@@ -115,7 +119,7 @@ fn an_update_is_installed_activated_and_committed() {
 #[test]
 fn what_is_refused_changes_nothing() {
     let rows: &[(&str, &str, &str)] = &[
-        ("", "--maintenance-window 00:00-00:01 --channel x", "maintenance window"),
+        ("", "--maintenance-window 03:00-03:00", "maintenance window"),
         (",\"channel\":\"edge\"", "--channel stable --allow-downgrade", "channel"),
         (",\"architecture\":\"riscv64\"", "--allow-downgrade", "riscv64"),
         ("", "", "version"),
@@ -124,12 +128,37 @@ fn what_is_refused_changes_nothing() {
         let fleet = Fleet::new(Good);
         fleet.publish("1.1.0", more);
         let before = fleet.machine.copies();
-        if says.contains("window") && fleet.run(&format!("apply SERVER {flags}")).stderr.contains("channel") {
-            continue; // It is midnight.
-        }
         fleet.ran(&format!("apply SERVER {flags}"), REFUSED, says);
         assert_eq!(fleet.machine.copies(), before, "{says}");
         assert_eq!(fs::read_dir(fleet.machine.folder.path("target")).unwrap().count(), 1, "{says}");
+        let recorded = fleet.state_json();
+        assert!(recorded.contains("\"phase\":\"failed\"") && recorded.contains(says), "{says}: {recorded}");
+    }
+}
+
+/// A box that is refused an update asks again every some hours: that must not hide what it waits for, or why it went back.
+#[test]
+fn a_refusal_is_recorded_unless_more_is_at_stake() {
+    for (phase, want) in [
+        ("idle", "failed"),
+        ("success", "failed"),
+        ("failed", "failed"),
+        ("downloading", "failed"),
+        ("staged", "staged"),
+        ("activated", "activated"),
+        ("verifying", "verifying"),
+        ("rolled_back", "rolled_back"),
+    ] {
+        let fleet = Fleet::new(Good);
+        fleet.machine.folder.write(
+            "data/update/state.json",
+            format!("{{\"phase\":\"{phase}\",\"last_error\":\"as before\",\"known_bad\":\"00\"}}"),
+        );
+        fleet.ran("apply SERVER --maintenance-window 03:00-03:00", REFUSED, "maintenance window");
+        let recorded = fleet.state_json();
+        assert_eq!(fleet.phase(), want);
+        assert_eq!(recorded.contains("as before"), phase == want && phase != "failed", "{phase}: {recorded}");
+        assert!(recorded.contains("\"known_bad\":\"00\""), "{phase}: {recorded}");
     }
 }
 
@@ -374,6 +403,21 @@ fn with_a_key_an_unsigned_update_is_refused_and_force_does_not_help() {
 }
 
 #[test]
+fn what_a_person_means_is_said() {
+    let fleet = Fleet::new(Good);
+    let key = "0123456789abcdef".repeat(4);
+    for (words, says) in [
+        ("check", "a line server= in /var/lib/kubesolo/update/update.conf"),
+        ("check updates.example:8080", "of a web server: http://updates.example:8080"),
+        ("check updates.example/edge", "of a web server: http://updates.example/edge"),
+        ("apply 10.0.2.2:80", "of a web server: http://10.0.2.2:80"),
+        (&format!("check SERVER --pubkey {key}"), "is a key itself; write it into a file"),
+    ] {
+        fleet.ran(words, 2, says);
+    }
+}
+
+#[test]
 fn without_a_key_everybody_is_told() {
     Fleet::new(Good).ran("check SERVER --allow-downgrade", 0, "WARNING: no public key is configured");
 }
@@ -459,6 +503,8 @@ fn the_metrics_are_what_promtool_and_the_textfile_collector_read() {
         "kubesolo_boot_counter 3",
         "kubesolo_boot_success 1",
         "kubesolo_update_attempts 1",
+        "# TYPE kubesolo_update_attempts_total counter",
+        "kubesolo_update_attempts_total 1",
         "kubesolo_slot{slot=\"A\",state=\"good\"} 1",
         "kubesolo_slot{slot=\"B\",state=\"staged\"} 0",
         "kubesolo_update_phase{phase=\"staged\"} 1",
@@ -469,7 +515,8 @@ fn the_metrics_are_what_promtool_and_the_textfile_collector_read() {
     let number = text.lines().find_map(|line| line.strip_prefix("kubesolo_update_last_attempt_timestamp_seconds "));
     assert!(number.unwrap().parse::<u64>().unwrap() > 1_700_000_000);
     for name in text.lines().filter(|line| !line.starts_with('#')).map(|line| line.split(['{', ' ']).next().unwrap()) {
-        assert_eq!(text.matches(&format!("# TYPE {name} gauge\n")).count(), 1, "{name}");
+        let kind = if name.ends_with("_total") { "counter" } else { "gauge" };
+        assert_eq!(text.matches(&format!("# TYPE {name} {kind}\n")).count(), 1, "{name}");
     }
     fleet.ran("metrics /nowhere/x", 6, "write /nowhere/x: No such file or directory");
 }

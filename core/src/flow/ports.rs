@@ -79,7 +79,7 @@ pub enum LastError<'a, E> {
     None,
     /// This text.
     Words(&'a str),
-    /// The install failed.
+    /// The update was refused, or its install failed.
     Install(&'a E),
     /// How many health checks have failed in a row, and why the last one did.
     Checks(u32, &'a str),

@@ -3,4 +3,5 @@
 pub mod decimal;
 pub mod hex;
 pub mod json;
+pub mod similar;
 pub mod timestamp;

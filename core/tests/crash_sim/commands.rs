@@ -352,6 +352,10 @@ impl Update for Machine {
         if self.target_folder().faults.room == Some(0) { Err(Stop::NoSpace) } else { Ok(()) }
     }
 
+    fn is_to_be_recorded(&self, error: &Stop) -> bool {
+        *error != Stop::Cut
+    }
+
     fn begin(&mut self, state_json: &mut StateJson) {
         *state_json = StateJson { image: self.version.unwrap().into(), failures: 0, ..*state_json };
     }
