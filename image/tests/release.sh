@@ -55,6 +55,7 @@ head -c 100000 /dev/urandom >"$work/initrd"
 check 'a key is made, and its public half printed' image/release --new-key "$work/key"
 public=$(cat "$work/key.pub")
 check 'the public half is 64 hex digits' grep -qxE '[0-9a-f]{64}' "$work/key.pub"
+check 'it says what it made' says "$work/key.pub goes onto every box" image/release --new-key "$work/key"
 check 'a key that is there is kept' says "$public" image/release --new-key "$work/key"
 check 'nobody else can read it' test "$(stat -c %a "$work/key")" = 600
 openssl pkey -in "$work/key" -pubout -out "$work/public.pem"
