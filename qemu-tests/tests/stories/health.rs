@@ -32,7 +32,7 @@ pub fn sick_update_is_rolled_back(rig: &mut Rig) -> Result {
     // The third is too many, and nobody has to touch the box any more.
     machine.type_line("kubesolo-boot healthcheck --reboot")?;
     let mut machine = rig.restarted(machine)?;
-    machine.boots(Slot::A, "good, 2 boots left")?;
+    machine.boots(Slot::A, "good")?;
     machine.init_ends("go on (slot A, good)")?;
     machine.comes_up(Slot::A)?;
     rig.image.env_of_both_copies()?.expect("active_slot=A boot_counter=3 boot_success=1 slot_A=good slot_B=bad")?;
