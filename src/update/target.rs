@@ -41,7 +41,8 @@ const TEXT_MAX: usize = 64 * 1024;
 /// The extended attribute with the resume point: the bytes of the partial file that are on the medium. The file's length is not
 /// enough: ext4 may make a length durable before the bytes (`dioread_nolock`).
 const RESUME_POINT: &str = "user.kubesolo.mark";
-/// The extended attribute of a partial file that was whole, and wrong: how often, a space, and when last, in seconds since 1970.
+/// The extended attribute of a partial file that was whole, and wrong: how often, when last, in seconds since 1970, and the SHA-256 of
+/// where it came from: from elsewhere it may be right.
 const WRONG: &str = "user.kubesolo.wrong";
 
 impl Target {
@@ -69,11 +70,11 @@ impl Target {
         self.len(&partial_name(name, hash))
     }
 
-    /// How often the file with this hash was fetched whole and was another one, and when last, in seconds since 1970.
-    pub fn wrong(&self, name: &str, hash: &Hash) -> (u32, u64) {
+    /// How often the file with this hash was fetched whole from `at` and was another one, and when last, in seconds since 1970.
+    pub fn wrong(&self, name: &str, hash: &Hash, at: &str) -> (u32, u64) {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW;
         let device = Device::open(&self.root, partial_name(name, hash).as_str(), flags);
-        device.map_or((0, 0), |device| wrong_of(&device))
+        device.map_or((0, 0), |device| wrong_of(&device, at))
     }
 
     fn len(&self, name: &str) -> u64 {
@@ -213,11 +214,11 @@ impl PartialFile<'_> {
         self.device.rewind().map_err(|error| self.failed("empty", error.0))
     }
 
-    /// Remembers that the file was whole, and wrong. Lost where the filesystem has no extended attributes: then it is fetched again
-    /// at the next run.
-    pub fn note_wrong(&mut self, now: u64) {
-        let (times, _) = wrong_of(&self.device);
-        let text = format!("{} {now}", times.saturating_add(1));
+    /// Remembers that the file from `at` was whole, and wrong. Lost where the filesystem has no extended attributes: then it is fetched
+    /// again at the next run.
+    pub fn note_wrong(&mut self, at: &str, now: u64) {
+        let (times, _) = wrong_of(&self.device, at);
+        let text = format!("{} {now} {}", times.saturating_add(1), Hash::of(at.as_bytes()));
         let noted = fsetxattr(self.device.fd(), WRONG, text.as_bytes(), XattrFlags::empty())
             .and_then(|()| fsync(self.device.fd()));
         ignore(noted, "the file is only fetched sooner");
@@ -295,10 +296,14 @@ impl ResumableFile for PartialFile<'_> {
     }
 }
 
-/// How often a partial file was whole, and wrong, and when last.
-fn wrong_of(device: &Device) -> (u32, u64) {
-    let mut bytes = [0; 64];
-    let (times, when) = first_number(&mut bytes, device, WRONG);
+/// How often a partial file from `at` was whole, and wrong, and when last.
+fn wrong_of(device: &Device, at: &str) -> (u32, u64) {
+    let mut bytes = [0; 128];
+    let (times, rest) = first_number(&mut bytes, device, WRONG);
+    let (when, from) = rest.split_once(' ').unwrap_or_default();
+    if from != format!("{}", Hash::of(at.as_bytes())) {
+        return (0, 0);
+    }
     (u32::try_from(times).unwrap_or(u32::MAX), decimal(when).unwrap_or(0))
 }
 

@@ -159,10 +159,10 @@ impl Update for Machine<'_, Job<'_>> {
 
     fn has_room(&mut self) -> Result<(), Failure> {
         let Chosen { remote, files, target, .. } = self.job.chosen()?;
-        if !self.host.flags().force {
-            not_wrong_before(target, files, state::now().0)?;
-        }
         let locations = locations(remote)?;
+        if !self.host.flags().force {
+            not_wrong_before(target, files, &locations, state::now().0)?;
+        }
         let sizes = sizes(self.job.client, files, &locations)?;
         has_room(target, files, &sizes)?;
         if let Some(chosen) = &mut self.job.chosen {
@@ -278,18 +278,27 @@ impl Download<'_> {
             let pieced = file.answers > 1;
             file.restart()?;
             if !pieced || started_over {
-                file.partial.note_wrong(state::now().0);
-                return Err(Failure::new(
-                    Exit::Io,
-                    format_args!(
-                        "fetch {location}: {done} bytes with SHA-256 {got}, but {size} with {} were promised; the \
-                         server's files do not fit its latest.json",
-                        image.sha256
-                    ),
-                ));
+                file.partial.note_wrong(location.as_str(), state::now().0);
+                return Err(self.wrong(done, got));
             }
             started_over = true;
         }
+    }
+
+    fn wrong(&self, done: u64, got: Hash) -> Failure {
+        let Download { image, location, size, .. } = *self;
+        if done > size {
+            let text = format_args!("fetch {location}: longer than the {size} bytes promised; nothing of it is used");
+            return Failure::new(Exit::Io, text);
+        }
+        Failure::new(
+            Exit::Io,
+            format_args!(
+                "fetch {location}: {done} bytes with SHA-256 {got}, but {size} with {} were promised; the server's files do \
+                 not fit its latest.json",
+                image.sha256
+            ),
+        )
     }
 
     /// Downloads until all bytes are there, in as many tries as that takes.
@@ -535,9 +544,9 @@ fn sizes(client: &Client<'_>, files: &Files, locations: &[Location; 2]) -> Resul
 }
 
 /// Succeeds unless one of the files was whole and wrong not long ago.
-fn not_wrong_before(target: &Target, files: &Files, now: u64) -> Result<(), Failure> {
-    for (name, image) in files {
-        let (times, when) = target.wrong(name, &image.sha256);
+fn not_wrong_before(target: &Target, files: &Files, locations: &[Location; 2], now: u64) -> Result<(), Failure> {
+    for ((name, image), location) in files.iter().zip(locations) {
+        let (times, when) = target.wrong(name, &image.sha256, location.as_str());
         let again = when.saturating_add(pause_after_wrong(times).as_secs());
         // A time ahead is that of a clock that was wrong, then or now.
         if (when..again).contains(&now) {

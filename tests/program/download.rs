@@ -57,9 +57,14 @@ fn answer(act: &Act, request: &str, bytes: &[u8]) -> Vec<u8> {
 /// A fleet whose server does these things, the last one for ever.
 fn serve(acts: &[Act]) -> (Fleet, Server) {
     let fleet = Fleet::new(Good);
+    let server = server_for(&fleet, acts);
+    (fleet, server)
+}
+
+fn server_for(fleet: &Fleet, acts: &[Act]) -> Server {
     let folder = fleet.machine.folder.path("server");
     let (acts, number) = (acts.to_vec(), Arc::new(Mutex::new(0)));
-    let server = Server::new(Box::new(move |request, connection| {
+    Server::new(Box::new(move |request, connection| {
         let path = request.split(' ').nth(1).unwrap().trim_start_matches('/');
         let Ok(bytes) = fs::read(folder.join(path)) else {
             return say(connection, b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n");
@@ -71,8 +76,7 @@ fn serve(acts: &[Act]) -> (Fleet, Server) {
         let act = &acts[(*number).min(acts.len() - 1)];
         *number += 1;
         say(connection, &answer(act, request, &bytes));
-    }));
-    (fleet, server)
+    }))
 }
 
 fn apply(server: &Server) -> String {
@@ -113,7 +117,9 @@ fn a_mishap_costs_nothing_of_what_is_there() {
         fleet.ran(&apply(&server), 0, "is installed");
         assert_eq!(fleet.b(), Staged, "{name}");
         let ranges = ranges(&server);
-        assert!(ranges.last().is_some_and(|from| *from > LENGTH / 4), "{name}: {ranges:?}");
+        // What minreq takes no chunks for is asked for again without a range, and passed over.
+        let passed_over = cfg!(feature = "minreq") && name == "portal in chunks";
+        assert!(passed_over || ranges.last().is_some_and(|from| *from > LENGTH / 4), "{name}: {ranges:?}");
     }
 }
 
@@ -143,6 +149,21 @@ fn parts_of_two_files_are_started_over_once() {
     fleet.ran(&apply(&server), 6, "do not fit its latest.json");
     assert_eq!((fleet.b(), fleet.phase()), (Empty, "failed".into()));
     assert!(ranges(&server).len() <= 4, "{:?}", ranges(&server));
+    // Nor again at the next run; from elsewhere it may be right.
+    fleet.ran(&apply(&server), 7, "did not fit its latest.json");
+    fleet.ran(&apply(&server_for(&fleet, &[Act::Right])), 0, "is installed");
+}
+
+#[test]
+fn a_file_without_an_end_is_not_taken() {
+    let long = format!(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{}\r\n",
+        4 * LENGTH,
+        "x".repeat(4 * LENGTH)
+    );
+    let (fleet, server) = serve(&[Act::Say(long)]);
+    fleet.ran(&apply(&server), 6, "longer than the 200000 bytes promised");
+    assert_eq!((fleet.b(), fleet.phase()), (Empty, "failed".into()));
 }
 
 #[test]

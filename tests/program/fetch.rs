@@ -55,7 +55,6 @@ const GAPS: &[(&str, &str, &str)] = &[
     ("a line without a colon", "drops it", "[104, 101, 108, 108, 111]"),
     ("head cut", "takes it for whole", "[]"),
     ("head cut behind the length", "takes it for whole", "[]"),
-    ("probe: no HTTP", "makes 503 of it, which is worth another try", "minreq does not tell"),
     ("LF bomb of 16 KiB", "its limit wraps; only the child's memory ends it", "minreq's process died"),
     ("chunks", CHUNKS, NO_LENGTH),
     ("chunks and trailers", CHUNKS, NO_LENGTH),
