@@ -54,7 +54,7 @@ check 'apply: state.json names another image while one is staged' caught flow/ap
 check 'commit: recorded before it is one' caught flow/outcome.rs \
     's/ +committed\(machine, changed\.ran_a_trial\(\)\);\n//; s/( +let changed = machine\.change\(Change::Commit\)\?;\n)/    committed(machine, true);\n$1/'
 check 'a way back: the image is not remembered' caught flow/outcome.rs \
-    's/(if is_image \|\| state\.can_be_on_trial\(\) \{\n) +remember_bad\(machine, state, left\);\n/$1/'
+    's/(if is_image \|\| !matches!\(state\.phase\(\), Phase::Success \| Phase::RolledBack\) \{\n) +remember_bad\(machine, state, left\);\n/$1/'
 check 'rollback: the block forgets before it is recorded' caught flow/outcome.rs \
     's/if went_back\(machine, left, true, why\) \{/if { ignore(machine.change(Change::Recorded(left)), ""); went_back(machine, left, true, why) } {/'
 check 'init: rollback_from is cleared before it is recorded' caught flow/init.rs \

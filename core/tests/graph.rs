@@ -112,7 +112,10 @@ fn can_be(state: &BootState, pair: Pair) -> bool {
 fn beginnings() -> Vec<BootState> {
     let states = [SlotState::Good, SlotState::Empty, SlotState::Staged];
     // As it leaves the factory; and an older KubeSolo OS, whose block has any counter and a slot that may be no use.
-    let legacy = |counter, success, active| BootState { counter, success, active, ..BootState::fresh(SlotState::Good) };
+    let legacy = |counter, success, active| {
+        let own = if success { SlotState::Good } else { SlotState::Trial };
+        BootState { counter, success, active, ..BootState::fresh(SlotState::Good) }.with_slot(active, own)
+    };
     let both = Slot::BOTH.into_iter().flat_map(|active| (0..=TRIES).map(move |counter| (active, counter)));
     let older = both.flat_map(|(active, counter)| [true, false].map(|success| legacy(counter, success, active)));
     states.map(BootState::fresh).into_iter().chain(older).collect()

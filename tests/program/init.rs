@@ -405,10 +405,24 @@ fn the_block_of_an_older_system_gets_the_missing_variables() {
     let block = block_with(&[("active_slot", "A"), ("boot_counter", "2"), ("boot_success", "0")]);
     let machine = Machine::with_block(&block);
     let status = machine.run("status");
-    assert!(status.out().contains("Assumed     slot_A is missing, taken as good"), "{}", status.out());
-    init(&machine, GO_ON, "init: env block: slot_A is missing, taken as good");
-    // The slot that runs is there. One that cannot be looked into is not fallen back to.
+    assert!(status.out().contains("Assumed     slot_A is missing, taken as trial"), "{}", status.out());
+    init(&machine, GO_ON, "init: env block: slot_A is missing, taken as trial");
+    // The slot that runs is there, and nothing says that this boot is healthy. One that cannot be looked into is not fallen back to.
+    assert_eq!(machine.state(), state(A, 2, false, Trial, Empty));
+    assert_eq!(machine.run("commit").exit, 0);
     assert_eq!(machine.state(), state(A, 3, true, Good, Empty));
+
+    // A boot that was marked already.
+    let block = block_with(&[("active_slot", "A"), ("boot_counter", "3"), ("boot_success", "1")]);
+    let machine = Machine::with_block(&block);
+    init(&machine, GO_ON, "init: env block: slot_A is missing, taken as good");
+    assert_eq!(machine.state(), state(A, 3, true, Good, Empty));
+
+    // Its grub.cfg does not say which slot it boots.
+    let machine =
+        Machine::with_block(&block_with(&[("active_slot", "B"), ("boot_counter", "2"), ("boot_success", "0")]));
+    machine.cmdline("root=/dev/ram0 kubesolo.data=LABEL=KSOLODATA");
+    init(&machine, GO_ON, "go on (slot B, ");
 }
 
 #[test]

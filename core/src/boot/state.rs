@@ -136,7 +136,7 @@ pub enum Assumption {
     /// The slot's state is no state; taken as bad.
     State(Slot),
     /// The slot's state is missing, as in the block of an older KubeSolo OS; judged by the slot's files, and good only
-    /// if the block names an active slot, as that one does.
+    /// if the block names an active slot, as that one does. The active one is on trial if its newest boot was not marked.
     Unrecorded(Slot, SlotState),
 }
 
@@ -203,6 +203,19 @@ impl BootState {
     ///
     /// `has_files` gives whether a slot holds a kernel and an initramfs; it is called only for a slot without a state.
     pub fn read_safely<B: AsRef<[u8]>>(block: &EnvBlock<B>, has_files: impl Fn(Slot) -> bool) -> Reading {
+        let Reading { mut state, mut assumptions } = BootState::read_as_grub(block, has_files);
+        // An older KubeSolo OS marks a boot that passed its checks, and has no other word for a slot on trial.
+        let unmarked = Assumption::Unrecorded(state.active, SlotState::Good);
+        if let Some(found) = assumptions.iter_mut().find(|found| !state.success && **found == unmarked) {
+            *found = Assumption::Unrecorded(state.active, SlotState::Trial);
+            state = state.with_slot(state.active, SlotState::Trial);
+        }
+        Reading { state, assumptions }
+    }
+
+    /// The same as `grub/grub.cfg` reads it: there a slot without a state is good if it has files, also if its newest boot was not
+    /// marked, for it has no list of sums that a trial would need.
+    pub fn read_as_grub<B: AsRef<[u8]>>(block: &EnvBlock<B>, has_files: impl Fn(Slot) -> bool) -> Reading {
         let mut assumptions = heapless::Vec::new();
         let mut assume = |found: Assumption| ignore(assumptions.push(found), "there is room for one of each variable");
 
@@ -611,6 +624,12 @@ mod tests {
                 &[("active_slot", "B"), ("boot_counter", "3"), ("boot_success", "1")],
                 state(Slot::B, 3, true, Good, Good),
                 &[Assumption::Unrecorded(Slot::A, Good), Assumption::Unrecorded(Slot::B, Good)],
+            ),
+            (
+                "older KubeSolo OS, the newest boot was not marked",
+                &[("active_slot", "B"), ("boot_counter", "2"), ("boot_success", "0")],
+                state(Slot::B, 2, false, Good, Trial),
+                &[Assumption::Unrecorded(Slot::A, Good), Assumption::Unrecorded(Slot::B, Trial)],
             ),
             (
                 "nothing at all",

@@ -46,12 +46,12 @@ pub fn roll_back<M: Running>(machine: &mut M, why: LastError<'_, M::Error>) -> R
     Ok(changed.after)
 }
 
-/// Records the way back from `left`, and its image too if `is_image` says that the image is why, or an update was on trial. Gives
+/// Records the way back from `left`, and its image too if `is_image` says that the image is why, or no update has ended since. Gives
 /// whether it could be recorded: only then `rollback_from` may be removed from the env block.
 fn went_back<M: StateFile>(machine: &mut M, left: Slot, is_image: bool, why: LastError<'_, M::Error>) -> bool {
     let recorded = machine.with_state(|machine, state| {
         machine.set_last_error(state, why);
-        if is_image || state.can_be_on_trial() {
+        if is_image || !matches!(state.phase(), Phase::Success | Phase::RolledBack) {
             remember_bad(machine, state, left);
         }
         state.clear_failures();

@@ -252,7 +252,7 @@ const LIVES: &[Life] = &[
     (
         "an older KubeSolo OS",
         true,
-        &[POWER, apply(3), ACTIVATE, POWER, COMMIT, POWER],
+        &[POWER, COMMIT, apply(3), ACTIVATE, POWER, COMMIT, POWER],
         (Slot::B, [SlotState::Good, SlotState::Good], [Some(1), Some(3)]),
     ),
 ];
