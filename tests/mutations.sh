@@ -75,8 +75,8 @@ check 'the block: the second copy before the first' caught boot/env_copies.rs \
     's/match store\(first, found_first, new\) \{\n( +)Ok\(\(\)\) if make_second => Ok\(store\(second, found_second, new\)\.err\(\)\)/let spare = store(second, found_second, new).err();\n    match store(first, found_first, new) {\n$1Ok(()) if make_second => Ok(spare)/; s/Err\(error\) if uses_second.*?\n        \}\n//s'
 check 'commit: an update that was given up is a success of the old slot' caught flow/outcome.rs \
     's/if changed\.ran_a_trial\(\) \|\| [^{]*\{/if true {/'
-check 'rollback: nothing stands for a state.json that cannot be written' caught flow/outcome.rs \
-    's/let unrecorded = may_be_forgotten\(machine\);/let unrecorded = false;/'
+check 'rollback: nothing stands for a state.json that cannot be written' caught boot/state.rs \
+    's/(SlotState::Trial => \(SlotState::Bad, )Some\(left\)\)/$1self.rollback_from)/'
 check 'GRUB gave it up: rollback_from is cleared though state.json cannot be written' caught flow/outcome.rs \
     's/machine\.if_recorded\(recorded\)\.is_some\(\)/machine.if_recorded(recorded);\n    true/'
 check 'apply: goes on though state.json cannot be written' caught flow/apply.rs \
