@@ -49,7 +49,7 @@ fuzz_target!(|input: &[u8]| {
 
         let flags = Flags { data: Some("/nowhere"), ..Flags::default() };
         let host = Host::new(&flags, KUBECTL);
-        let report = Report::make(&host, &config, &|_| Duration::ZERO);
+        let report = Report::make(&host, &config, &|_| Duration::ZERO, &mut |_, _| ());
         let lines = || answered.unwrap_or_default().lines();
         for (name, failure) in &report.0 {
             let passed = failure.is_none();

@@ -129,7 +129,7 @@ impl Env for Machine {
         let after = change.of(before, booted).map_err(|_| Stop::Refused)?;
         let changed = Changed { before, after, booted };
         let block = self.fill(&block, after)?;
-        if matches!(change, Change::RollBack { .. }) && changed.ran_a_trial() {
+        if matches!(change, Change::RollBack) && changed.ran_a_trial() {
             self.rolled_back = self.system(booted).map(|version| (booted, version));
         }
         self.store(&block)?;

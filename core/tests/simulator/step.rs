@@ -124,7 +124,7 @@ impl Step {
             4..=6 => Step::Refuses(*random.pick(&PARTS), faults(random)),
             7 | 8 => Step::Refuses(*random.pick(&PARTS), Faults::default()),
             9 => Step::Clock(*random.pick(&TIMES)),
-            10 if random.one_in(3) => Step::Window(*random.pick(&["02:00-04:30", "23:00-01:00"])),
+            10 if random.one_in(3) => Step::Window(["02:00-04:30", "23:00-01:00"][random.below(2)]),
             _ => Step::Run(command, cut),
         }
     }
