@@ -9,7 +9,7 @@ use std::time::Instant;
 use std::vec::Vec;
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, CWD, OFlags, statat};
+use rustix::fs::{AtFlags, CWD, OFlags, statat, statfs};
 
 use crate::boot::env_files::{EnvFiles, Loaded};
 use crate::disk::chosen::{self, Chosen};
@@ -87,6 +87,9 @@ pub struct Flags<'a> {
     pub settings: Vec<(&'a str, &'a str)>,
 }
 
+/// `f_type` of ramfs and of tmpfs (Linux `include/uapi/linux/magic.h`).
+const IN_MEMORY: [i64; 2] = [0x8584_58f6, 0x0102_1994];
+
 /// The machine. Reads the command line and looks for the disk when they are first needed.
 pub struct Host<'a> {
     flags: &'a Flags<'a>,
@@ -132,6 +135,13 @@ impl<'a> Host<'a> {
             Some(path) => path.into(),
             None => std::format!("{}/update/state.json", self.data_folder()),
         }
+    }
+
+    /// Whether `state.json` would be gone with this boot: nothing is mounted where the data partition belongs, as in the emergency
+    /// shell, and the root filesystem is in memory.
+    pub fn state_is_in_memory(&self) -> bool {
+        let is_ours = self.flags.state.is_none() && self.flags.data.is_none();
+        is_ours && statfs(DATA_FOLDER).is_ok_and(|of| IN_MEMORY.contains(&of.f_type))
     }
 
     /// Where the data partition is mounted.

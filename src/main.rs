@@ -12,8 +12,9 @@ use rustix::termios::isatty;
 
 use kubesolo_boot::cli::args::{Action, Call};
 use kubesolo_boot::cli::console::{KEEPS_ITS_ERROR, Notes, Output};
+use kubesolo_boot::cli::flags::FLAGS;
 use kubesolo_boot::cli::help::help;
-use kubesolo_boot::cli::verbs::Verb;
+use kubesolo_boot::cli::verbs::{Row, Verb};
 use kubesolo_boot::failure::{Exit, Failure, Reason};
 use kubesolo_boot::host::Host;
 use kubesolo_boot::linux::folder::folder_and_name;
@@ -22,13 +23,12 @@ use kubesolo_boot::update::settings::{self, Settings};
 use kubesolo_boot::verb;
 use kubesolo_boot::verb::apply::Installed;
 use kubesolo_boot::verb::machine::Machine;
-use kubesolo_boot::verb::status::Status;
 use kubesolo_core::boot::slot::Slot;
 use kubesolo_core::boot::state::BootState;
 use kubesolo_core::flow::outcome;
 use kubesolo_core::flow::ports::LastError;
 use kubesolo_core::ignore::ignore;
-use kubesolo_core::text::json::Quoted;
+use kubesolo_core::text::json::{self, Fill};
 use kubesolo_core::update::config::Config;
 
 /// Longest the boot stage may take, whatever a disk does: less than the watchdog of the shipped image waits for.
@@ -172,6 +172,13 @@ fn run_in_child(session: Session<'_>, verb: Verb<'_>, deadline: Duration) -> Res
 fn run_verb(session: Session<'_>, verb: Verb<'_>) -> Result<(Exit, bool), Failure> {
     let mut out = Output::to(rustix::stdio::stdout());
     let ended = work(session, verb, &mut out);
+    // A verb that has printed its answer already says the rest as a note alone: there is one object.
+    if let Err(failure) = &ended
+        && session.call.given.json
+        && out.is_unused()
+    {
+        print_error(failure, verb, &mut out);
+    }
     // Printed also if the verb failed in the end.
     let printed = finish(out);
     let ended = ended?;
@@ -185,7 +192,7 @@ fn work(session: Session<'_>, verb: Verb<'_>, out: &mut Output<'_>) -> Result<(E
     let warn = |warning| notes.say(format_args!("warning: {warning}"));
     let buffer = &mut [[0; settings::LEN_MAX]; 2];
     match verb {
-        Verb::Status => show_status(&Status::read(host)?, session, out),
+        Verb::Status => verb::status::run(host, notes, json, look.colour, out)?,
         Verb::Check(source) => exit = verb::check::run(host, notes, &config(session, buffer)?, source, json, out)?,
         Verb::Apply(source) => {
             let applied = verb::apply::run(host, notes, &config(session, buffer)?, source, look.style)?;
@@ -227,10 +234,13 @@ fn work(session: Session<'_>, verb: Verb<'_>, out: &mut Output<'_>) -> Result<(E
     Ok((exit, restart))
 }
 
-/// The settings; any mistake in them is an error.
+/// The settings; a mistake in one that the verb needs is an error.
 fn config<'a>(session: Session<'a>, buffer: &'a mut settings::Buffer) -> Result<Config<'a>, Failure> {
     let flags = &session.call.given.flags;
-    Settings::read(flags, buffer).strict(flags, &|warning| session.notes.say(warning))
+    // A verb needs the keys that it takes as flags.
+    let verb = Row::of(session.call.word()).map(|row| row.name);
+    let needs = |key: &str| verb.is_some_and(|verb| FLAGS.iter().any(|flag| flag.is_key(key) && flag.is_of(verb)));
+    Settings::read(flags, buffer).strict(flags, &needs, &|warning| session.notes.say(warning))
 }
 
 /// The settings, with mistakes only reported, as `init` reads them: `init` has started the watchdog, and if this verb stopped at a
@@ -254,17 +264,13 @@ fn not_written(errno: Errno) -> Failure {
     Failure::new(Exit::Io, format_args!("write to standard output: {}", Reason(errno)))
 }
 
-fn show_status(status: &Status, session: Session<'_>, out: &mut Output<'_>) {
-    let printed = match session.call.given.json {
-        true => status.print_json(session.host, out),
-        false => status.print(session.host, session.look.colour, out),
-    };
-    ignore(printed, KEEPS_ITS_ERROR);
-}
-
 fn show_applied(Installed { slot, version, already }: &Installed, json: bool, out: &mut Output<'_>) {
     if json {
-        return out.line(format_args!("{{\"event\":\"staged\",\"slot\":\"{slot}\",\"version\":\"{version}\"}}"));
+        return print_object(out, &mut |event| {
+            event.member("event", &"staged")?;
+            event.member("slot", &slot.name())?;
+            event.member("version", &version.as_str())
+        });
     }
     let already = if *already { "already " } else { "" };
     out.line(format_args!("Version {version} is {already}installed in slot {slot}."));
@@ -273,7 +279,10 @@ fn show_applied(Installed { slot, version, already }: &Installed, json: bool, ou
 
 fn show_slots(state: &BootState, json: bool, out: &mut Output<'_>) {
     if json {
-        return out.line(format_args!("{{\"slot_A\":\"{}\",\"slot_B\":\"{}\"}}", state.a, state.b));
+        return print_object(out, &mut |all| {
+            all.member("slot_A", &state.a.name())?;
+            all.member("slot_B", &state.b.name())
+        });
     }
     for slot in Slot::BOTH {
         out.line(format_args!("{slot} {}", state.slot(slot)));
@@ -290,6 +299,25 @@ fn probe(host: &Host<'_>, json: bool, out: &mut Output<'_>) -> Result<Exit, Fail
         Ok(_) => (true, Exit::Done, String::new()),
         Err(failure) => (false, failure.exit(), failure.to_string()),
     };
-    out.line(format_args!("{{\"disk_writable\":{writable},\"reason\":{}}}", Quoted::text(&reason)));
+    print_object(out, &mut |all| {
+        all.member("disk_writable", &writable)?;
+        all.member("reason", &reason.as_str())
+    });
     Ok(exit)
+}
+
+fn print_object(out: &mut Output<'_>, fill: Fill<'_>) {
+    ignore(json::object(out, fill), KEEPS_ITS_ERROR);
+    out.bytes(b"\n");
+}
+
+/// What a script gets in place of the answer.
+fn print_error(failure: &Failure, verb: Verb<'_>, out: &mut Output<'_>) {
+    print_object(out, &mut |all| {
+        if matches!(verb, Verb::Apply(_) | Verb::Activate) {
+            all.member("event", &"failed")?;
+        }
+        all.member("error", &failure.text())?;
+        all.member("exit_code", &u32::from(failure.exit() as u8))
+    });
 }

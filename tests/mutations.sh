@@ -48,16 +48,17 @@ check 'install: names are not synced' caught flow/install.rs 's/ +machine\.sync_
 check 'activate: flipped before it is verified' caught flow/activate.rs \
     's/(    if let Err\(error\) = machine\.verify.*?\n    \}\n)(.*?let changed = .*?\n)/$2$1/s'
 check 'activate: what rots stays staged' caught flow/activate.rs 's/ +machine\.change\(Change::MarkBad\)\?;\n//'
-check 'apply: an image that was given up is forgotten' caught flow/apply.rs 's/ +state\.remember_bad\(\);\n//'
+check 'apply: an image that was given up is forgotten' caught flow/apply.rs 's/ +outcome::remember_bad\(machine, state, target\);\n//'
 check 'apply: state.json names another image while one is staged' caught flow/apply.rs \
     's/ +machine\.change\(Change::Invalidate\)\?;\n//'
 check 'commit: recorded before it is one' caught flow/outcome.rs \
-    's/ +ended\(machine, changed\.ran_a_trial\(\), Phase::Success, LastError::None\);\n//; s/( +let changed = machine\.change\(Change::Commit\)\?;\n)/    ended(machine, true, Phase::Success, LastError::None);\n$1/'
-check 'rollback: the image is not remembered' caught flow/outcome.rs 's/(\} else \{\n) +state\.remember_bad\(\);\n/$1/'
-check "GRUB gave it up: the image is not remembered" caught flow/outcome.rs \
-    's/(        if state\.can_be_on_trial\(\) \{\n) +state\.remember_bad\(\);\n/$1/'
+    's/ +committed\(machine, changed\.ran_a_trial\(\)\);\n//; s/( +let changed = machine\.change\(Change::Commit\)\?;\n)/    committed(machine, true);\n$1/'
+check 'a way back: the image is not remembered' caught flow/outcome.rs \
+    's/(if is_image \|\| !matches!\(state\.phase\(\), Phase::Success \| Phase::RolledBack\) \{\n) +remember_bad\(machine, state, left\);\n/$1/'
+check 'rollback: the block forgets before it is recorded' caught flow/outcome.rs \
+    's/if went_back\(machine, left, true, why\) \{/if { ignore(machine.change(Change::Recorded(left)), ""); went_back(machine, left, true, why) } {/'
 check 'init: rollback_from is cleared before it is recorded' caught flow/init.rs \
-    's/\n +&& given_up\(machine, slot, before\.slot\(slot\)\)//; s/( +machine\.store\(&record\.block\)\?;\n)( +if before\.slot)/$1    if let Some(slot) = before.rollback_from { given_up(machine, slot, before.slot(slot)); }\n$2/'
+    's/\n +&& given_up\(machine, slot, &before\)//; s/( +machine\.store\(&record\.block\)\?;\n)( +if before\.slot)/$1    if let Some(slot) = before.rollback_from { given_up(machine, slot, &before); }\n$2/'
 check 'init: commits a trial that the health check decides about' caught flow/init.rs 's/may_commit && init_decides/may_commit/'
 check 'init: a good slot is marked only with its data' caught flow/init.rs \
     's/\.and_then\(\|record\| mark_good\(machine, record\)\)//; s/(let decision = )/if data.is_err() \{ return Ended \{ decision: Decision::GoOn \{ may_commit: false \}, record, data \} \}\n    $1/'
@@ -72,4 +73,14 @@ check 'a download begun anew: the resume point outlives its bytes' caught flow/p
     's/( +file\.set_resume_point\(0\)\?;\n)( +file\.sync\(\)\?;\n)/$2$1/'
 check 'the block: the second copy before the first' caught boot/env_copies.rs \
     's/match store\(first, found_first, new\) \{\n( +)Ok\(\(\)\) if make_second => Ok\(store\(second, found_second, new\)\.err\(\)\)/let spare = store(second, found_second, new).err();\n    match store(first, found_first, new) {\n$1Ok(()) if make_second => Ok(spare)/; s/Err\(error\) if uses_second.*?\n        \}\n//s'
+check 'commit: an update that was given up is a success of the old slot' caught flow/outcome.rs \
+    's/if changed\.ran_a_trial\(\) \|\| [^{]*\{/if true {/'
+check 'rollback: nothing stands for a state.json that cannot be written' caught boot/state.rs \
+    's/(SlotState::Trial => \(SlotState::Bad, )Some\(left\)\)/$1self.rollback_from)/'
+check 'GRUB gave it up: rollback_from is cleared though state.json cannot be written' caught flow/outcome.rs \
+    's/machine\.if_recorded\(recorded\)\.is_some\(\)/machine.if_recorded(recorded);\n    true/'
+check 'apply: goes on though state.json cannot be written' caught flow/apply.rs \
+    's/machine\.store_state\(state, Phase::Downloading\)\?;/drop(machine.store_state(state, Phase::Downloading));/'
+check 'the block: what a failed sync lost counts as written' caught boot/env_copies.rs \
+    's/ +copy\.drop_cache\(\)\?;\n(        self\.len)/$1/; s/(    copy\.sync\(\)\?;\n)(    found\.read_up_to)/$1    copy.drop_cache()?;\n$2/'
 verdict

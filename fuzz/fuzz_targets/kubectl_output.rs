@@ -58,7 +58,7 @@ fuzz_target!(|input: &[u8]| {
 
         let flags = Flags { data: Some("/nowhere"), boot_id: Some(boot_id), ..Flags::default() };
         let host = Host::new(&flags, KUBECTL);
-        let report = Report::make(&host, &config, &|_| Duration::ZERO);
+        let report = Report::make(&host, &config, &|_| Duration::ZERO, &mut |_, _| ());
         let here = lines("Node\t").any(|line| line.contains("\tb1"));
         for (name, failure) in &report.0 {
             let passed = failure.is_none();

@@ -55,6 +55,7 @@ head -c 100000 /dev/urandom >"$work/initrd"
 check 'a key is made, and its public half printed' image/release --new-key "$work/key"
 public=$(cat "$work/key.pub")
 check 'the public half is 64 hex digits' grep -qxE '[0-9a-f]{64}' "$work/key.pub"
+check 'it says what it made' says "$work/key.pub goes onto every box" image/release --new-key "$work/key"
 check 'a key that is there is kept' says "$public" image/release --new-key "$work/key"
 check 'nobody else can read it' test "$(stat -c %a "$work/key")" = 600
 openssl pkey -in "$work/key" -pubout -out "$work/public.pem"
@@ -62,8 +63,8 @@ image/release --new-key "$work/other" >/dev/null
 
 check 'a signed release is made' signed --version 1.1.0 --release-notes $'He said "tab\there",\nand \\ too. \xc3\xa4' \
     --channel stable --architecture amd64 --min-compatible-version v1.0.0
-check 'it holds these files' listed kubesolo-os-1.1.0.gz latest.json latest.json.sig vmlinuz-1.1.0
-check 'all can be read by a web server' test "$(find "$work/www" -type f -perm 644 | wc -l)" = 4
+check 'it holds these files' listed kubesolo-os-1.1.0.gz latest-1.1.0.json.sig latest.json latest.json.sig vmlinuz-1.1.0
+check 'all can be read by a web server' test "$(find "$work/www" -type f -perm 644 | wc -l)" = 5
 check 'openssl verifies it' verifies
 check 'the box verifies it' says 'Version 1.1.0 is available' asks "$work/key.pub"
 check 'the box shows the notes' says $'He said "tab\there",\nand \\ too. \xc3\xa4' asks "$work/key.pub"
@@ -95,11 +96,11 @@ check 'an escape in the notes is refused' refuses 'control' signed --version 1.2
 head -c 1000 /dev/urandom >"$work/kernel"
 check 'a published file is never changed' refuses 'another file' signed --version 1.1.0
 check 'no refusal changed anything' test "$before" = "$(sha256sum "$work/www/latest.json")"
-check 'nothing is left behind' listed kubesolo-os-1.1.0.gz latest.json latest.json.sig vmlinuz-1.1.0
+check 'nothing is left behind' listed kubesolo-os-1.1.0.gz latest-1.1.0.json.sig latest.json latest.json.sig vmlinuz-1.1.0
 
 check 'the next release' signed --version 1.2.0
 check 'leaves the old files' \
-    listed kubesolo-os-1.1.0.gz kubesolo-os-1.2.0.gz latest.json latest.json.sig vmlinuz-1.1.0 vmlinuz-1.2.0
+    listed kubesolo-os-1.1.0.gz kubesolo-os-1.2.0.gz latest-1.1.0.json.sig latest-1.2.0.json.sig latest.json latest.json.sig vmlinuz-1.1.0 vmlinuz-1.2.0
 check 'and is what the box sees' says 'Version 1.2.0 is available' asks "$work/key.pub"
 rm -r "$work/www"
 check 'a release without a key' release --version 1.2.0

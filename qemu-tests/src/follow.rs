@@ -17,8 +17,13 @@ pub const INIT_STARTS: &str = "ksolo-init: start";
 /// The kernel's last words.
 pub const PANIC: &str = "Kernel panic";
 
+/// GRUB's words about a slot in that state, with so many boots left: of a good slot only if some were used up.
+pub fn standing(state: &str, left: u8) -> String {
+    if state == "good" && left >= 2 { state.into() } else { format!("{state}, {left} boots left") }
+}
+
 impl Machine {
-    /// GRUB boots this slot, with these words about it, such as `good, 2 boots left`.
+    /// GRUB boots this slot, with these words about it, such as `good` or `trial, 2 boots left`.
     ///
     /// # Errors
     /// When it boots another, or none in time.

@@ -157,6 +157,12 @@ impl Rig {
         }
     }
 
+    /// Gives its machines an optical drive without a disk in it.
+    pub fn add_empty_optical_drive(&mut self) {
+        self.more
+            .extend(["-device", "virtio-scsi-pci,id=optical", "-device", "scsi-cd,bus=optical.0"].map(String::from));
+    }
+
     /// Gives its machines a watchdog that resets them.
     pub fn add_watchdog(&mut self) {
         self.more.extend(["-device", "i6300esb", "-action", "watchdog=reset"].map(String::from));

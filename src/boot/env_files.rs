@@ -26,7 +26,6 @@ use crate::linux::odd;
 use crate::linux::replace::replace_by;
 use kubesolo_core::boot::env_block::{EnvBlock, SIZE};
 use kubesolo_core::boot::env_copies::{self, Bytes, CopyFault, CopyFile, Found, Source, store_both};
-use kubesolo_core::disk::storage::Storage;
 
 /// How often a change is retried if another program, which takes no lock, changes the file at the same time.
 const TRIES: u32 = 20;
@@ -264,7 +263,7 @@ impl InFolder<'_> {
             let mut file = Device::open(folder, copy.name.as_str(), OFlags::RDWR | OFlags::NOFOLLOW)?;
             // On FAT the new directory entry gets the first cluster and the length when the file itself is synced.
             fsync(file.fd())?;
-            file.drop_cache().and_then(|()| found.read(&mut file)).map_err(|error| error.0)?;
+            found.read(&mut file).map_err(|error| error.0)?;
             copy.file = Ok(file);
             Ok(found.holds(new))
         };

@@ -3,10 +3,12 @@
 use std::ffi::OsStr;
 use std::vec::Vec;
 
-use super::flags::{Flag, Given, Sets};
+use super::flags::{FLAGS, Flag, Given, Sets};
 use super::help;
-use super::verbs::{Row, Verb};
+use super::verbs::{Name, Row, VERBS, Verb};
 use crate::failure::{Exit, Failure};
+use kubesolo_core::text::similar::nearest;
+use kubesolo_core::update::config::instead_of;
 
 /// The arguments behind the program's name.
 #[derive(Clone, Default)]
@@ -20,8 +22,8 @@ pub struct Call<'a> {
 /// What the program is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action<'a> {
-    /// Print the help of this verb, or that of all if there is no such verb.
-    Help(&'a str),
+    /// Print the help of this verb, or that of all.
+    Help(Option<Name>),
     /// Print the version.
     Version,
     /// Do the work of a verb.
@@ -62,7 +64,7 @@ impl<'a> Call<'a> {
             Some((spelling, value)) => (spelling, Some(value)),
             None => (argument, None),
         };
-        let flag = Flag::of(spelling).ok_or_else(|| usage(argument, "no such flag"))?;
+        let flag = Flag::of(spelling).ok_or_else(|| no_such_flag(argument, spelling))?;
         let mut needed = || match value {
             Some(value) => Ok(value),
             None => next()?.ok_or_else(|| usage(spelling, "needs a value")),
@@ -70,7 +72,14 @@ impl<'a> Call<'a> {
         match flag.sets {
             Sets::Switch(_) if value.is_some() => return Err(usage(spelling, "takes no value")),
             Sets::Switch(place) => *place(&mut self.given) = true,
-            Sets::Text(_, place) => *place(&mut self.given) = Some(needed()?),
+            Sets::Text(_, place) => {
+                let value = needed()?;
+                // Of a key, this is how a file's value is taken back.
+                if value.is_empty() {
+                    return Err(usage(spelling, "its value is empty"));
+                }
+                *place(&mut self.given) = Some(value);
+            }
             Sets::Key(key) => self.given.flags.settings.push((key.name, needed()?)),
         }
         self.seen.push(flag);
@@ -91,24 +100,43 @@ impl<'a> Call<'a> {
             return Ok(Action::Version);
         }
         let (word, rest) = match self.words.as_slice() {
-            [] => return Ok(Action::Help("")),
-            ["help", rest @ ..] => return Ok(Action::Help(rest.first().copied().unwrap_or_default())),
+            [] | ["help"] => return Ok(Action::Help(None)),
+            ["version"] => return Ok(Action::Version),
+            ["help", word, ..] => {
+                return Row::of(word).map(|row| Action::Help(Some(row.name))).ok_or_else(|| no_such_verb(word));
+            }
             [word, rest @ ..] => (*word, rest),
         };
-        let row = Row::of(word);
-        if let Some(row) = row
-            && let Some(flag) = self.seen.iter().find(|flag| !flag.is_of(row.name))
-        {
+        let row = Row::of(word).ok_or_else(|| no_such_verb(word))?;
+        if let Some(flag) = self.seen.iter().find(|flag| !flag.is_of(row.name)) {
             return Err(foreign(flag, word));
         }
-        match row {
-            _ if self.given.help => Ok(Action::Help(word)),
-            None => Err(usage(word, "no such verb")),
-            Some(row) => (row.read)(rest).map(Action::Work).ok_or_else(|| match row.is_bare() {
-                true => usage(word, "takes no arguments"),
-                false => Failure::new(Exit::Usage, format_args!("{word} takes: {}", help::forms(row))),
-            }),
+        if self.given.help {
+            return Ok(Action::Help(Some(row.name)));
         }
+        (row.read)(rest).map(Action::Work).ok_or_else(|| match row.is_bare() {
+            true => usage(word, "takes no arguments"),
+            false => Failure::new(Exit::Usage, format_args!("{word} takes: {}", help::forms(row))),
+        })
+    }
+}
+
+fn no_such_verb(word: &str) -> Failure {
+    match nearest(word, VERBS.iter().map(|row| row.word)) {
+        Some(verb) => Failure::new(Exit::Usage, format_args!("{word}: no such verb; did you mean {verb}?")),
+        None => usage(word, "no such verb"),
+    }
+}
+
+/// `spelling` is the argument without its value.
+fn no_such_flag(argument: &str, spelling: &str) -> Failure {
+    let name = spelling.trim_start_matches('-');
+    if let Some(instead) = instead_of(name) {
+        return Failure::new(Exit::Usage, format_args!("{spelling}: no such flag: {instead}"));
+    }
+    match nearest(&name.replace('-', "_"), FLAGS.iter().map(|flag| flag.name)).and_then(Flag::named) {
+        Some(flag) => Failure::new(Exit::Usage, format_args!("{argument}: no such flag; did you mean {flag}?")),
+        None => usage(argument, "no such flag"),
     }
 }
 
@@ -157,12 +185,17 @@ mod tests {
     #[test]
     fn arguments_go_to_their_verb() {
         let rows: &[(&str, Action<'_>)] = &[
-            ("", Action::Help("")),
-            ("help grow", Action::Help("grow")),
+            ("", Action::Help(None)),
+            ("help", Action::Help(None)),
+            ("--help", Action::Help(None)),
+            ("help grow", Action::Help(Some(Name::Grow))),
+            ("apply --help", Action::Help(Some(Name::Apply))),
+            ("version", Action::Version),
+            ("--version", Action::Version),
             ("-V status", Action::Version),
             ("env set a=1 --json b=2", Action::Work(Verb::EnvSet(&["a=1", "b=2"]))),
             ("env set -- --a=1", Action::Work(Verb::EnvSet(&["--a=1"]))),
-            ("slot set --help", Action::Help("slot")),
+            ("slot set --help", Action::Help(Some(Name::Slot))),
             ("slot", Action::Work(Verb::SlotShow)),
         ];
         for (line, want) in rows {
@@ -174,12 +207,33 @@ mod tests {
     fn what_is_not_understood_is_named() {
         for (line, want) in [
             ("frobnicate", "frobnicate: no such verb; see kubesolo-boot --help"),
+            ("stauts", "stauts: no such verb; did you mean status?"),
+            ("stauts --json", "stauts: no such verb; did you mean status?"),
+            ("helthchek", "helthchek: no such verb; did you mean healthcheck?"),
+            ("help bogus", "bogus: no such verb; see kubesolo-boot --help"),
+            ("help aply", "aply: no such verb; did you mean apply?"),
+            ("bogus --help", "bogus: no such verb; see kubesolo-boot --help"),
+            ("version 2", "version: no such verb; see kubesolo-boot --help"),
+            ("apply --forse", "--forse: no such flag; did you mean --force?"),
+            ("apply --allow_downgrade", "--allow_downgrade: no such flag; did you mean --allow-downgrade?"),
+            ("apply --sever=x", "--sever=x: no such flag; did you mean --server?"),
+            (
+                "apply --registry ghcr.io/x",
+                "--registry: no such flag: updates come from a web server or a folder, not from a registry; give its \
+                 address as server",
+            ),
+            (
+                "check --tag=edge",
+                "--tag: no such flag: the server's latest.json says which version; several lines of versions are \
+                 channels, see channel",
+            ),
             ("slot set A", "slot takes: show | set A|B empty|staged|trial|good|bad"),
             ("apply a b", "apply takes: [URL|PATH]"),
             ("init now", "init: takes no arguments; see kubesolo-boot --help"),
             ("status --frob", "--frob: no such flag; see kubesolo-boot --help"),
-            ("status --boot_id x", "--boot_id: no such flag; see kubesolo-boot --help"),
+            ("status --boot_id x", "--boot_id: no such flag; did you mean --boot-id?"),
             ("--disk", "--disk: needs a value; see kubesolo-boot --help"),
+            ("status --disk=", "--disk: its value is empty; see kubesolo-boot --help"),
             ("status --json=yes", "--json: takes no value; see kubesolo-boot --help"),
             (
                 "--reboot status",

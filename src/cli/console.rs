@@ -1,5 +1,8 @@
 //! What the program says: results to standard output, notes to standard error, and the boot stage's notes to the
 //! kernel log as well, where they outlive the console.
+//!
+//! All text passes here, whoever wrote it: a server, a stick, a file, the block. So here, and nowhere else, what would act on a
+//! terminal is made visible.
 
 use core::fmt::{self, Write};
 
@@ -19,16 +22,28 @@ pub struct Output<'fd> {
     fd: BorrowedFd<'fd>,
     buffer: heapless::Vec<u8, 512>,
     failed: Option<Errno>,
+    is_unused: bool,
 }
 
 impl<'fd> Output<'fd> {
     /// Text for that file descriptor.
     pub fn to(fd: BorrowedFd<'fd>) -> Output<'fd> {
-        Output { fd, buffer: heapless::Vec::new(), failed: None }
+        Output { fd, buffer: heapless::Vec::new(), failed: None, is_unused: true }
     }
 
-    /// Adds bytes that need not be text.
+    /// Adds bytes of unknown origin, of which those that are no text are written as `\xXX`.
+    pub fn unknown(&mut self, bytes: &[u8]) {
+        for chunk in bytes.utf8_chunks() {
+            ignore(self.write_str(chunk.valid()), KEEPS_ITS_ERROR);
+            for byte in chunk.invalid() {
+                ignore(write!(self, "\\x{byte:02x}"), KEEPS_ITS_ERROR);
+            }
+        }
+    }
+
+    /// Adds the program's own bytes, as they are: also those that act on a terminal.
     pub fn bytes(&mut self, bytes: &[u8]) {
+        self.is_unused = false;
         for part in bytes.chunks(self.buffer.capacity()) {
             if self.buffer.extend_from_slice(part).is_err() {
                 self.flush();
@@ -42,6 +57,11 @@ impl<'fd> Output<'fd> {
         ignore(writeln!(self, "{line}"), KEEPS_ITS_ERROR);
     }
 
+    /// Whether nothing was added yet.
+    pub fn is_unused(&self) -> bool {
+        self.is_unused
+    }
+
     /// Writes what is left.
     ///
     /// # Errors
@@ -51,7 +71,8 @@ impl<'fd> Output<'fd> {
         self.failed.map_or(Ok(()), Err)
     }
 
-    fn flush(&mut self) {
+    /// Writes what was added so far.
+    pub fn flush(&mut self) {
         let mut left = self.buffer.as_slice();
         while !left.is_empty() {
             match write(self.fd, left) {
@@ -67,9 +88,26 @@ impl<'fd> Output<'fd> {
     }
 }
 
+/// Whether a terminal does something of its own at this character: C0 and C1 controls and DEL, but line break and tab.
+fn acts(character: char) -> bool {
+    character.is_control() && !matches!(character, '\n' | '\t')
+}
+
+/// Control characters are written as `\uXXXX`, which is also how JSON has them.
 impl Write for Output<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.bytes(text.as_bytes());
+        for piece in text.split_inclusive(acts) {
+            let (plain, last) = match piece.char_indices().next_back() {
+                Some((at, last)) if acts(last) => (piece.get(..at).unwrap_or_default(), Some(last)),
+                _ => (piece, None),
+            };
+            self.bytes(plain.as_bytes());
+            if let Some(last) = last {
+                const HEX: &[u8; 16] = b"0123456789abcdef";
+                let digit = |shift: u32| HEX.get((u32::from(last) >> shift & 15) as usize).copied().unwrap_or(b'0');
+                self.bytes(&[b'\\', b'u', b'0', b'0', digit(4), digit(0)]);
+            }
+        }
         Ok(())
     }
 }
@@ -109,5 +147,40 @@ impl Notes {
 impl Default for Notes {
     fn default() -> Self {
         Notes::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::string::String;
+
+    fn written(write: impl FnOnce(&mut Output<'_>)) -> String {
+        let (mut from, to) = std::io::pipe().unwrap();
+        let mut output = Output::to(to.as_fd());
+        write(&mut output);
+        output.finish().unwrap();
+        drop(to);
+        let mut text = String::new();
+        from.read_to_string(&mut text).unwrap();
+        text
+    }
+
+    #[test]
+    fn no_text_acts_on_a_terminal() {
+        for (text, want) in [
+            ("plain \u{e4} \u{2713}\tx\n", "plain \u{e4} \u{2713}\tx\n"),
+            ("\x1b[2J", "\\u001b[2J"),
+            ("a\x07\x08\rb", "a\\u0007\\u0008\\u000db"),
+            ("\u{9b}31m\u{85}", "\\u009b31m\\u0085"),
+            ("\x7f\0", "\\u007f\\u0000"),
+            ("", ""),
+        ] {
+            assert_eq!(written(|output| write!(output, "{text}").unwrap()), want, "{text:?}");
+            assert_eq!(written(|output| output.unknown(text.as_bytes())), want, "{text:?}");
+        }
+        assert_eq!(written(|output| output.unknown(b"a\x9b\xffb\xc2")), "a\\x9b\\xffb\\xc2");
+        assert_eq!(written(|output| output.bytes(b"\x1b[m")), "\x1b[m");
     }
 }

@@ -100,6 +100,16 @@ impl Flag {
         FLAGS.iter().find(is_meant)
     }
 
+    /// The flag of that name.
+    pub fn named(name: &str) -> Option<&'static Flag> {
+        FLAGS.iter().find(|flag| flag.name == name)
+    }
+
+    /// Whether it stands for that key of `update.conf`.
+    pub fn is_key(&self, name: &str) -> bool {
+        matches!(self.sets, Sets::Key(key) if key.name == name)
+    }
+
     /// Whether the verb takes it.
     pub fn is_of(&self, verb: Name) -> bool {
         match self.verbs {

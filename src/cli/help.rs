@@ -4,7 +4,7 @@ use std::format;
 use std::string::{String, ToString};
 
 use super::flags::{FLAGS, Flag, Sets};
-use super::verbs::{Argument, Row, VERBS};
+use super::verbs::{Argument, Name, Row, VERBS};
 use crate::failure::Exit;
 
 /// Room for a flag and its value.
@@ -12,12 +12,9 @@ const HEAD: usize = 17;
 /// Longest row.
 const WIDTH: usize = 100;
 
-/// The help for one verb, or for all of them if there is no such verb.
-pub fn help(verb: &str) -> String {
-    match Row::of(verb) {
-        Some(row) => of_verb(row),
-        None => of_all(),
-    }
+/// The help for one verb, or for all of them.
+pub fn help(verb: Option<Name>) -> String {
+    VERBS.iter().find(|row| Some(row.name) == verb).map_or_else(of_all, of_verb)
 }
 
 /// What may follow a verb: its forms, ` | ` between them.
@@ -116,10 +113,10 @@ mod tests {
 
     #[test]
     fn the_help_names_every_verb_and_exit_code() {
-        let text = help("");
+        let text = help(None);
         for row in VERBS {
             assert!(text.contains(row.line));
-            assert!(help(row.word).contains(row.text));
+            assert!(help(Some(row.name)).contains(row.text));
         }
         assert!(text.contains("  30  "));
     }
@@ -134,9 +131,9 @@ mod tests {
             names
         };
         let all: Vec<String> = FLAGS.iter().map(Flag::to_string).collect();
-        assert!(all.iter().all(|flag| names(&help("")).contains(flag)), "{}", help(""));
+        assert!(all.iter().all(|flag| names(&help(None)).contains(flag)), "{}", help(None));
         for row in VERBS {
-            let text = help(row.word);
+            let text = help(Some(row.name));
             let (_, listed) = text.split_once("\nFlags:\n").unwrap();
             let rows: Vec<&str> = listed.lines().filter(|line| !line.starts_with("     ")).collect();
             let own: Vec<&Flag> = FLAGS.iter().filter(|flag| flag.is_of(row.name)).collect();
@@ -149,7 +146,7 @@ mod tests {
 
     #[test]
     fn no_row_of_the_help_is_too_long() {
-        for verb in VERBS.iter().map(|row| row.word).chain([""]) {
+        for verb in VERBS.iter().map(|row| Some(row.name)).chain([None]) {
             for line in help(verb).lines() {
                 assert!(line.len() <= WIDTH, "{line}");
             }

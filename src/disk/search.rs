@@ -19,6 +19,7 @@ use core::time::Duration;
 
 use embedded_io::{Read, Seek};
 use rustix::fs::{CWD, FileType, OFlags, stat};
+use rustix::process::geteuid;
 
 use crate::disk::chosen::Chosen;
 use crate::disk::partitions::{ChosenBy, Disk, NAMES, NAMES_TEXT, PartitionPath, Path};
@@ -320,11 +321,15 @@ impl Looked {
         }
         let there = if others.is_empty() { " nothing" } else { &others };
         let (hint, silent) = if silent.is_empty() { ("", "") } else { ("; of these no answer came:", silent.as_str()) };
+        let advice = match geteuid().is_root() {
+            true => "is this a KubeSolo OS box, and the driver of its disk loaded? An image file: --disk FILE",
+            false => "only root may read disks",
+        };
         Failure::new(
             Exit::NoDisk,
             format_args!(
-                "find disk: none of the disks in {sys} has a GPT with partitions {NAMES_TEXT}; is its driver loaded, \
-                 and are you root? There is:{there}{hint}{silent}"
+                "find disk: none of the disks in {sys} has a GPT with partitions {NAMES_TEXT}; {advice}. There \
+                 is:{there}{hint}{silent}"
             ),
         )
     }

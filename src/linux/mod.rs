@@ -1,5 +1,6 @@
 //! One kernel interface a file. Knows nothing of slots.
 
+pub mod beneath;
 pub mod children;
 pub mod device;
 pub mod efivars;

@@ -4,7 +4,7 @@
 //! | file | says |
 //! |---|---|
 //! | `NAME` | a link into the tree of devices; a partition's folder stands in its disk's |
-//! | `NAME/uevent` | lines `KEY=value`: `DEVNAME`, the node under `/dev`; `DEVTYPE`, `disk` or `partition`; `DISKSEQ`, which no other disk of this boot has; `PARTNAME` |
+//! | `NAME/uevent` | lines `KEY=value`: `DEVNAME`, the node under `/dev`; `DEVTYPE`, `disk` or `partition`; `DISKSEQ`, which no other disk of this boot has; `PARTNAME`; `MAJOR`, the driver: 11 is that of optical drives (`Documentation/admin-guide/devices.txt`) |
 //! | `NAME/ro`, `NAME/size` | 1: cannot be written; sectors of 512 bytes, 0: no medium |
 //! | `NAME/holders/` | what stands on top of the disk: md, device-mapper |
 //!
@@ -24,6 +24,10 @@ use kubesolo_core::text::decimal::decimal;
 
 /// A node's path under `/dev`.
 pub type Node = heapless::String<48>;
+
+/// The numbers of the drivers of optical and of floppy drives.
+const OPTICAL: &str = "11";
+const FLOPPY: &str = "2";
 
 /// Most disks with those names; more are skipped.
 pub const DISKS_MAX: usize = 32;
@@ -65,6 +69,8 @@ pub struct Uevent<'a> {
     pub seq: u64,
     /// The partition's name.
     pub name: Option<&'a str>,
+    /// Whether it is a drive for optical or floppy disks.
+    pub is_drive: bool,
 }
 
 impl<'a> Uevent<'a> {
@@ -77,6 +83,7 @@ impl<'a> Uevent<'a> {
                 "DEVTYPE" => uevent.is_partition = value == "partition",
                 "DISKSEQ" => uevent.seq = decimal(value).unwrap_or_default(),
                 "PARTNAME" => uevent.name = Some(value),
+                "MAJOR" => uevent.is_drive = matches!(value, OPTICAL | FLOPPY),
                 _ => {}
             }
         }
@@ -108,13 +115,16 @@ pub fn with_names(sys_block: &str, names: &[&str; 4]) -> Result<heapless::Vec<Li
     Ok(disks)
 }
 
-/// Calls `take` with every disk that has a medium and is not virtual.
+/// Calls `take` with every disk that has a medium, is not virtual, and is none that sits in a drive: nobody boots from such a one, and
+/// a look at an empty drive takes seconds and fills the console with the kernel's errors.
 ///
 /// # Errors
 /// The kernel's, if `sys_block` cannot be listed.
 pub fn each_disk(sys_block: &str, take: &mut dyn FnMut(Listed)) -> Result<(), Errno> {
     each(sys_block, &mut |list, name, uevent| {
-        let (false, Some(folder)) = (uevent.is_partition, path(format_args!("{name}"))) else { return };
+        let (false, Some(folder)) = (uevent.is_partition || uevent.is_drive, path(format_args!("{name}"))) else {
+            return;
+        };
         let size = path(format_args!("{name}/size"));
         let mut buffer = [0; 32];
         let empty = size.and_then(|size| text(list, &size, &mut buffer)).is_some_and(|size| size == "0");
@@ -122,6 +132,24 @@ pub fn each_disk(sys_block: &str, take: &mut dyn FnMut(Listed)) -> Result<(), Er
             take(disk);
         }
     })
+}
+
+/// The size, in sectors, that an optical drive has while no medium was read in it (Linux `drivers/scsi/sr.c`, `get_sectorsize`).
+const NO_MEDIUM: &str = "2097151";
+
+/// Whether a read of that entry of the list can be answered: false for an empty drive. The kernel knows without a look at the drive.
+pub fn has_medium(sys_block: &str, name: &str) -> bool {
+    let Ok(list) = open_folder(rustix::fs::CWD, sys_block) else { return true };
+    let (mut buffer, mut size) = ([0; 1024], [0; 32]);
+    let file = |name: Option<Path>, buffer| text(&list, &name?, buffer);
+    let is_drive =
+        file(path(format_args!("{name}/uevent")), &mut buffer[..]).is_some_and(|text| Uevent::parse(text).is_drive);
+    let size = file(path(format_args!("{name}/size")), &mut size[..]);
+    match size {
+        Some("0") => false,
+        Some(NO_MEDIUM) => !is_drive,
+        _ => true,
+    }
 }
 
 type Path = heapless::String<96>;

@@ -1,4 +1,5 @@
-//! Where the body of a response ends (RFC 9112 section 6): after its length, or after its last chunk, and nowhere else.
+//! Where the body of a response ends (RFC 9112 section 6): after its length, after its last chunk, or where it says neither, with
+//! the connection. Whether such a body is whole, only what is in it tells: a hash, a signature, the end of a JSON object.
 
 use crate::net::connection::{Connection, Error};
 use kubesolo_core::net::http::{Framing, chunk_length};
@@ -19,7 +20,7 @@ enum Remaining {
     },
     /// So many bytes of a chunk.
     Chunk(u64),
-    /// It is not known: nothing is read then.
+    /// As many as come.
     Unknown,
 }
 
@@ -43,7 +44,7 @@ impl Body {
     /// Reads the next bytes; 0 only at the body's own end.
     ///
     /// # Errors
-    /// If the body ends before its end, stalls, or is malformed, or its end is not known.
+    /// If the body ends before its end, stalls, or is malformed.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
         self.read_next(buffer).map_err(|error| if let Error::Timeout = error { Error::Stalled } else { error })
     }
@@ -52,7 +53,7 @@ impl Body {
         if let Remaining::ChunkLine { first } = self.left {
             self.left = self.next_chunk(first)?;
         }
-        let (Remaining::Bytes(left) | Remaining::Chunk(left)) = self.left else { return Err(Error::NoLength) };
+        let (Remaining::Bytes(left) | Remaining::Chunk(left)) = self.left else { return self.connection.read(buffer) };
         let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         if most == 0 {
             return Ok(0);

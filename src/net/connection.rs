@@ -59,8 +59,6 @@ pub enum Error {
     Truncated,
     /// The chunks are malformed.
     Chunk,
-    /// The server does not say where the body ends.
-    NoLength,
     /// This build has no TLS.
     NoTls,
     /// TLS failed.
@@ -72,15 +70,25 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether this is what the other side made of the request, and no trouble before it came there.
+    pub fn is_answer(&self) -> bool {
+        match self {
+            Error::Broken(_) | Error::Empty | Error::HeadTooLong | Error::Head(_) => true,
+            #[cfg(feature = "minreq")]
+            Error::Minreq(_) => true,
+            _ => false,
+        }
+    }
+
     /// Whether the same exchange may go well later.
     pub fn is_transient(&self) -> bool {
         match self {
             Error::Open(_) | Error::Empty | Error::Broken(_) => true,
             Error::Timeout | Error::Stalled | Error::Truncated => true,
             Error::Proxy(status) => http::is_transient(*status),
-            Error::HeadTooLong | Error::Head(_) | Error::Chunk | Error::NoLength | Error::NoTls => false,
+            Error::HeadTooLong | Error::Head(_) | Error::Chunk | Error::NoTls => false,
             #[cfg(feature = "tls")]
-            Error::Tls(_) => false,
+            Error::Tls(error) => error.is_transient(),
             #[cfg(feature = "minreq")]
             Error::Minreq(error) => error.is_transient(),
         }
@@ -104,7 +112,6 @@ impl fmt::Display for Error {
             Error::Proxy(status) => write!(f, "the proxy refuses to connect: status {status}"),
             Error::Truncated => f.write_str("the connection ended before the file did"),
             Error::Chunk => f.write_str("the answer's chunks are malformed"),
-            Error::NoLength => f.write_str("the server does not say how long the file is (Content-Length)"),
             Error::NoTls => f.write_str("this build has no https; take the one made with TLS=1, or a server with http"),
             #[cfg(feature = "tls")]
             Error::Tls(error) => error.fmt(f),
@@ -223,7 +230,7 @@ impl Connection {
         request.push_str("\r\n");
         self.send(&request)?;
         let length = self.read_head()?;
-        let status = self.head(length).map_err(Error::Head)?.status;
+        let status = self.status(length).map_err(Error::Head)?;
         self.start = self.start.saturating_add(length);
         // Bytes after the proxy's head would be read as the server's.
         if status == 200 && self.start == self.end { Ok(()) } else { Err(Error::Proxy(status)) }
@@ -258,13 +265,21 @@ impl Connection {
     fn read_last_head(&mut self) -> Result<usize, Error> {
         for _ in 0..INTERIM_MAX {
             let length = self.read_head()?;
-            let status = self.head(length).map_err(Error::Head)?.status;
+            let status = self.status(length).map_err(Error::Head)?;
             if !(100..200).contains(&status) || status == 101 {
                 return Ok(length);
             }
             self.start = self.start.saturating_add(length);
         }
         Err(Error::Head(http::Error::NotHttp))
+    }
+
+    /// The status of a head of that length, whatever else stands in it.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn status(&self, length: usize) -> Result<u16, http::Error> {
+        http::status(self.unread().get(..length).unwrap_or_default())
     }
 
     /// The head that [`get`](Connection::get) has read, of that length.

@@ -8,17 +8,18 @@ use std::string::String;
 use std::time::{Duration, Instant};
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{Advice, FileType, Mode, OFlags, SeekFrom, Stat, fadvise, fstat, open, seek};
-use rustix::io::read;
+use rustix::fs::{Advice, SeekFrom, fadvise, seek};
+use rustix::io::{Errno, read};
 
 use crate::failure::{Exit, Failure, Reason};
+use crate::linux::beneath;
 use crate::linux::process::Process;
 use crate::net::body;
 use crate::net::connection::{self, Connection, Target};
 use crate::net::proxy;
 use crate::net::transport::Transport;
 use kubesolo_core::ignore::ignore;
-use kubesolo_core::net::http::{self, Framing, Head, Validator, is_validator};
+use kubesolo_core::net::http::{self, Framing, Head};
 use kubesolo_core::net::url::{Location, Scheme};
 
 /// Most redirects that are followed.
@@ -39,15 +40,6 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits { head: Duration::from_secs(30), stall: Duration::from_secs(30), small: Duration::from_secs(30) }
     }
-}
-
-/// Where to go on with a transfer that was cut.
-#[derive(Clone, Copy, Debug)]
-pub struct Resume<'a> {
-    /// Bytes that are here already.
-    pub offset: u64,
-    /// What [`Body::validator`] said about the file they came from.
-    pub validator: &'a str,
 }
 
 /// How things are fetched.
@@ -71,7 +63,6 @@ pub struct Body {
     location: Location,
     offset: u64,
     total: Option<u64>,
-    validator: Option<Validator>,
     /// Bytes still to come, if that is known.
     left: Option<u64>,
 }
@@ -94,14 +85,14 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Opens the file at `location`, to be read from its beginning, or from `resume` on if it is the same file and can
-    /// be entered in the middle: [`Body::offset`] says which.
+    /// Opens the file at `location`, to be read from `offset` on, or from its beginning where the server does not give a part of it:
+    /// [`Body::offset`] says which. That it is still the same file is not looked at: only its hash shows that.
     ///
     /// # Errors
     /// If there is no such file or no well-formed answer by [`Limits::head`].
-    pub fn open(&self, location: &Location, resume: Option<Resume<'_>>) -> Result<Body, Failure> {
+    pub fn open(&self, location: &Location, offset: u64) -> Result<Body, Failure> {
         let head = Instant::now().checked_add(self.limits.head);
-        self.open_by(location, resume, head, None)
+        self.open_by(location, offset, head, None)
     }
 
     /// Fetches a whole document into `buffer` and gives its length.
@@ -110,7 +101,7 @@ impl<'a> Client<'a> {
     /// If it does not fit, or is not all there within [`Limits::small`].
     pub fn fetch_small(&self, location: &Location, buffer: &mut [u8]) -> Result<usize, Failure> {
         let deadline = Instant::now().checked_add(self.limits.small);
-        let mut body = self.open_by(location, None, deadline, deadline)?;
+        let mut body = self.open_by(location, 0, deadline, deadline)?;
         let too_long = |body: &Body, most: usize| fetch_error(&body.location, format_args!("longer than {most} bytes"));
         if body.total.is_some_and(|total| total > buffer.len() as u64) {
             return Err(too_long(&body, buffer.len()));
@@ -128,34 +119,46 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Succeeds if the server answers with status 200 by `deadline`, also after redirects. The body is not read.
+    /// Succeeds if the server answers with status 200 by `deadline`. Nothing else of the answer counts, and no redirect is followed: a
+    /// portal that wants a login leads to a page of its own, which is there.
     ///
     /// # Errors
     /// If it does not.
     pub fn answers(&self, location: &Location, deadline: Option<Instant>) -> Result<(), Failure> {
-        self.open_by(location, None, deadline, deadline).map(drop)
+        if location.scheme() == Scheme::File {
+            return open_file(location, 0).map(drop);
+        }
+        let (connection, length) = self.ask(location, 0, deadline).map_err(|(_, failure)| failure)?;
+        match connection.status(length) {
+            Ok(200) => Ok(()),
+            Ok(status @ 300..400) => Err(fetch_error(
+                location,
+                format_args!(
+                    "the server answers {status}, which leads elsewhere; name the address that answers 200 itself"
+                ),
+            )),
+            Ok(status) => Err(refused(location, status)),
+            Err(error) => Err(fetch_error(location, format_args!("{error}"))),
+        }
     }
 
     fn open_by(
         &self,
         location: &Location,
-        resume: Option<Resume<'_>>,
+        mut offset: u64,
         head: Option<Instant>,
         whole: Option<Instant>,
     ) -> Result<Body, Failure> {
         if location.scheme() == Scheme::File {
-            return open_file(location, resume);
+            return open_file(location, offset);
         }
-        // An offset of 0 needs no range, and an unknown file cannot be gone on with.
-        let mut resume = resume.filter(|resume| resume.offset > 0 && is_validator(resume.validator));
         let mut location = location.clone();
         let mut redirects = 0;
         loop {
-            let answer = self.exchange(&location, resume, head, whole)?;
-            match answer {
+            match self.exchange(&location, offset, head, whole)? {
                 Answer::Body(body) => return Ok(body),
                 // Without a range there is nothing to start over from.
-                Answer::StartOver => resume = None,
+                Answer::StartOver => offset = 0,
                 Answer::Redirect(_) if redirects == REDIRECTS_MAX => {
                     return Err(fetch_error(&location, format_args!("more than {REDIRECTS_MAX} redirects")));
                 }
@@ -167,24 +170,21 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// One exchange.
-    fn exchange(
+    /// Asks for the file from `offset` on; gives the answer with the length of its head. Or why there is none, and whether that is what
+    /// the other side made of the request.
+    fn ask(
         &self,
         location: &Location,
-        resume: Option<Resume<'_>>,
+        offset: u64,
         head: Option<Instant>,
-        whole: Option<Instant>,
-    ) -> Result<Answer, Failure> {
-        let proxy = proxy::choose(location, &self.variable)
-            .map_err(|unusable| fetch_error(location, format_args!("{}: not http://HOST:PORT", unusable.variable)))?;
-        let failed = |error: connection::Error| {
-            let failure = match &proxy {
-                Some(proxy) => fetch_error(location, format_args!("by proxy {}:{}: {error}", proxy.host, proxy.port)),
-                None => fetch_error(location, format_args!("{error}")),
-            };
-            failure.transient(error.is_transient())
+    ) -> Result<(Connection, usize), (bool, Failure)> {
+        let proxy = match proxy::choose(location, &self.variable) {
+            Ok(proxy) => proxy,
+            Err(unusable) => {
+                let failure = fetch_error(location, format_args!("{}: not http://HOST:PORT", unusable.variable));
+                return Err((false, failure));
+            }
         };
-        let head = head.unwrap_or_else(Instant::now);
         let target = Target {
             transport: self.transport,
             #[cfg(feature = "minreq")]
@@ -192,45 +192,73 @@ impl<'a> Client<'a> {
             location,
             proxy: proxy.as_ref(),
             ca: self.ca,
-            head,
+            head: head.unwrap_or_else(Instant::now),
             stall: self.limits.stall,
         };
-        let mut headers = heapless::String::<256>::new();
-        if let Some(Resume { offset, validator }) = resume {
-            use fmt::Write as _;
-            write!(headers, "Range: bytes={offset}-\r\nIf-Range: {validator}\r\n").map_err(|fmt::Error| {
-                fetch_error(location, format_args!("the validator to resume with is too long"))
-            })?;
-        }
-        let (mut connection, length) = Connection::ask(&target, &headers).map_err(&failed)?;
-        let head = connection.head(length).map_err(|error| failed(connection::Error::Head(error)))?;
-        match head.status {
-            301 | 302 | 303 | 307 | 308 => return redirect(location, &head).map(Answer::Redirect),
-            416 if resume.is_some() => return Ok(Answer::StartOver),
-            200 | 206 => {}
-            status => return Err(refused(location, status)),
-        }
-        let part = match (head.status, resume) {
-            (206, Some(resume)) => Some(part(location, &head, resume)?),
-            (206, None) => return Err(fetch_error(location, format_args!("a part of the file (206), unasked"))),
-            _ => None,
+        let range = if offset > 0 { std::format!("Range: bytes={offset}-\r\n") } else { String::new() };
+        Connection::ask(&target, &range).map_err(|error| {
+            let failure = match &proxy {
+                Some(proxy) => fetch_error(location, format_args!("by proxy {}:{}: {error}", proxy.host, proxy.port)),
+                None => fetch_error(location, format_args!("{error}")),
+            };
+            (error.is_answer(), failure.transient(error.is_transient()))
+        })
+    }
+
+    /// One exchange.
+    fn exchange(
+        &self,
+        location: &Location,
+        offset: u64,
+        head: Option<Instant>,
+        whole: Option<Instant>,
+    ) -> Result<Answer, Failure> {
+        let (mut connection, length) = match self.ask(location, offset, head) {
+            Ok(asked) => asked,
+            // Something on the way that does not like ranges may also hang up.
+            Err((true, _)) if offset > 0 => return Ok(Answer::StartOver),
+            Err((_, failure)) => return Err(failure),
         };
-        // The server took the old file's name for a new one, in spite of If-Range.
-        if part.is_some() && resume.is_some_and(|resume| head.differs_from(resume.validator)) {
-            return Ok(Answer::StartOver);
-        }
-        let length_of_body = if let Framing::Length(length) = head.framing { Some(length) } else { None };
-        let (offset, total) = part.map_or((0, length_of_body), |part| (part.first, Some(part.total)));
-        let validator = head.validator();
-        let framing = head.framing;
+        let (framing, offset, total) = match understand(location, &connection, length, offset) {
+            Ok(Understood::Body(framing, offset, total)) => (framing, offset, total),
+            Ok(Understood::Redirect(next)) => return Ok(Answer::Redirect(next)),
+            // Whatever it is that a server makes of a range: it is asked once without one.
+            Err(_) if offset > 0 => return Ok(Answer::StartOver),
+            Err(failure) => return Err(failure),
+        };
         connection.skip_head(length, whole);
-        let body = body::Body::new(connection, framing);
         let left = total.map(|total| total.saturating_sub(offset));
-        Ok(Answer::Body(Body { source: Source::Web(body), location: location.clone(), offset, total, validator, left }))
+        let source = Source::Web(body::Body::new(connection, framing));
+        Ok(Answer::Body(Body { source, location: location.clone(), offset, total, left }))
     }
 }
 
+/// What a head says of the answer: framing, offset, and the length of the whole file.
 #[expect(clippy::large_enum_variant, reason = "one at a time, and a box would cost more")]
+enum Understood {
+    Body(Framing, u64, Option<u64>),
+    Redirect(Location),
+}
+
+fn understand(location: &Location, connection: &Connection, length: usize, offset: u64) -> Result<Understood, Failure> {
+    let malformed = |error: http::Error| fetch_error(location, format_args!("{error}"));
+    let status = connection.status(length).map_err(malformed)?;
+    match status {
+        200 | 206 | 301 | 302 | 303 | 307 | 308 => {}
+        status => return Err(refused(location, status)),
+    }
+    let head = connection.head(length).map_err(malformed)?;
+    match (status, head.framing) {
+        (206, _) if offset == 0 => Err(fetch_error(location, format_args!("a part of the file (206), unasked"))),
+        (206, _) => {
+            part(location, &head, offset).map(|part| Understood::Body(head.framing, part.first, Some(part.total)))
+        }
+        (200, Framing::Length(length)) => Ok(Understood::Body(head.framing, 0, Some(length))),
+        (200, _) => Ok(Understood::Body(head.framing, 0, None)),
+        _ => redirect(location, &head).map(Understood::Redirect),
+    }
+}
+
 enum Answer {
     Body(Body),
     StartOver,
@@ -240,19 +268,14 @@ enum Answer {
 fn redirect(location: &Location, head: &Head<'_>) -> Result<Location, Failure> {
     let refused = |why: &dyn fmt::Display| fetch_error(location, format_args!("redirect: {why}"));
     let to = head.location.ok_or_else(|| refused(&"leads nowhere (no Location)"))?;
-    let to = location.join(to).map_err(|error| refused(&error))?;
-    match (location.scheme(), to.scheme()) {
-        (_, Scheme::File) => Err(refused(&"leads to a file of this box")),
-        (Scheme::Https, Scheme::Http) => Err(refused(&"leads from https to http")),
-        _ => Ok(to),
-    }
+    location.join(to).map_err(|error| refused(&error))
 }
 
 /// The part of the file that the answer holds.
-fn part(location: &Location, head: &Head<'_>, resume: Resume<'_>) -> Result<http::ContentRange, Failure> {
+fn part(location: &Location, head: &Head<'_>, offset: u64) -> Result<http::ContentRange, Failure> {
     let wrong = |why| fetch_error(location, format_args!("the server answers with another part of the file: {why}"));
     let part = head.range.ok_or_else(|| wrong("no Content-Range"))?;
-    if part.first != resume.offset {
+    if part.first != offset {
         return Err(wrong("it begins elsewhere"));
     }
     let length = part.last.saturating_sub(part.first).saturating_add(1);
@@ -274,32 +297,22 @@ fn refused(location: &Location, status: u16) -> Failure {
     fetch_error(location, format_args!("the server answers {status}{advice}")).transient(http::is_transient(status))
 }
 
-fn open_file(location: &Location, resume: Option<Resume<'_>>) -> Result<Body, Failure> {
+fn open_file(location: &Location, offset: u64) -> Result<Body, Failure> {
     let failed = |errno| fetch_error(location, format_args!("{}", Reason(errno)));
-    // O_NONBLOCK: the open of a named pipe would wait for its writer.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = open(location.as_str(), flags, Mode::empty()).map_err(failed)?;
-    let metadata = fstat(&file).map_err(failed)?;
-    if FileType::from_raw_mode(metadata.st_mode) != FileType::RegularFile {
-        return Err(fetch_error(location, format_args!("not a file")));
-    }
+    let (folder, rest) = location.folder_and_rest();
+    let (file, metadata) = beneath::open_regular(folder, rest).map_err(|errno| match errno {
+        Errno::XDEV => {
+            fetch_error(location, format_args!("a link on the way leads out of the folder; put the file there"))
+        }
+        Errno::NXIO => fetch_error(location, format_args!("not a file")),
+        errno => failed(errno),
+    })?;
     let total = u64::try_from(metadata.st_size).unwrap_or_default();
-    let validator = validator_of(&metadata);
-    let same = |resume: &Resume<'_>| resume.offset <= total && validator.as_deref() == Some(resume.validator);
-    let offset = resume.filter(same).map_or(0, |resume| resume.offset);
+    let offset = if offset <= total { offset } else { 0 };
     seek(&file, SeekFrom::Start(offset)).map_err(failed)?;
     ignore(fadvise(&file, 0, None, Advice::Sequential), "it only reads faster");
     let left = Some(total.saturating_sub(offset));
-    Ok(Body { source: Source::File(file), location: location.clone(), offset, total: Some(total), validator, left })
-}
-
-/// Identifies this version of a file, by inode, size and time of change.
-fn validator_of(metadata: &Stat) -> Option<Validator> {
-    use fmt::Write as _;
-    let mut text = Validator::new();
-    let (inode, size) = (metadata.st_ino, metadata.st_size);
-    write!(text, "{inode}-{size}-{}.{}", metadata.st_mtime, metadata.st_mtime_nsec).ok()?;
-    Some(text)
+    Ok(Body { source: Source::File(file), location: location.clone(), offset, total: Some(total), left })
 }
 
 impl Body {
@@ -308,14 +321,9 @@ impl Body {
         self.offset
     }
 
-    /// Bytes of the whole file, from offset 0; `None` if the server sends chunks.
+    /// Bytes of the whole file, from offset 0; `None` if the server does not say.
     pub fn total(&self) -> Option<u64> {
         self.total
-    }
-
-    /// The validator for a later [`Resume`]; `None` if the server sends none.
-    pub fn validator(&self) -> Option<&str> {
-        self.validator.as_deref()
     }
 
     fn read_some(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {

@@ -62,6 +62,8 @@ pub enum Error {
     Crashed,
     /// Plain http by a proxy.
     ByProxy,
+    /// A body in chunks, of which minreq takes a cut one for a whole one.
+    Chunked,
     /// In minreq's words.
     Other(String),
 }
@@ -84,6 +86,10 @@ impl fmt::Display for Error {
                  take a build without the feature minreq"
             }
             Error::ByProxy => "minreq takes no plain http from a proxy; take a build without the feature minreq",
+            Error::Chunked => {
+                "minreq does not tell a cut body in chunks from a whole one, so none is taken; take a build without the feature \
+                 minreq"
+            }
             Error::Other(text) => return write!(f, "minreq: {text}"),
             // These `connection.rs` says as it does for the own transport.
             Error::Open(_) | Error::Broken(_) | Error::HeadTooLong | Error::Head(_) => "minreq: no answer",
@@ -103,6 +109,7 @@ const LENGTH: u8 = 5;
 const LINE: u8 = 6;
 const STATUS: u8 = 7;
 const OTHER: u8 = 8;
+const CHUNKED: u8 = 9;
 
 /// An answer on its way from the child, which ends when nobody wants it any more.
 struct Piped {
@@ -218,16 +225,23 @@ fn get(location: &Location, headers: [&str; 2]) -> Result<ResponseLazy, Vec<u8>>
     if answer.status_code == 503 && answer.reason_phrase == NO_STATUS {
         return Err(vec![STATUS]);
     }
+    let is_file = matches!(answer.status_code, 200 | 206);
+    if is_file && has(&answer, "transfer-encoding") && !has(&answer, "content-length") {
+        return Err(vec![CHUNKED]);
+    }
     Ok(answer)
 }
 
-/// The head as it was, as far as minreq tells. Of chunks it passes on what is in them, and takes a cut body for a whole one:
-/// so that is a body without a length, which the other side refuses.
+fn has(answer: &ResponseLazy, header: &str) -> bool {
+    answer.headers.iter().any(|(name, _)| name.trim() == header)
+}
+
+/// The head as it was, as far as minreq tells. Chunks it has taken apart.
 fn head_of(answer: &ResponseLazy) -> String {
     let mut head = String::new();
     let written = write!(head, "HTTP/1.1 {} {}\r\n", answer.status_code, answer.reason_phrase);
     ignore(written, "a text takes all there is memory for");
-    let has_length = answer.headers.iter().any(|(name, _)| name.trim() == "content-length");
+    let has_length = has(answer, "content-length");
     for (name, value) in &answer.headers {
         let unpacked = name == "transfer-encoding" && value.trim().eq_ignore_ascii_case("chunked");
         if !unpacked || has_length {
@@ -270,6 +284,7 @@ fn decode([kind]: [u8; 1], bytes: &[u8]) -> Error {
         LENGTH => Error::Head(http::Error::Value("Content-Length")),
         LINE => Error::Head(http::Error::Line),
         STATUS => Error::NoStatus,
+        CHUNKED => Error::Chunked,
         _ => Error::Other(text()),
     }
 }

@@ -7,6 +7,7 @@ pub mod fetch;
 pub mod minreq;
 pub mod names;
 pub mod proxy;
+pub mod retry;
 pub mod tcp;
 #[cfg(feature = "tls")]
 pub mod tls;

@@ -35,8 +35,8 @@ const FOUND: u8 = 0;
 /// A text follows.
 const FAILED: u8 = 1;
 
-/// The addresses of `host`, a name or an address, IPv4 first: a box behind a broken IPv6 link is more common than one
-/// without IPv4 that has an address.
+/// The addresses of `host`, a name or an address, IPv4 first, as a box behind a broken IPv6 link is more common than one
+/// without IPv4 that has an address; then one of each kind in turn, as often all of one kind are dead.
 ///
 /// # Errors
 /// If there is none, or none is known by `deadline`.
@@ -49,9 +49,28 @@ pub fn look_up(process: Process, host: &str, deadline: Instant) -> Result<Addres
     decode(&answer)
 }
 
-/// Calls the resolver, which takes its time.
+/// Calls the resolver, which takes its time. It gives up at the first search domain whose server fails, though the name may be in
+/// the next one, or need none: so those are asked for one by one then.
 fn addresses_of(host: &str) -> Result<Addresses, Error> {
-    let found = (host, 0).to_socket_addrs().map_err(|error| {
+    let failed = match resolve(host) {
+        Err(error) if !host.ends_with('.') && !host.is_empty() => error,
+        result => return result,
+    };
+    let conf = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let names = search_domains(&conf).map(|domain| std::format!("{host}.{domain}."));
+    let plain = core::iter::once(std::format!("{host}."));
+    names.chain(plain).find_map(|name| resolve(&name).ok()).ok_or(failed)
+}
+
+/// The domains of the last line that has some (resolv.conf(5)), without the dots that some end in.
+fn search_domains(conf: &str) -> impl Iterator<Item = &str> {
+    let words = |line: &'_ str| matches!(line.split_ascii_whitespace().next(), Some("search" | "domain"));
+    let line = conf.lines().rev().find(|line| words(line)).unwrap_or_default();
+    line.split_ascii_whitespace().skip(1).map(|domain| domain.trim_matches('.')).filter(|domain| !domain.is_empty())
+}
+
+fn resolve(name: &str) -> Result<Addresses, Error> {
+    let found = (name, 0).to_socket_addrs().map_err(|error| {
         // Only in the first words does the standard library's text differ from the C library's.
         let text = error
             .get_ref()
@@ -59,8 +78,10 @@ fn addresses_of(host: &str) -> Result<Addresses, Error> {
             .unwrap_or_else(|| Reason(Errno::from_io_error(&error).unwrap_or(Errno::IO)).to_string());
         Error::Resolver(text.rsplit(": ").next().unwrap_or_default().into())
     })?;
-    let (four, six) = (found.clone().filter(|found| found.is_ipv4()), found.filter(|found| found.is_ipv6()));
-    Ok(four.chain(six).map(|found| found.ip()).take(ADDRESSES_MAX).collect())
+    let (mut four, mut six) = (found.clone().filter(|found| found.is_ipv4()), found.filter(|found| found.is_ipv6()));
+    let pairs =
+        core::iter::repeat_with(|| [four.next(), six.next()]).take_while(|pair| pair.iter().any(Option::is_some));
+    Ok(pairs.flatten().flatten().map(|found| found.ip()).take(ADDRESSES_MAX).collect())
 }
 
 fn encode(found: &Result<Addresses, Error>) -> Answer {
@@ -129,6 +150,20 @@ mod tests {
         for host in ["no-such-host.invalid", "not..a.name", "", &"a".repeat(300)] {
             let Err(Error::Resolver(text)) = look_up_by(Process::BARE, host) else { panic!("{host}: found") };
             assert!(!text.is_empty() && !text.contains(':'), "{host}: {text}");
+        }
+    }
+
+    #[test]
+    fn the_last_line_names_the_search_domains() {
+        for (conf, want) in [
+            ("", &[] as &[&str]),
+            ("nameserver 192.0.2.1\nsearch a b.c\n", &["a", "b.c"]),
+            ("search corp.\n", &["corp"]),
+            ("search a\ndomain b\noptions ndots:5", &["b"]),
+            ("search\t.\n", &[]),
+            ("# search a\n", &[]),
+        ] {
+            assert_eq!(search_domains(conf).collect::<Vec<_>>(), want, "{conf}");
         }
     }
 

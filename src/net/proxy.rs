@@ -1,12 +1,14 @@
-//! Which proxy the usual environment variables name for a URL, as curl reads them.
+//! Which proxy the usual environment variables name for a URL, as Go reads them, and so KubeSolo and containerd beside this program.
 //!
-//! `http_proxy` (in lower case only: a CGI server sets the other one from a request), `https_proxy`, `all_proxy` and
-//! `no_proxy` hold `[http://][USER:PASSWORD@]HOST[:PORT]`, and a list of hosts and domains to reach directly.
+//! `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, in upper or lower case, hold `[http://][USER:PASSWORD@]HOST[:PORT]`, and a list
+//! of hosts, domains, addresses and networks, each with a port or without, to reach directly. This box itself never is by a proxy.
 //! No SOCKS, and no TLS to the proxy itself.
 
+use core::net::IpAddr;
 use std::string::String;
 
 use kubesolo_core::net::url::{Location, Scheme, split_scheme};
+use kubesolo_core::text::decimal::decimal;
 
 /// curl's own default.
 const PORT: u16 = 1080;
@@ -36,29 +38,67 @@ pub struct Unusable {
 pub fn choose(location: &Location, variable: &dyn Fn(&str) -> Option<String>) -> Result<Option<Proxy>, Unusable> {
     let names: &[&'static str] = match location.scheme() {
         Scheme::File => return Ok(None),
-        Scheme::Http => &["http_proxy", "all_proxy", "ALL_PROXY"],
-        Scheme::Https => &["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"],
+        // A CGI server sets HTTP_PROXY from a request's header.
+        Scheme::Http if variable("REQUEST_METHOD").is_some() => &["http_proxy", "all_proxy", "ALL_PROXY"],
+        Scheme::Http => &["HTTP_PROXY", "http_proxy", "all_proxy", "ALL_PROXY"],
+        Scheme::Https => &["HTTPS_PROXY", "https_proxy", "all_proxy", "ALL_PROXY"],
     };
     let set = |name: &&'static str| variable(name).filter(|value| !value.is_empty()).map(|value| (*name, value));
     let Some((name, value)) = names.iter().find_map(set) else { return Ok(None) };
-    let except = variable("no_proxy").or_else(|| variable("NO_PROXY")).unwrap_or_default();
-    if is_direct(location.host(), &except) {
+    let except = ["NO_PROXY", "no_proxy"].iter().find_map(|name| variable(name).filter(|list| !list.is_empty()));
+    if is_direct(location.host(), location.port(), &except.unwrap_or_default()) {
         return Ok(None);
     }
     Proxy::parse(&value).map(Some).ok_or(Unusable { variable: name })
 }
 
-fn is_direct(host: &str, except: &str) -> bool {
-    except.split(',').map(str::trim_ascii).filter(|entry| !entry.is_empty()).any(|entry| {
-        let entry = entry.strip_prefix("*.").or_else(|| entry.strip_prefix('.')).unwrap_or(entry);
-        let entry = entry.strip_prefix('[').and_then(|entry| entry.strip_suffix(']')).unwrap_or(entry);
-        // The domain itself, or a name inside it: `example.org` is no part of `notexample.org`.
-        let domain = host.len().checked_sub(entry.len()).and_then(|at| host.split_at_checked(at));
-        entry == "*"
-            || domain.is_some_and(|(before, tail)| {
-                tail.eq_ignore_ascii_case(entry) && (before.is_empty() || before.ends_with('.'))
-            })
-    })
+fn is_direct(host: &str, port: u16, except: &str) -> bool {
+    let address = host.parse::<IpAddr>().ok().map(|address| address.to_canonical());
+    let this_box = host.eq_ignore_ascii_case("localhost") || address.is_some_and(|address| address.is_loopback());
+    this_box
+        || except.split([',', ' ', '\t']).filter(|entry| !entry.is_empty()).any(|entry| {
+            let (entry, only) = without_port(entry);
+            only.is_none_or(|only| decimal(only) == Some(port)) && is_excepted(host, address, entry)
+        })
+}
+
+/// An entry in two: what it names, and the port.
+fn without_port(entry: &str) -> (&str, Option<&str>) {
+    if let Some((address, rest)) = entry.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        return (address, rest.strip_prefix(':'));
+    }
+    match entry.split_once(':') {
+        // Two colons and no brackets: an IPv6 address or network.
+        Some((host, port)) if !port.contains(':') => (host, Some(port)),
+        _ => (entry, None),
+    }
+}
+
+fn is_excepted(host: &str, address: Option<IpAddr>, entry: &str) -> bool {
+    if entry == "*" {
+        return true;
+    }
+    if let Some(address) = address {
+        let (net, bits) = entry.split_once('/').map_or((entry, None), |(net, bits)| (net, Some(bits)));
+        let Ok(net) = net.parse::<IpAddr>() else { return false };
+        return bits.map_or(Some(128), decimal).is_some_and(|bits| is_in(address, net.to_canonical(), bits));
+    }
+    let entry = entry.strip_prefix("*.").or_else(|| entry.strip_prefix('.')).unwrap_or(entry);
+    let host = host.strip_suffix('.').unwrap_or(host);
+    // The domain itself, or a name inside it: `example.org` is no part of `notexample.org`.
+    let domain = host.len().checked_sub(entry.len()).and_then(|at| host.split_at_checked(at));
+    domain
+        .is_some_and(|(before, tail)| tail.eq_ignore_ascii_case(entry) && (before.is_empty() || before.ends_with('.')))
+}
+
+/// Whether the first `bits` of both are the same; no network has more bits than its address.
+fn is_in(address: IpAddr, net: IpAddr, bits: u32) -> bool {
+    let same = |differ: u128, len: u32| differ.checked_shr(len.saturating_sub(bits)).unwrap_or_default() == 0;
+    match (address, net) {
+        (IpAddr::V4(address), IpAddr::V4(net)) => same((address.to_bits() ^ net.to_bits()).into(), 32),
+        (IpAddr::V6(address), IpAddr::V6(net)) => same(address.to_bits() ^ net.to_bits(), 128),
+        _ => false,
+    }
 }
 
 impl Proxy {
@@ -132,7 +172,48 @@ mod tests {
             ("port 80", "http://a/", &[("http_proxy", "p:80")], p(80)),
             ("address", "http://a/", &[("http_proxy", "[::1]:8080")], Ok(Some(("::1".to_string(), 8080)))),
             ("address, no port", "http://a/", &[("http_proxy", "[::1]")], Ok(Some(("::1".to_string(), 1080)))),
-            ("in upper case", "http://a/", &[("HTTP_PROXY", "p:3128")], Ok(None)),
+            ("in upper case", "http://a/", &[("HTTP_PROXY", "p:3128")], p(3128)),
+            ("by a CGI server", "http://a/", &[("HTTP_PROXY", "p:3128"), ("REQUEST_METHOD", "GET")], Ok(None)),
+            ("both", "http://a/", &[("HTTP_PROXY", "p:3128"), ("http_proxy", "q:1")], p(3128)),
+            ("localhost", "http://LocalHost/", &[("http_proxy", "p")], Ok(None)),
+            ("loopback", "http://127.1.2.3/", &[("http_proxy", "p")], Ok(None)),
+            ("loopback of IPv6", "http://[::1]/", &[("http_proxy", "p")], Ok(None)),
+            (
+                "in a network",
+                "http://10.1.2.3/",
+                &[("http_proxy", "p"), ("no_proxy", "192.168.0.0/16,10.0.0.0/8")],
+                Ok(None),
+            ),
+            ("beside a network", "http://11.1.2.3/", &[("http_proxy", "p"), ("no_proxy", "10.0.0.0/8")], p(1080)),
+            ("at a network's end", "http://10.0.0.127/", &[("http_proxy", "p"), ("no_proxy", "10.0.0.0/25")], Ok(None)),
+            (
+                "past a network's end",
+                "http://10.0.0.128/",
+                &[("http_proxy", "p"), ("no_proxy", "10.0.0.0/25")],
+                p(1080),
+            ),
+            ("in all networks", "http://10.0.0.1/", &[("http_proxy", "p"), ("no_proxy", "0.0.0.0/0")], Ok(None)),
+            ("in a network of IPv6", "http://[fd00::7]/", &[("http_proxy", "p"), ("no_proxy", "fd00::/8")], Ok(None)),
+            ("beside one of IPv6", "http://[fc00::7]/", &[("http_proxy", "p"), ("no_proxy", "fd00::/8")], p(1080)),
+            (
+                "a broken network",
+                "http://10.0.0.1/",
+                &[("http_proxy", "p"), ("no_proxy", "10.0.0.0/x,10.0.0/8")],
+                p(1080),
+            ),
+            ("a name in a network", "http://a/", &[("http_proxy", "p"), ("no_proxy", "10.0.0.0/8")], p(1080)),
+            ("an address", "http://10.0.0.1/", &[("http_proxy", "p"), ("no_proxy", "10.0.0.1")], Ok(None)),
+            ("part of an address", "http://10.0.0.1/", &[("http_proxy", "p"), ("no_proxy", "0.1")], p(1080)),
+            ("that port", "http://a:8080/", &[("http_proxy", "p"), ("no_proxy", "a:8080")], Ok(None)),
+            ("the scheme's port", "http://a/", &[("http_proxy", "p"), ("no_proxy", "a:80")], Ok(None)),
+            ("another port", "http://a:81/", &[("http_proxy", "p"), ("no_proxy", "a:8080")], p(1080)),
+            (
+                "port of an address",
+                "http://[fd00::7]:81/",
+                &[("http_proxy", "p"), ("no_proxy", "[fd00::7]:81")],
+                Ok(None),
+            ),
+            ("parted by spaces", "http://a/", &[("http_proxy", "p"), ("no_proxy", "b a")], Ok(None)),
             ("empty", "http://a/", &[("http_proxy", "")], Ok(None)),
             ("of the other scheme", "https://a/", &[("http_proxy", "p:3128")], Ok(None)),
             ("https", "https://a/", &[("HTTPS_PROXY", "p:3128")], p(3128)),

@@ -69,6 +69,13 @@ impl Write for Socket {
     }
 }
 
+impl Error {
+    /// Whether the same may go well later: a server that is being restarted, or a node of several, sends alerts too.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Error::Io(_) | Error::Handshake(rustls::Error::AlertReceived(_)))
+    }
+}
+
 impl Stream {
     /// Shakes hands with `host`, whose certificate has to lead to one in the PEM file `ca` (empty: the system's own).
     ///
@@ -97,7 +104,7 @@ impl transport::Stream for Stream {
         self.0.get_mut().0.set_deadline(deadline);
     }
 
-    /// The end may be the server's or that of a cut connection: no body ends there.
+    /// The end may be the server's or that of a cut connection: only what came shows which.
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Errno> {
         match self.0.read(buffer) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),

@@ -3,19 +3,18 @@
 use core::fmt::{self, Write};
 use std::string::String;
 
-use crate::host::Host;
-use crate::update::state::{State, read_unlocked};
+use crate::update::state::State;
 
 /// The lines of `status` about the last update.
-pub fn print(host: &Host<'_>, out: &mut impl Write) -> fmt::Result {
+pub fn print(update: Option<&State>, out: &mut impl Write) -> fmt::Result {
     let Some(State { phase, from_version, to_version, updated_at, attempt_count, last_error, failed_before, .. }) =
-        read_unlocked(&host.state_path())
+        update
     else {
         return Ok(());
     };
-    let known = |text: String| if text.is_empty() { "?".into() } else { text };
+    let known = |text| if String::is_empty(text) { "?" } else { String::as_str(text) };
     write!(out, "Update      {phase}: {} to {}, {}", known(from_version), known(to_version), known(updated_at))?;
-    if attempt_count > 1 {
+    if *attempt_count > 1 {
         write!(out, ", attempt {attempt_count}")?;
     }
     writeln!(out)?;
@@ -26,12 +25,4 @@ pub fn print(host: &Host<'_>, out: &mut impl Write) -> fmt::Result {
         writeln!(out, "Excused     {failed_before}: failed before the update, so they cannot undo it")?;
     }
     Ok(())
-}
-
-/// The member `update` of `status --json`: `state.json` as it is, or `null`.
-pub fn print_json(host: &Host<'_>, out: &mut impl Write) -> fmt::Result {
-    match read_unlocked(&host.state_path()) {
-        Some(state) => write!(out, ",\"update\":{state}"),
-        None => write!(out, ",\"update\":null"),
-    }
 }

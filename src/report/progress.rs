@@ -1,6 +1,7 @@
 //! The progress of long work: a bar on a terminal, a line every tenth in a log, events for a script.
 
 use kubesolo_core::ignore::ignore;
+use kubesolo_core::text::json;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
@@ -33,7 +34,11 @@ impl Style {
 }
 
 const REDRAW: Duration = Duration::from_millis(200);
-const BAR_WIDTH: u64 = 30;
+const BAR_WIDTH: u64 = 20;
+/// Room for a row: a terminal has 80 columns, and one that is filled to the last begins a new line.
+const ROW_MAX: usize = 79;
+/// Longer waits are not told to the second.
+const LEFT_MAX: u64 = 999 * 60 + 59;
 
 /// One piece of work of a known size in bytes.
 pub struct Progress<'a> {
@@ -110,21 +115,29 @@ impl<'a> Progress<'a> {
     }
 
     fn draw(&mut self) {
-        let filled = self.done.saturating_mul(BAR_WIDTH).checked_div(self.total).unwrap_or(BAR_WIDTH).min(BAR_WIDTH);
-        let percent = self.done.saturating_mul(100).checked_div(self.total).unwrap_or(100);
         let rate = self.rate();
         let left = self.total.saturating_sub(self.done).checked_div(rate).unwrap_or_default();
+        let mut out = Output::to(rustix::stdio::stderr());
+        out.bytes(b"\r");
+        ignore(out.write_str(&self.row(rate, left)), "the work goes on if its progress cannot be shown");
+        // The rest of the line goes.
+        out.bytes(b"\x1b[K");
+        ignore(out.finish(), "the work goes on if its progress cannot be shown");
+    }
+
+    /// The bar and what stands beside it: bytes a second, and seconds left.
+    fn row(&self, rate: u64, left: u64) -> heapless::String<ROW_MAX> {
+        let filled = self.done.saturating_mul(BAR_WIDTH).checked_div(self.total).unwrap_or(BAR_WIDTH).min(BAR_WIDTH);
+        let percent = self.done.saturating_mul(100).checked_div(self.total).unwrap_or(100);
         let mut bar = heapless::String::<{ BAR_WIDTH as usize }>::new();
         for place in 0..BAR_WIDTH {
             ignore(bar.push(if place < filled { '#' } else { '.' }), "a bar is as long as its buffer");
         }
-        to_stderr(format_args!(
-            "\r  {:<21} [{bar}] {percent:>3} %  {}/s  {}:{:02} left \x1b[K",
-            self.what,
-            Size(rate),
-            left / 60,
-            left % 60
-        ));
+        let (mut row, left) = (heapless::String::new(), left.min(LEFT_MAX));
+        let (what, rate, minutes, seconds) = (self.what, Size(rate), left / 60, left % 60);
+        let written = write!(row, "  {what:<21} [{bar}] {percent:>3} %  {rate}/s  {minutes}:{seconds:02} left");
+        ignore(written, "a row is cut off at the last column but one");
+        row
     }
 
     fn line(&mut self, text: std::fmt::Arguments<'_>) {
@@ -135,11 +148,13 @@ impl<'a> Progress<'a> {
 
     fn event(&mut self) {
         let mut out = Output::to(rustix::stdio::stdout());
-        let written = writeln!(
-            out,
-            "{{\"event\":\"progress\",\"file\":\"{}\",\"bytes\":{},\"total\":{}}}",
-            self.what, self.done, self.total
-        );
+        let written = json::object(&mut out, &mut |event| {
+            event.member("event", &"progress")?;
+            event.member("file", &self.what)?;
+            event.member("bytes", &self.done)?;
+            event.member("total", &self.total)
+        });
+        out.bytes(b"\n");
         ignore(written, "the work goes on if its progress cannot be shown");
         ignore(out.finish(), "the work goes on if its progress cannot be shown");
     }
@@ -185,5 +200,19 @@ mod tests {
     #[test]
     fn tenths_never_pass_ten() {
         assert_eq!((tenths(0, 0), tenths(5, 10), tenths(99, 100), tenths(200, 100)), (0, 5, 9, 10));
+    }
+
+    #[test]
+    fn the_bar_fits_a_terminal_of_80_columns() {
+        for what in ["vmlinuz", "kubesolo-os.gz", "verify kubesolo-os.gz"] {
+            for (done, total) in [(0, 0), (0, 1), (1, 3), (14_250_000_000, 14_250_000_000), (u64::MAX / 100, u64::MAX)]
+            {
+                let progress = Progress::begin(Style::Bar, what, done, total);
+                for (rate, left) in [(0, 0), (999, 59), (999_949_999_999, 360 * 60), (1, u64::MAX)] {
+                    let row = progress.row(rate, left);
+                    assert!(row.len() < 80 && row.ends_with(" left"), "{} columns: {row}", row.len());
+                }
+            }
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The manifest of an update server, `latest.json`: fetched, and its signature verified before any of it is used.
 
 use core::fmt;
-use std::format;
+use std::time::Duration;
 use std::vec::Vec;
 
 use rustix::fs::{CWD, OFlags};
@@ -9,8 +9,9 @@ use rustix::fs::{CWD, OFlags};
 use crate::failure::{Exit, Failure, Reason};
 use crate::linux::device::Device;
 use crate::net::fetch::Client;
+use crate::net::retry::patiently;
 use kubesolo_core::disk::storage::read_at;
-use kubesolo_core::net::url::Location;
+use kubesolo_core::net::url::{Location, Scheme};
 use kubesolo_core::update::manifest::Manifest;
 use kubesolo_core::update::signature::Keys;
 
@@ -28,19 +29,24 @@ const DOCUMENT_MAX: usize = 64 * 1024;
 const SIGNATURE_MAX: usize = 1024;
 const KEYS_MAX: usize = 8192;
 
+/// How long to try again: after a connection that broke, and where document and signature do not belong together. The timer does the rest.
+const RETRY_TIMEOUT: Duration = Duration::from_secs(10);
+
 impl RemoteManifest {
     /// Fetches the manifest at `at` and checks its signature with the keys in that file, if one is configured.
     ///
     /// # Errors
     /// [`Exit::Io`] if it cannot be fetched, [`Exit::Untrusted`] if the signature is missing or not by one of these keys.
-    pub fn fetch(client: &Client<'_>, at: Location, pubkey: Option<&str>) -> Result<RemoteManifest, Failure> {
+    pub fn fetch(client: &Client<'_>, at: &Location, pubkey: Option<&str>) -> Result<RemoteManifest, Failure> {
         let keys = pubkey.map(read_keys).transpose()?;
-        let document = fetch(client, &at, DOCUMENT_MAX)?;
-        let remote = RemoteManifest { at, document, signed: keys.is_some() };
-        if let Some(keys) = keys {
-            remote.verify(client, &keys)?;
-        }
-        Ok(remote)
+        patiently(RETRY_TIMEOUT, &mut || {
+            let document = fetch(client, at, DOCUMENT_MAX)?;
+            let remote = RemoteManifest { at: at.clone(), document, signed: keys.is_some() };
+            match &keys {
+                Some(keys) => remote.verify(client, keys).map(|()| remote),
+                None => Ok(remote),
+            }
+        })
     }
 
     /// The manifest. Before the signature is verified only the location of the signature's file is read from it.
@@ -70,11 +76,14 @@ impl RemoteManifest {
         };
         let at = match manifest.metadata_sig_url {
             Some(url) => self.at.join(&url.chars().collect::<std::string::String>()),
-            None => Location::parse(&format!("{}.sig", self.at)),
+            None => self.at.with_ending(".sig"),
         }
         .map_err(|error| untrusted(&self.at, &error))?;
-        let signature = fetch(client, &at, SIGNATURE_MAX).map_err(|failure| untrusted(&at, &failure))?;
-        keys.verify(&self.document, &signature).map(|_| ()).map_err(|error| untrusted(&at, &error))
+        let signature = fetch(client, &at, SIGNATURE_MAX)
+            .map_err(|failure| untrusted(&at, &failure).transient(failure.is_transient()))?;
+        // Two files that are two requests: at a release, a server of many nodes gives the old one with the new one for a while.
+        let on_web = self.at.scheme() != Scheme::File;
+        keys.verify(&self.document, &signature).map(|_| ()).map_err(|error| untrusted(&at, &error).transient(on_web))
     }
 }
 

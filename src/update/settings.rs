@@ -3,20 +3,21 @@
 
 use core::fmt;
 
-use rustix::fs::{CWD, OFlags};
+use rustix::fs::{Access, CWD, OFlags, access};
 use rustix::io::Errno;
 
 use crate::failure::{Exit, Failure, Reason};
 use crate::host::Flags;
 use crate::linux::device::Device;
 use kubesolo_core::disk::storage::read_at;
-use kubesolo_core::update::config::{Config, Problem};
+use kubesolo_core::update::config::{Config, KEYS, Key, Problem};
 
 /// The image's own settings, unless `--image-conf` names another file. They are in a file of their own, so that they hold for every
 /// key that the box's `update.conf` does not set: an image whose system sends keepalives to the watchdog sets `watchdog=` here.
 const IMAGE_PATH: &str = "/etc/kubesolo/image.conf";
-/// Where `update.conf` is, unless `--conf` says otherwise.
-const PATH: &str = "/etc/kubesolo/update.conf";
+/// Where `update.conf` is, unless `--conf` says otherwise: the box's own, on its data partition, and where it has none the image's.
+/// At boot `/init` lets the second lead to the first; one that is written later counts at once.
+const PATHS: [&str; 2] = ["/var/lib/kubesolo/update/update.conf", "/etc/kubesolo/update.conf"];
 /// Longest file that is read, in bytes.
 pub const LEN_MAX: usize = 4096;
 /// Room for the text of both.
@@ -41,7 +42,11 @@ impl<'a> Settings<'a> {
             (given.unwrap_or(path), text)
         };
         let [image, own] = buffer;
-        let files = [file(flags.image_conf, IMAGE_PATH, image), file(flags.conf, PATH, own)];
+        let [of_box, of_image] = PATHS;
+        // With another data folder this is not the box, but a person who looks at one, or a test.
+        let has_own = flags.data.is_none() && access(of_box, Access::EXISTS).is_ok();
+        let path = if has_own { of_box } else { of_image };
+        let files = [file(flags.image_conf, IMAGE_PATH, image), file(flags.conf, path, own)];
         Settings { files, unread }
     }
 
@@ -61,12 +66,19 @@ impl<'a> Settings<'a> {
         config
     }
 
-    /// The settings, with every mistake an error; `warn` is called for each unknown key.
+    /// The settings, with every mistake in a key that this verb needs an error. `warn` is called for the other mistakes: a value
+    /// that it does not go by must not stop it. A line that names no key may be the lost one of any, and counts as
+    /// [`Key::PUBKEY`]'s, without which nothing is verified.
     ///
     /// # Errors
     /// [`Exit::Io`] if a file cannot be read, is too long or no text; [`Exit::Usage`] for a value that its key cannot
     /// have, naming the line or the flag.
-    pub fn strict(self, flags: &Flags<'a>, warn: &dyn Fn(fmt::Arguments<'_>)) -> Result<Config<'a>, Failure> {
+    pub fn strict(
+        self,
+        flags: &Flags<'a>,
+        needs: &dyn Fn(&str) -> bool,
+        warn: &dyn Fn(fmt::Arguments<'_>),
+    ) -> Result<Config<'a>, Failure> {
         if let Some(failure) = self.unread {
             return Err(failure);
         }
@@ -74,10 +86,15 @@ impl<'a> Settings<'a> {
         let mut config = Config::default();
         for (path, text) in self.files {
             config.take(text, &mut |line, found| {
-                if found.is_warning() {
-                    warn(format_args!("warning: {path}:{line}: {found}"));
-                } else {
+                let is_wrong = match found {
+                    Problem::UnknownKey(_) => false,
+                    Problem::NoValue(_) if !KEYS.iter().any(|key| key.name == found.key()) => needs(Key::PUBKEY.name),
+                    _ => needs(found.key()),
+                };
+                if is_wrong {
                     wrong.get_or_insert((path, line, found));
+                } else {
+                    warn(format_args!("warning: {path}:{line}: {found}"));
                 }
             });
         }

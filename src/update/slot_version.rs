@@ -1,4 +1,7 @@
-//! A slot's file `version`: one line, written once both images of an install are.
+//! What a slot's own files say that it holds: `version`, one line, and the image that `slot.json` names. Both are written once the two
+//! images of an install are.
+
+use std::string::String;
 
 use rustix::fd::OwnedFd;
 use rustix::fs::OFlags;
@@ -7,6 +10,10 @@ use crate::host::Host;
 use crate::linux::device::Device;
 use kubesolo_core::boot::slot::Slot;
 use kubesolo_core::disk::storage::read_at;
+use kubesolo_core::update::manifest::Manifest;
+
+/// Longest `slot.json` that is read, in bytes: as long as a `latest.json` may be.
+const DOCUMENT_MAX: usize = 64 * 1024;
 
 /// First line of a slot's `version` file.
 pub type Version = heapless::String<32>;
@@ -24,4 +31,13 @@ pub fn version_in(files: &OwnedFd) -> Option<Version> {
     let text = core::str::from_utf8(bytes.get(..len)?).ok()?;
     let line = text.lines().next()?.trim_ascii();
     (!line.is_empty()).then(|| Version::try_from(line).ok())?
+}
+
+/// The image in the slot, as [`Manifest::image`] names it; `None` if its `slot.json` does not say, or it cannot be mounted.
+pub fn read_image(host: &Host<'_>, slot: Slot) -> Option<String> {
+    let files = host.slot_files(slot).ok()?;
+    let mut file = Device::open(&files, "slot.json", OFlags::RDONLY | OFlags::NOFOLLOW).ok()?;
+    let mut bytes = std::vec![0; DOCUMENT_MAX];
+    let len = read_at(&mut file, 0, &mut bytes).ok()?;
+    Some(Manifest::parse(bytes.get(..len)?).ok()?.image().as_str().into())
 }

@@ -20,13 +20,13 @@ use crate::linux::replace::{rename, replace};
 use kubesolo_core::disk::storage::read_at;
 use kubesolo_core::flow::ports::Progress;
 use kubesolo_core::text::decimal::decimal;
-use kubesolo_core::text::json::{self, Quoted, Value};
+use kubesolo_core::text::json::{self, Encode, Shown, Value};
 use kubesolo_core::text::timestamp::Moment;
 use kubesolo_core::update::phase::Phase;
 
-/// Longest file that is read, in bytes.
-const LEN_MAX: usize = 4096;
-/// Longest `last_error`, in bytes: with it the file stays below that length.
+/// Longest file that is read, in bytes: what a newer version writes may be longer than ours.
+const LEN_MAX: usize = 64 * 1024;
+/// Longest `last_error` that is written, in bytes: with it the file stays below 4096.
 const ERROR_MAX: usize = 1000;
 /// Most images that are remembered.
 const KNOWN_BAD_MAX: usize = 8;
@@ -59,43 +59,76 @@ pub struct State {
 }
 
 impl State {
-    /// Reads the text of the file; fields that it does not know are passed over.
+    /// Reads the text of the file. Fields and values that it does not know, as a newer version writes them, are passed over.
     ///
     /// # Errors
-    /// Text that is no JSON object, or has a field of the wrong kind.
+    /// Text that is no JSON object.
     pub fn parse(text: &str) -> Result<State, json::Error> {
         let mut state = State::default();
+        state.take(text, &mut |_| ()).map(|()| state)
+    }
+
+    /// Takes the fields of the text, up to an error. Calls `strange` with each whose value is not known, which keeps its old value.
+    ///
+    /// # Errors
+    /// As [`State::parse`].
+    fn take(&mut self, text: &str, strange: &mut dyn FnMut(&str)) -> Result<(), json::Error> {
         json::members(text, |name, value| {
-            let place = match (name.raw(), value) {
-                ("phase", Value::Text(word)) => {
-                    let known = Phase::ALL.into_iter().find(|phase| word.is(phase.name()));
-                    state.phase = known.ok_or(json::Error { at: 0 })?;
+            let place = match name.raw() {
+                "phase" | "attempt_count" | "health_check_failures" => {
+                    if self.take_word(name.raw(), value).is_none() {
+                        strange(name.raw());
+                    }
                     return Ok(());
                 }
-                ("attempt_count", Value::Number(number)) => {
-                    state.attempt_count = decimal(number).ok_or(json::Error { at: 0 })?;
-                    return Ok(());
-                }
-                ("health_check_failures", Value::Number(number)) => {
-                    state.health_check_failures = decimal(number).ok_or(json::Error { at: 0 })?;
-                    return Ok(());
-                }
-                ("from_version", Value::Text(_)) => &mut state.from_version,
-                ("to_version", Value::Text(_)) => &mut state.to_version,
-                ("started_at", Value::Text(_)) => &mut state.started_at,
-                ("updated_at", Value::Text(_)) => &mut state.updated_at,
-                ("last_error", Value::Text(_)) => &mut state.last_error,
-                ("to_image", Value::Text(_)) => &mut state.to_image,
-                ("failed_before", Value::Text(_)) => &mut state.failed_before,
-                ("known_bad", Value::Text(_)) => &mut state.known_bad,
+                "from_version" => &mut self.from_version,
+                "to_version" => &mut self.to_version,
+                "started_at" => &mut self.started_at,
+                "updated_at" => &mut self.updated_at,
+                "last_error" => &mut self.last_error,
+                "to_image" => &mut self.to_image,
+                "failed_before" => &mut self.failed_before,
+                "known_bad" => &mut self.known_bad,
                 _ => return Ok(()),
             };
-            if let Value::Text(text) = value {
-                *place = text.chars().collect();
+            match value {
+                Value::Text(text) => *place = text.chars().collect(),
+                _ => strange(name.raw()),
             }
             Ok(())
-        })?;
-        Ok(state)
+        })
+    }
+
+    /// Takes a phase or a number; `None` if it is another than this version knows.
+    fn take_word(&mut self, name: &str, value: Value<'_>) -> Option<()> {
+        match (name, value) {
+            ("phase", Value::Text(word)) => {
+                self.phase = Phase::ALL.into_iter().find(|phase| word.is(phase.name()))?;
+            }
+            // A writer that has no whole numbers writes `3.0`.
+            ("attempt_count", Value::Number(number)) => self.attempt_count = whole(number)?,
+            ("health_check_failures", Value::Number(number)) => self.health_check_failures = whole(number)?,
+            _ => return None,
+        }
+        Some(())
+    }
+
+    /// Adds the image to those that were rolled back from. The oldest is forgotten when there are too many.
+    pub fn remember(&mut self, image: &str) {
+        self.forget(image);
+        while self.known_bad.split(' ').count() >= KNOWN_BAD_MAX {
+            let others = self.known_bad.split_once(' ').map(|(_, others)| others.into());
+            self.known_bad = others.unwrap_or_default();
+        }
+        push_word(&mut self.known_bad, image);
+    }
+
+    fn forget(&mut self, image: &str) {
+        let mut others = String::new();
+        for known in self.known_bad.split(' ').filter(|known| *known != image) {
+            push_word(&mut others, known);
+        }
+        self.known_bad = others;
     }
 }
 
@@ -104,27 +137,25 @@ impl Progress for State {
         self.phase
     }
 
-    /// The oldest is forgotten when there are too many.
     fn remember_bad(&mut self) {
-        self.forget_bad();
-        while self.known_bad.split(' ').count() >= KNOWN_BAD_MAX {
-            let others = self.known_bad.split_once(' ').map(|(_, others)| others.into());
-            self.known_bad = others.unwrap_or_default();
-        }
-        push_word(&mut self.known_bad, &self.to_image);
+        self.remember(&self.to_image.clone());
     }
 
     fn forget_bad(&mut self) {
-        let mut others = String::new();
-        for image in self.known_bad.split(' ').filter(|image| *image != self.to_image) {
-            push_word(&mut others, image);
-        }
-        self.known_bad = others;
+        self.forget(&self.to_image.clone());
     }
 
     fn count_failure(&mut self) -> u32 {
         self.health_check_failures = self.health_check_failures.saturating_add(1);
         self.health_check_failures
+    }
+
+    fn excuse(&mut self, names: &str) {
+        self.failed_before = names.into();
+    }
+
+    fn clear_failures(&mut self) {
+        self.health_check_failures = 0;
     }
 
     fn clear_counts(&mut self) {
@@ -136,25 +167,33 @@ impl Progress for State {
 /// The file's text.
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = |text| Quoted::text(text);
-        write!(
-            f,
-            "{{\"phase\":\"{}\",\"from_version\":{},\"to_version\":{},\"started_at\":{},\"updated_at\":{},\
-             \"attempt_count\":{},\"health_check_failures\":{},\"last_error\":{},\
-             \"to_image\":{},\"failed_before\":{},\"known_bad\":{}}}",
-            self.phase,
-            text(&self.from_version),
-            text(&self.to_version),
-            text(&self.started_at),
-            text(&self.updated_at),
-            self.attempt_count,
-            self.health_check_failures,
-            text(&self.last_error),
-            text(&self.to_image),
-            text(&self.failed_before),
-            text(&self.known_bad),
-        )
+        json::object(f, &mut |all| {
+            all.member("phase", &Shown(self.phase))?;
+            all.member("from_version", &self.from_version.as_str())?;
+            all.member("to_version", &self.to_version.as_str())?;
+            all.member("started_at", &self.started_at.as_str())?;
+            all.member("updated_at", &self.updated_at.as_str())?;
+            all.member("attempt_count", &self.attempt_count)?;
+            all.member("health_check_failures", &self.health_check_failures)?;
+            all.member("last_error", &self.last_error.as_str())?;
+            all.member("to_image", &self.to_image.as_str())?;
+            all.member("failed_before", &self.failed_before.as_str())?;
+            all.member("known_bad", &self.known_bad.as_str())
+        })
     }
+}
+
+/// As it is in the file.
+impl Encode for State {
+    fn encode(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        write!(out, "{self}")
+    }
+}
+
+/// The number, without a fraction that is zero.
+fn whole(number: &str) -> Option<u32> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    decimal(whole).filter(|_| fraction.bytes().all(|digit| digit == b'0'))
 }
 
 /// Adds a word to a list of words, separated by spaces. Adds nothing for an empty word.
@@ -197,11 +236,19 @@ impl StateFile {
         })?;
         let state = match read(&folder, name) {
             Ok(None) => State::default(),
-            Ok(Some(text)) => State::parse(&text).unwrap_or_else(|error| {
-                let aside = rename(folder.as_fd(), name, &format!("{name}.broken"));
-                note(format_args!("{path}: {error}; {}", if aside.is_ok() { "set aside" } else { "not used" }));
-                State::default()
-            }),
+            Ok(Some(text)) => {
+                let mut state = State::default();
+                let mut strange = |name: &str| note(format_args!("{path}: {name} is of another version; not used"));
+                match state.take(&text, &mut strange) {
+                    Ok(()) => state,
+                    Err(error) => {
+                        let aside = rename(folder.as_fd(), name, &format!("{name}.broken"));
+                        note(format_args!("{path}: {error}; {}", if aside.is_ok() { "set aside" } else { "not used" }));
+                        // What was rolled back from is not offered again, if that much can be read.
+                        State { known_bad: state.known_bad, ..State::default() }
+                    }
+                }
+            }
             Err(errno) => {
                 note(format_args!("read {path}: {}; going on without", Reason(errno)));
                 State::default()
@@ -284,8 +331,26 @@ mod tests {
     fn fields_of_others_are_passed_over_and_nonsense_is_an_error() {
         let state = State::parse("{\"phase\":\"staged\",\"new\":{\"a\":[1]},\"to_version\":\"2.0.0\"}").unwrap();
         assert_eq!((state.phase, state.to_version.as_str()), (Phase::Staged, "2.0.0"));
-        for text in ["", "[]", "{\"phase\":\"on fire\"}", "{\"attempt_count\":-1}", "{\"phase\":\"idle\"} x"] {
+        for text in ["", "[]", "{\"phase\":\"idle\"", "{\"phase\":\"idle\"} x"] {
             assert!(State::parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_a_newer_version_writes_keeps_what_is_known_of_it() {
+        for strange in [
+            "\"phase\":\"transcended\"",
+            "\"phase\":{\"name\":\"staged\",\"since\":1}",
+            "\"attempt_count\":-1",
+            "\"attempt_count\":1e2,\"health_check_failures\":null",
+            "\"last_error\":[\"a\",\"b\"]",
+            "\"started_at\":1795447800",
+        ] {
+            let text = format!("{{{strange},\"to_image\":\"22\",\"known_bad\":\"00 11\"}}");
+            let state = State::parse(&text).unwrap();
+            assert_eq!((state.known_bad.as_str(), state.to_image.as_str()), ("00 11", "22"), "{text}");
+        }
+        let state = State::parse("{\"attempt_count\":2.00,\"health_check_failures\":3.0}").unwrap();
+        assert_eq!((state.attempt_count, state.health_check_failures), (2, 3));
     }
 }

@@ -19,6 +19,7 @@ use crate::linux::folder::open_folder;
 use crate::linux::replace::{rename, replace};
 use kubesolo_core::disk::storage::{Storage, read_at};
 use kubesolo_core::flow::partial_file::{self, ResumableFile, TempFile};
+use kubesolo_core::ignore::ignore;
 use kubesolo_core::text::decimal::decimal;
 use kubesolo_core::update::digest::{Hash, Sha256};
 use kubesolo_core::update::sums;
@@ -37,9 +38,12 @@ const OWN: [&str; 5] = ["vmlinuz", "kubesolo-os.gz", sums::FILE, "version", "slo
 const SAVE_EVERY: Duration = Duration::from_secs(3);
 /// Longest small file, in bytes: a `latest.json`.
 const TEXT_MAX: usize = 64 * 1024;
-/// The extended attribute with the resume point: the bytes of the partial file that are on the medium, a space, and the validator of
-/// the server's file. The file's length is not enough: ext4 may make a length durable before the bytes (`dioread_nolock`).
+/// The extended attribute with the resume point: the bytes of the partial file that are on the medium. The file's length is not
+/// enough: ext4 may make a length durable before the bytes (`dioread_nolock`).
 const RESUME_POINT: &str = "user.kubesolo.mark";
+/// The extended attribute of a partial file that was whole, and wrong: how often, when last, in seconds since 1970, and the SHA-256 of
+/// where it came from: from elsewhere it may be right.
+const WRONG: &str = "user.kubesolo.wrong";
 
 impl Target {
     /// Takes over the root of a slot's filesystem that is mounted for writing; `name` is the partition's.
@@ -66,6 +70,13 @@ impl Target {
         self.len(&partial_name(name, hash))
     }
 
+    /// How often the file with this hash was fetched whole from `at` and was another one, and when last, in seconds since 1970.
+    pub fn wrong(&self, name: &str, hash: &Hash, at: &str) -> (u32, u64) {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW;
+        let device = Device::open(&self.root, partial_name(name, hash).as_str(), flags);
+        device.map_or((0, 0), |device| wrong_of(&device, at))
+    }
+
     fn len(&self, name: &str) -> u64 {
         let stat = statat(&self.root, name, AtFlags::SYMLINK_NOFOLLOW);
         stat.map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or_default())
@@ -80,15 +91,7 @@ impl Target {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW;
         let device = Device::open(&self.root, temporary.as_str(), flags)
             .map_err(|errno| self.failed("create", &temporary, errno))?;
-        Ok(PartialFile {
-            target: self,
-            name,
-            temporary,
-            device,
-            len: 0,
-            validator: String::new(),
-            saved: Instant::now(),
-        })
+        Ok(PartialFile { target: self, name, temporary, device, len: 0, saved: Instant::now() })
     }
 
     /// The size in bytes of the files that are not needed: the old system, and partial files other than those in `except`. With
@@ -185,7 +188,6 @@ pub struct PartialFile<'a> {
     temporary: String,
     device: Device,
     len: u64,
-    validator: String,
     saved: Instant,
 }
 
@@ -208,19 +210,18 @@ impl PartialFile<'_> {
         use embedded_io::Seek;
 
         self.len = 0;
-        self.validator.clear();
         partial_file::restart(self)?;
         self.device.rewind().map_err(|error| self.failed("empty", error.0))
     }
 
-    /// The validator of the server's file that these bytes are from; empty if it is not known.
-    pub fn validator(&self) -> &str {
-        &self.validator
-    }
-
-    /// Sets the validator, which is saved with the next resume point.
-    pub fn set_validator(&mut self, validator: &str) {
-        self.validator = validator.into();
+    /// Remembers that the file from `at` was whole, and wrong. Lost where the filesystem has no extended attributes: then it is fetched
+    /// again at the next run.
+    pub fn note_wrong(&mut self, at: &str, now: u64) {
+        let (times, _) = wrong_of(&self.device, at);
+        let text = format!("{} {now} {}", times.saturating_add(1), Hash::of(at.as_bytes()));
+        let noted = fsetxattr(self.device.fd(), WRONG, text.as_bytes(), XattrFlags::empty())
+            .and_then(|()| fsync(self.device.fd()));
+        ignore(noted, "the file is only fetched sooner");
     }
 
     /// Appends bytes, and calls [`PartialFile::save`] from time to time.
@@ -275,19 +276,14 @@ impl ResumableFile for PartialFile<'_> {
         self.target.len(&self.temporary)
     }
 
-    /// Reads the validator too.
     fn resume_point(&mut self) -> u64 {
-        let mut bytes = [0; 256];
-        // Without a resume point, or with one that cannot be read, the download starts from the beginning.
-        let len = fgetxattr(self.device.fd(), RESUME_POINT, &mut bytes[..]).unwrap_or(0);
-        let text = bytes.get(..len).and_then(|text| core::str::from_utf8(text).ok()).unwrap_or_default();
-        let (durable, validator) = text.split_once(' ').unwrap_or_default();
-        self.validator = validator.into();
-        decimal(durable).unwrap_or(0)
+        // Without a resume point, or with one that cannot be read, the download starts from the beginning. Earlier versions had more
+        // behind it.
+        first_number(&mut [0; 256], &self.device, RESUME_POINT).0
     }
 
     fn set_resume_point(&mut self, len: u64) -> Result<(), Failure> {
-        let text = format!("{len} {}", self.validator);
+        let text = format!("{len}");
         match fsetxattr(self.device.fd(), RESUME_POINT, text.as_bytes(), XattrFlags::empty()) {
             // A filesystem without extended attributes has no older resume point either.
             Ok(()) | Err(Errno::NOTSUP) => Ok(()),
@@ -298,6 +294,25 @@ impl ResumableFile for PartialFile<'_> {
     fn cut(&mut self, len: u64) -> Result<(), Failure> {
         ftruncate(self.device.fd(), len).map_err(|errno| self.failed("cut", errno))
     }
+}
+
+/// How often a partial file from `at` was whole, and wrong, and when last.
+fn wrong_of(device: &Device, at: &str) -> (u32, u64) {
+    let mut bytes = [0; 128];
+    let (times, rest) = first_number(&mut bytes, device, WRONG);
+    let (when, from) = rest.split_once(' ').unwrap_or_default();
+    if from != format!("{}", Hash::of(at.as_bytes())) {
+        return (0, 0);
+    }
+    (u32::try_from(times).unwrap_or(u32::MAX), decimal(when).unwrap_or(0))
+}
+
+/// The number that an extended attribute begins with, 0 if there is none, and what stands behind the space.
+fn first_number<'a>(bytes: &'a mut [u8], device: &Device, name: &str) -> (u64, &'a str) {
+    let len = fgetxattr(device.fd(), name, &mut *bytes).unwrap_or(0);
+    let text = bytes.get(..len).and_then(|text| core::str::from_utf8(text).ok()).unwrap_or_default();
+    let (number, rest) = text.split_once(' ').unwrap_or((text, ""));
+    (decimal(number).unwrap_or(0), rest)
 }
 
 /// Hashes the file's bytes; gives their number.

@@ -16,18 +16,19 @@ use rustix::fs::{CWD, OFlags};
 use crate::cli::console::Notes;
 use crate::disk::ours;
 use crate::failure::{Exit, Failure, Reason};
-use crate::health::Report;
-use crate::health::kubectl;
+use crate::health::{self, kubectl};
 use crate::history::boots;
 use crate::host::Host;
 use crate::linux::device::Device;
 use crate::linux::folder::open_folder;
 use crate::linux::mount::{self, Access, Kind};
-use crate::net::fetch::{Client, Resume};
+use crate::net::fetch::{Body, Client};
+use crate::net::retry::patiently;
 use crate::report::progress::{Progress, Size, Style};
 use crate::update::offer::RemoteManifest;
-use crate::update::state::{self, State, push_word};
+use crate::update::state::{self, State};
 use crate::update::target::{CHUNK, PartialFile, Target, partial_name};
+use kubesolo_core::boot::advice::{Advice, Wish};
 use kubesolo_core::boot::slot::{Slot, SlotState};
 use kubesolo_core::boot::state::BootState;
 use kubesolo_core::disk::contents::Contents;
@@ -36,19 +37,22 @@ use kubesolo_core::flow::apply::{Applied, Update, apply};
 use kubesolo_core::flow::install::{TargetSlot, WritableSlot};
 use kubesolo_core::history::boot_log;
 use kubesolo_core::ignore::ignore;
-use kubesolo_core::net::backoff::Retry;
+use kubesolo_core::net::backoff::{Retry, pause_after_wrong};
 use kubesolo_core::net::url::Location;
 use kubesolo_core::update::config::{CommitBy, Config};
 use kubesolo_core::update::digest::{Hash, Sha256};
-use kubesolo_core::update::manifest::{Image, Manifest};
+use kubesolo_core::update::manifest::{Image, Manifest, Refusal};
 use kubesolo_core::update::sums::{self, Sums};
 use kubesolo_core::update::version::Version;
 
 use super::check;
 use super::machine::Machine;
 
-/// All tries of one file begin within this time.
+/// The tries of one file end when nothing of it came for so long.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(15 * 60);
+
+/// Both files are looked at before the slot is given up: the tries of each end after so long.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Longest time for one file; the next run resumes it. A server that sends a byte now and then must not make this run hold the lock
 /// for ever.
@@ -80,7 +84,7 @@ pub fn run(
     style: Style,
 ) -> Result<Installed, Failure> {
     let client = Client::new(config.ca.unwrap_or_default(), &host.process);
-    let job = Job { config, source, style, client: &client, slot: Slot::A, chosen: None };
+    let job = Job { config, source, style, client: &client, slot: Slot::A, chosen: None, up_to_date: false };
     let mut machine = Machine::new(host, notes, job);
     let already = apply(&mut machine)? == Applied::Before;
     let Job { slot, chosen, .. } = machine.job;
@@ -101,6 +105,8 @@ struct Job<'a> {
     client: &'a Client<'a>,
     slot: Slot,
     chosen: Option<Chosen>,
+    /// The box runs the version that is offered.
+    up_to_date: bool,
 }
 
 /// All that is decided before the first byte changes.
@@ -132,9 +138,10 @@ impl Update for Machine<'_, Job<'_>> {
         let remote = check::fetch_manifest(client, config, source, self.notes)?;
         let manifest = remote.manifest()?;
         let running = check::running_version(self.host);
-        check::policy(self.host, config, running, &state.known_bad)
-            .check(&manifest)
-            .map_err(|refusal| Failure::new(Exit::Refused, format_args!("apply: {refusal}")))?;
+        if let Err(refusal) = check::policy(self.host, config, running, &state.known_bad).check(&manifest) {
+            self.job.up_to_date = matches!(refusal, Refusal::UpToDate(_));
+            return Err(Failure::new(Exit::Refused, format_args!("apply: {refusal}")));
+        }
         let (files, version, image) =
             (files_of(&manifest), format!("{}", manifest.version), manifest.image().as_str().into());
         let target = open_target(self.host, slot)?;
@@ -153,6 +160,9 @@ impl Update for Machine<'_, Job<'_>> {
     fn has_room(&mut self) -> Result<(), Failure> {
         let Chosen { remote, files, target, .. } = self.job.chosen()?;
         let locations = locations(remote)?;
+        if !self.host.flags().force {
+            not_wrong_before(target, files, &locations, state::now().0)?;
+        }
         let sizes = sizes(self.job.client, files, &locations)?;
         has_room(target, files, &sizes)?;
         if let Some(chosen) = &mut self.job.chosen {
@@ -162,6 +172,10 @@ impl Update for Machine<'_, Job<'_>> {
         Ok(())
     }
 
+    fn is_to_be_recorded(&self, _: &Failure) -> bool {
+        !self.job.up_to_date
+    }
+
     fn begin(&mut self, state: &mut State) {
         let Some(Chosen { version, image, running, .. }) = &self.job.chosen else { return };
         state.from_version = running.map(|running| format!("{running}")).unwrap_or_default();
@@ -169,7 +183,7 @@ impl Update for Machine<'_, Job<'_>> {
         state.attempt_count = if state.to_version == *version { state.attempt_count.saturating_add(1) } else { 1 };
         state.to_version = version.clone();
         state.to_image = image.clone();
-        state.failed_before = failed_before(self.host, self.job.config);
+        state.failed_before = failed_before(self.host, self.notes, self.job.config);
         state.health_check_failures = 0;
         state.last_error.clear();
     }
@@ -227,81 +241,140 @@ struct Download<'a> {
     size: u64,
 }
 
+/// What is there of the file.
+struct Growing<'a> {
+    partial: PartialFile<'a>,
+    hash: Sha256,
+    /// Its bytes.
+    done: u64,
+    /// From how many answers they are.
+    answers: u32,
+}
+
+impl Growing<'_> {
+    fn restart(&mut self) -> Result<(), Failure> {
+        self.partial.restart()?;
+        (self.hash, self.done, self.answers) = (Sha256::new(), 0, 0);
+        Ok(())
+    }
+}
+
 impl Download<'_> {
     /// Downloads one file into the slot. After a failure the partial file is kept for the next run, unless its content is wrong.
     fn run(&self) -> Result<(), Failure> {
         let Download { name, image, location, size, .. } = *self;
-        let mut partial = self.target.partial_file(name, &image.sha256)?;
-        let mut hash = Sha256::new();
-        let mut done = partial.resume(&mut hash)?;
-        let mut progress = Progress::begin(self.style, name, done, size);
-        let began = Instant::now();
+        let partial = self.target.partial_file(name, &image.sha256)?;
+        let mut file = Growing { partial, hash: Sha256::new(), done: 0, answers: 0 };
+        file.done = file.partial.resume(&mut file.hash)?;
+        file.answers = u32::from(file.done > 0);
+        let mut started_over = false;
+        loop {
+            self.fill(&mut file)?;
+            let (done, got) = (file.done, core::mem::replace(&mut file.hash, Sha256::new()).finish());
+            if done == size && got == image.sha256 {
+                return file.partial.finish();
+            }
+            // The parts may be of two files. Nothing that a server says of its file shows that; the hash does.
+            let pieced = file.answers > 1;
+            file.restart()?;
+            if !pieced || started_over {
+                file.partial.note_wrong(location.as_str(), state::now().0);
+                return Err(self.wrong(done, got));
+            }
+            started_over = true;
+        }
+    }
+
+    fn wrong(&self, done: u64, got: Hash) -> Failure {
+        let Download { image, location, size, .. } = *self;
+        if done > size {
+            let text = format_args!("fetch {location}: longer than the {size} bytes promised; nothing of it is used");
+            return Failure::new(Exit::Io, text);
+        }
+        Failure::new(
+            Exit::Io,
+            format_args!(
+                "fetch {location}: {done} bytes with SHA-256 {got}, but {size} with {} were promised; the server's files do \
+                 not fit its latest.json",
+                image.sha256
+            ),
+        )
+    }
+
+    /// Downloads until all bytes are there, in as many tries as that takes.
+    fn fill(&self, file: &mut Growing<'_>) -> Result<(), Failure> {
+        let mut progress = Progress::begin(self.style, self.name, file.done, self.size);
+        let mut since = Instant::now();
         let mut retry = Retry::new(RETRY_TIMEOUT, std::process::id());
-        while done < size {
-            let before = done;
-            let transferred = self.transfer(&mut partial, &mut hash, &mut done, &mut progress);
-            let Err(failure) = transferred else { break };
-            ignore(partial.save(), "without a resume point the file is downloaded again");
+        while file.done < self.size {
+            let before = file.done;
+            let Err(failure) = self.transfer(file, &mut progress) else { break };
+            ignore(file.partial.save(), "without a resume point the file is downloaded again");
             if !failure.is_transient() {
                 return Err(failure);
             }
-            let Some(pause) = retry.after_failure(began.elapsed(), done > before) else { return Err(failure) };
+            if file.done > before {
+                since = Instant::now();
+            }
+            let Some(pause) = retry.after_failure(since.elapsed(), file.done > before) else { return Err(failure) };
             progress.note(format_args!("{failure}; trying again in {} s", pause.as_secs().max(1)));
             std::thread::sleep(pause);
         }
         progress.end();
-        let got = hash.finish();
-        if done != size || got != image.sha256 {
-            partial.restart()?;
-            return Err(Failure::new(
-                Exit::Io,
-                format_args!(
-                    "fetch {location}: {done} bytes with SHA-256 {got}, but {size} with {} were promised; the server's \
-                     files do not fit its latest.json",
-                    image.sha256
-                ),
-            ));
-        }
-        partial.finish()
+        Ok(())
     }
 
     /// Downloads as much of the file as one connection gives.
-    fn transfer(
-        &self,
-        partial: &mut PartialFile<'_>,
-        hash: &mut Sha256,
-        done: &mut u64,
-        progress: &mut Progress<'_>,
-    ) -> Result<(), Failure> {
+    fn transfer(&self, file: &mut Growing<'_>, progress: &mut Progress<'_>) -> Result<(), Failure> {
         let Download { location, size, .. } = *self;
-        let mut body = self.client.open(location, Some(Resume { offset: *done, validator: partial.validator() }))?;
-        if body.offset() != *done {
-            partial.restart()?;
-            (*hash, *done) = (Sha256::new(), 0);
-        }
-        partial.set_validator(body.validator().unwrap_or_default());
+        let mut body = self.client.open(location, file.done)?;
+        // Some other page, of a portal for example, costs nothing of what is there; and where something is there, it was right before.
+        fits(location, &body, size).map_err(|failure| failure.transient(file.done > 0))?;
+        // A server that begins at the beginning gives what is there once more: so what is there only grows.
+        let mut known = file.done.saturating_sub(body.offset());
         let mut chunk = std::vec![0; CHUNK];
+        let mut is_new = true;
         loop {
             if progress.elapsed() > FILE_TIMEOUT {
                 return Err(Failure::new(Exit::Io, format_args!("fetch {location}: not here after 6 hours")));
             }
             let count = body.read(&mut chunk)?;
-            let bytes = chunk.get(..count).unwrap_or_default();
-            if bytes.is_empty() {
+            if count == 0 && file.done < size {
+                let text = format_args!("fetch {location}: the connection ended before the file did");
+                return Err(Failure::new(Exit::Io, text).transient(true));
+            }
+            let skipped = known.min(count as u64);
+            known = known.saturating_sub(skipped);
+            let bytes = chunk.get(usize::try_from(skipped).unwrap_or(count)..count).unwrap_or_default();
+            if bytes.is_empty() && skipped == 0 {
                 return Ok(());
             }
-            *done = done.saturating_add(count as u64);
-            if *done > size {
-                partial.restart()?;
-                return Err(Failure::new(
-                    Exit::Io,
-                    format_args!("fetch {location}: longer than the {size} bytes promised; nothing of it is used"),
-                ));
+            if is_new && !bytes.is_empty() {
+                is_new = false;
+                file.answers = file.answers.saturating_add(1);
             }
-            partial.append(bytes)?;
-            hash.update(bytes);
-            progress.at(*done);
+            file.done = file.done.saturating_add(bytes.len() as u64);
+            if file.done > size {
+                // Longer than promised: that is not the file.
+                return Ok(());
+            }
+            file.partial.append(bytes)?;
+            file.hash.update(bytes);
+            progress.at(file.done);
         }
+    }
+}
+
+/// Succeeds if the server's file is as long as the one that was promised, or it does not say.
+fn fits(location: &Location, body: &Body, size: u64) -> Result<(), Failure> {
+    match body.total() {
+        Some(total) if total != size => Err(Failure::new(
+            Exit::Io,
+            format_args!(
+                "fetch {location}: the server has {total} bytes there, but {size} were promised; nothing of it is used"
+            ),
+        )),
+        _ => Ok(()),
     }
 }
 
@@ -361,17 +434,15 @@ fn target_slot(host: &Host<'_>, state: &BootState) -> Result<Slot, Failure> {
     if let Some(mismatch) = boot.and_then(|boot| boot.mismatch()).filter(|_| !force) {
         return Err(refused(format_args!("{mismatch}; or --force")));
     }
+    let advice = Advice::of(Wish::Apply, state, booted);
     if state.active != booted && !force {
-        return Err(refused(format_args!(
-            "slot {booted} runs, but slot {} boots next; reboot first, or kubesolo-boot rollback",
-            state.active
-        )));
+        return Err(refused(format_args!("slot {booted} runs, but slot {} boots next; {advice}", state.active)));
     }
     match state.slot(booted) {
         SlotState::Good => Ok(!booted),
         slot_state => Err(refused(format_args!(
             "the running slot {booted} is {slot_state}, not good: there would be nothing to go back to; wait for its \
-             health check, or kubesolo-boot commit"
+             health check, or {advice}"
         ))),
     }
 }
@@ -393,13 +464,14 @@ fn not_held_back(host: &Host<'_>, config: &Config<'_>) -> Result<(), Failure> {
     }
 }
 
-/// The health checks that fail before the update, each tried once. None with `mark=init`, as no check decides about the trial then.
-fn failed_before(host: &Host<'_>, config: &Config<'_>) -> String {
-    let mut names = String::new();
-    if config.commit_by == CommitBy::Healthcheck {
-        for (name, _) in Report::make(host, config, &|_| Duration::ZERO).failed() {
-            push_word(&mut names, name);
-        }
+/// The health checks that fail before the update. None with `mark=init`, as no check decides about the trial then.
+fn failed_before(host: &Host<'_>, notes: &Notes, config: &Config<'_>) -> String {
+    if config.commit_by != CommitBy::Healthcheck {
+        return String::new();
+    }
+    let names = health::failing_before(host, config);
+    if !names.is_empty() {
+        notes.say(format_args!("apply: these checks fail before the update, so that they cannot undo it: {names}"));
     }
     names
 }
@@ -459,15 +531,16 @@ fn locations(remote: &RemoteManifest) -> Result<[Location; 2], Failure> {
     Ok([join(vmlinuz)?, join(initramfs)?])
 }
 
-/// The files' sizes in bytes, by the manifest, or else by the server.
+/// The files' sizes in bytes, by the manifest, or else by the server, which has to have both files, as long as promised: the slot is
+/// still whole.
 fn sizes(client: &Client<'_>, files: &Files, locations: &[Location; 2]) -> Result<[u64; 2], Failure> {
     let mut sizes = [0; 2];
     for ((size, (_, image)), location) in sizes.iter_mut().zip(files).zip(locations) {
-        let known = match image.size {
-            Some(size) => Some(size),
-            None => client.open(location, None)?.total(),
-        };
-        *size = known.ok_or_else(|| {
+        let body = patiently(LOOK_TIMEOUT, &mut || client.open(location, 0))?;
+        if let Some(promised) = image.size {
+            fits(location, &body, promised)?;
+        }
+        *size = image.size.or(body.total()).ok_or_else(|| {
             Failure::new(
                 Exit::Refused,
                 format_args!("apply: neither latest.json nor the server says how long {location} is (Content-Length)"),
@@ -475,6 +548,26 @@ fn sizes(client: &Client<'_>, files: &Files, locations: &[Location; 2]) -> Resul
         })?;
     }
     Ok(sizes)
+}
+
+/// Succeeds unless one of the files was whole and wrong not long ago.
+fn not_wrong_before(target: &Target, files: &Files, locations: &[Location; 2], now: u64) -> Result<(), Failure> {
+    for ((name, image), location) in files.iter().zip(locations) {
+        let (times, when) = target.wrong(name, &image.sha256, location.as_str());
+        let again = when.saturating_add(pause_after_wrong(times).as_secs());
+        // A time ahead is that of a clock that was wrong, then or now.
+        if (when..again).contains(&now) {
+            return Err(Failure::new(
+                Exit::Refused,
+                format_args!(
+                    "apply: {name} as the server had it did not fit its latest.json ({times} times); it is fetched again \
+                     after {} hours, or with --force",
+                    again.saturating_sub(now) / 3600
+                ),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The names that the files have while they are downloaded.

@@ -3,6 +3,8 @@
 use core::fmt::{self, Write};
 use std::string::String;
 
+use rustix::fs::{Access, access};
+
 use crate::cli::console::{KEEPS_ITS_ERROR, Notes, Output};
 use crate::failure::{Exit, Failure};
 use crate::host::{Flags, Host};
@@ -12,7 +14,7 @@ use crate::update::slot_version::read_version;
 use crate::update::state::read_unlocked;
 use kubesolo_core::ignore::ignore;
 use kubesolo_core::net::url::Location;
-use kubesolo_core::text::json::Quoted;
+use kubesolo_core::text::json::{self, Shown};
 use kubesolo_core::update::config::Config;
 use kubesolo_core::update::manifest::{ARCHITECTURE, Manifest, Refusal, UpdatePolicy};
 use kubesolo_core::update::version::Version;
@@ -60,12 +62,23 @@ pub fn fetch_manifest(
     let text = source.or(config.server).ok_or_else(|| {
         Failure::new(
             Exit::Usage,
-            format_args!("no update server: give a URL or path, --server, or server= in update.conf"),
+            format_args!(
+                "no update server: give a URL or path, --server, or a line server= in \
+                 /var/lib/kubesolo/update/update.conf"
+            ),
         )
     })?;
-    let at = Location::manifest_of(text)
-        .map_err(|error| Failure::new(Exit::Usage, format_args!("update server {text}: {error}")))?;
-    let remote = RemoteManifest::fetch(client, at, config.pubkey)?;
+    let usage = |problem: fmt::Arguments<'_>| Failure::new(Exit::Usage, problem);
+    if !text.contains("://") && !text.starts_with(['/', '.']) && access(text, Access::EXISTS).is_err() {
+        return Err(usage(format_args!("update server {text}: no such folder here; of a web server: http://{text}")));
+    }
+    if let Some(key) = config.pubkey.filter(|key| key.len() == 64 && key.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+        return Err(usage(format_args!(
+            "pubkey {key}: is a key itself; write it into a file, and give the file's name"
+        )));
+    }
+    let at = Location::manifest_of(text).map_err(|error| usage(format_args!("update server {text}: {error}")))?;
+    let remote = RemoteManifest::fetch(client, &at, config.pubkey)?;
     if !remote.signed {
         notes.say(format_args!(
             "WARNING: no public key is configured (pubkey=): anybody who can change {} decides what this box runs",
@@ -130,21 +143,14 @@ fn print_json(
     running: Option<Version>,
     reason: Option<&Refusal<'_>>,
 ) -> fmt::Result {
-    write!(out, "{{\"result\":\"{word}\",\"version\":\"{}\",\"running\":", manifest.version)?;
-    match running {
-        Some(running) => write!(out, "\"{running}\"")?,
-        None => write!(out, "null")?,
-    }
-    write!(out, ",\"signed\":{},\"reason\":", remote.signed)?;
-    match reason {
-        Some(refusal) => write!(out, "{}", Quoted::text(&std::format!("{refusal}")))?,
-        None => write!(out, "null")?,
-    }
-    for (name, text) in [("release_date", manifest.release_date), ("release_notes", manifest.release_notes)] {
-        match text {
-            Some(text) => write!(out, ",\"{name}\":\"{}\"", text.raw())?,
-            None => write!(out, ",\"{name}\":null")?,
-        }
-    }
-    writeln!(out, "}}")
+    json::object(out, &mut |all| {
+        all.member("result", &word)?;
+        all.member("version", &Shown(manifest.version))?;
+        all.member("running", &running.map(Shown))?;
+        all.member("signed", &remote.signed)?;
+        all.member("reason", &reason.map(Shown))?;
+        all.member("release_date", &manifest.release_date)?;
+        all.member("release_notes", &manifest.release_notes)
+    })?;
+    writeln!(out)
 }

@@ -1,7 +1,5 @@
 //! `env`: shows and changes the env block's variables by hand, whatever they mean.
 
-use core::fmt::Write;
-
 use crate::boot::env_files::Loaded;
 use crate::cli::console::{KEEPS_ITS_ERROR, Output};
 use crate::failure::{Exit, Failure};
@@ -10,7 +8,7 @@ use crate::linux::mount::Access;
 use kubesolo_core::boot::env_block::{EnvBlock, SIZE, Variable};
 use kubesolo_core::boot::env_copies::Bytes;
 use kubesolo_core::ignore::ignore;
-use kubesolo_core::text::json::Quoted;
+use kubesolo_core::text::json::{self, Quoted};
 
 use super::machine::crowded;
 
@@ -27,9 +25,10 @@ pub fn list(host: &Host<'_>, json: bool, out: &mut Output<'_>) -> Result<(), Fai
         return Ok(());
     }
     for var in block.variables() {
-        out.bytes(var.name);
+        let value: heapless::Vec<u8, SIZE> = var.value.bytes().take(SIZE).collect();
+        out.unknown(var.name);
         out.bytes(b"=");
-        var.value.bytes().for_each(|byte| out.bytes(&[byte]));
+        out.unknown(&value);
         out.bytes(b"\n");
     }
     Ok(())
@@ -50,20 +49,23 @@ pub fn get(host: &Host<'_>, name: &str, json: bool, out: &mut Output<'_>) -> Res
         print_object([Variable { name: name.as_bytes(), value }], out);
         return Ok(());
     }
-    value.bytes().for_each(|byte| out.bytes(&[byte]));
+    let value: heapless::Vec<u8, SIZE> = value.bytes().take(SIZE).collect();
+    out.unknown(&value);
     out.bytes(b"\n");
     Ok(())
 }
 
 /// A text for each variable. Bytes that are not UTF-8 are replaced.
 fn print_object<'a>(variables: impl IntoIterator<Item = Variable<'a>>, out: &mut Output<'_>) {
-    out.bytes(b"{");
-    for (number, var) in variables.into_iter().enumerate() {
-        let comma = if number == 0 { "" } else { "," };
-        let value: heapless::Vec<u8, SIZE> = var.value.bytes().take(SIZE).collect();
-        ignore(write!(out, "{comma}{}:{}", Quoted(var.name), Quoted(&value)), KEEPS_ITS_ERROR);
-    }
-    out.bytes(b"}\n");
+    let mut variables = variables.into_iter();
+    let written = json::object(out, &mut |all| {
+        variables.try_for_each(|var| {
+            let value: heapless::Vec<u8, SIZE> = var.value.bytes().take(SIZE).collect();
+            all.member_of(&Quoted(var.name), &Quoted(&value))
+        })
+    });
+    ignore(written, KEEPS_ITS_ERROR);
+    out.bytes(b"\n");
 }
 
 /// Sets each `NAME=VALUE`, all in one write. Calls `warn` if the block is longer than one sector, and if only one copy could be

@@ -3,16 +3,16 @@
 
 use core::fmt::{self, Write};
 use core::time::Duration;
-use std::format;
 use std::string::String;
 
 use crate::cli::console::{KEEPS_ITS_ERROR, Notes, Output};
 use crate::failure::{Exit, Failure};
-use crate::health::Report;
+use crate::health::{self, Report};
 use crate::host::Host;
+use crate::update::state::push_word;
 use kubesolo_core::flow::healthcheck::{self as flow, Outcome};
 use kubesolo_core::ignore::ignore;
-use kubesolo_core::text::json::Quoted;
+use kubesolo_core::text::json;
 use kubesolo_core::update::config::Config;
 
 use super::machine::Machine;
@@ -38,44 +38,74 @@ pub fn run(
     json: bool,
     out: &mut Output<'_>,
 ) -> Result<(Exit, bool), Failure> {
+    // A box without its disk is told so at once, not when the checks have had their time.
+    if host.flags().grubenv.is_none() {
+        host.disk()?;
+    }
     let mut machine = Machine::new(host, notes, ());
-    let excused = flow::begin(&mut machine)?.map(|update| update.failed_before).unwrap_or_default();
-    let is_excused = |name: &str| name != "disk_writable" && excused.split(' ').any(|excused| excused == name);
+    let excused = flow::begin(&mut machine).map(|update| update.failed_before).unwrap_or_default();
+    let is_excused =
+        |name: &str| excused.split(' ').any(|excused| excused == name) && health::can_be_excused(name, config);
     let timeout = Duration::from_secs(config.healthcheck_timeout.into());
+    if !json {
+        ignore(
+            writeln!(out, "Six checks at once; those that fail are tried for {} s.", timeout.as_secs()),
+            KEEPS_ITS_ERROR,
+        );
+        out.flush();
+    }
     // A check that failed before the update too is tried once, without waiting.
-    let report = Report::make(host, config, &|name| if is_excused(name) { Duration::ZERO } else { timeout });
-    let mut reasons = String::new();
-    for (name, failure) in report.failed().filter(|(name, _)| !is_excused(name)) {
-        if !reasons.is_empty() {
-            reasons.push_str("; ");
+    let timeout = |name: &str| if is_excused(name) { Duration::ZERO } else { timeout };
+    let report = Report::make(host, config, &timeout, &mut |name, failure| {
+        if !json {
+            let is_set = name != "probe_url" || config.healthcheck_url.is_some();
+            ignore(print_check(out, name, failure, is_set, is_excused(name)), KEEPS_ITS_ERROR);
+            out.flush();
         }
-        // Most messages begin with the name of their check; it is added to the others.
-        let reason = format!("{failure}");
-        if !reason.starts_with(name) {
-            reasons.push_str(name);
-            reasons.push_str(": ");
+    });
+    let (mut reasons, mut still_excused) = (String::new(), String::new());
+    for (name, failure) in report.failed() {
+        if is_excused(name) {
+            push_word(&mut still_excused, name);
+            continue;
         }
-        reasons.push_str(&reason);
+        let between = if reasons.is_empty() { "" } else { "; " };
+        ignore(write!(reasons, "{between}{name}: {}", reason(name, failure)), "a text in memory has no errors");
     }
     let healthy = reasons.is_empty();
-    let concluded = flow::conclude(&mut machine, &reasons, config.auto_rollback_after);
+    let concluded = flow::conclude(&mut machine, &reasons, &still_excused, config.auto_rollback_after);
     // The checks are printed also if the commit or the rollback failed.
     let outcome = *concluded.as_ref().unwrap_or(&Outcome::Nothing);
-    let printed =
-        if json { print_json(out, &report, healthy, outcome) } else { print(out, &report, outcome, &is_excused) };
+    let printed = if json { print_json(out, &report, healthy, outcome) } else { print_outcome(out, outcome) };
     ignore(printed, KEEPS_ITS_ERROR);
     let rolled_back = matches!(concluded?, Outcome::RolledBack);
     Ok((if healthy { Exit::Done } else { Exit::No }, rolled_back))
 }
 
-fn print(out: &mut Output<'_>, report: &Report, outcome: Outcome, is_excused: &dyn Fn(&str) -> bool) -> fmt::Result {
-    for (name, failure) in &report.0 {
-        match failure {
-            None => writeln!(out, "{name:<18} ok")?,
-            Some(failure) if is_excused(name) => writeln!(out, "{name:<18} failed, as before the update: {failure}")?,
-            Some(failure) => writeln!(out, "{name:<18} FAILED: {failure}")?,
+/// Why a check failed, without its name, which stands before it.
+fn reason<'a>(name: &str, failure: &'a Failure) -> &'a str {
+    let text = failure.text();
+    text.strip_prefix(name).and_then(|text| text.strip_prefix(": ")).unwrap_or(text)
+}
+
+fn print_check(
+    out: &mut Output<'_>,
+    name: &str,
+    failure: Option<&Failure>,
+    is_set: bool,
+    is_excused: bool,
+) -> fmt::Result {
+    match failure {
+        None if is_set => writeln!(out, "{name:<18} ok"),
+        None => writeln!(out, "{name:<18} not set"),
+        Some(failure) if is_excused => {
+            writeln!(out, "{name:<18} failed, as before the update: {}", reason(name, failure))
         }
+        Some(failure) => writeln!(out, "{name:<18} FAILED: {}", reason(name, failure)),
     }
+}
+
+fn print_outcome(out: &mut Output<'_>, outcome: Outcome) -> fmt::Result {
     match outcome {
         Outcome::Nothing => Ok(()),
         Outcome::Committed => writeln!(out, "The running slot is good and stays."),
@@ -86,14 +116,15 @@ fn print(out: &mut Output<'_>, report: &Report, outcome: Outcome, is_excused: &d
 }
 
 fn print_json(out: &mut Output<'_>, report: &Report, healthy: bool, outcome: Outcome) -> fmt::Result {
-    write!(out, "{{\"healthy\":{healthy},\"outcome\":\"{}\"", word(outcome))?;
-    for (name, failure) in &report.0 {
-        write!(out, ",\"{name}\":{}", failure.is_none())?;
-    }
-    write!(out, ",\"reasons\":{{")?;
-    for (number, (name, failure)) in report.failed().enumerate() {
-        let comma = if number == 0 { "" } else { "," };
-        write!(out, "{comma}\"{name}\":{}", Quoted::text(&format!("{failure}")))?;
-    }
-    writeln!(out, "}}}}")
+    json::object(out, &mut |all| {
+        all.member("healthy", &healthy)?;
+        all.member("outcome", &word(outcome))?;
+        for (name, failure) in &report.0 {
+            all.member(name, &failure.is_none())?;
+        }
+        all.object("reasons", &mut |reasons| {
+            report.failed().try_for_each(|(name, failure)| reasons.member(name, &reason(name, failure)))
+        })
+    })?;
+    writeln!(out)
 }

@@ -221,7 +221,7 @@ impl BootStage for Machine<'_, Open<'_>> {
                 }
             }
             Notice::GivenUp(given_up, active) => {
-                notes.say(format_args!("init: GRUB gave slot {given_up} up and went back to slot {active}"));
+                notes.say(format_args!("init: slot {given_up} was given up; slot {active} is active"));
             }
             Notice::NotActive(booted, active) => {
                 notes.say(format_args!("init: slot {booted} runs, slot {active} is active: this boot marks nothing"));

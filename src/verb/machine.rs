@@ -8,13 +8,14 @@ use crate::failure::{Exit, Failure};
 use crate::history::boots;
 use crate::host::Host;
 use crate::linux::mount::Access;
-use crate::update::slot_version::read_version;
+use crate::update::failures;
+use crate::update::slot_version::{Version, read_image, read_version};
 use crate::update::state::{State, StateFile, now};
 use kubesolo_core::boot::env_block::{EnvBlock, ONE_SECTOR};
 use kubesolo_core::boot::env_copies::{Bytes, fits_one_sector};
-use kubesolo_core::boot::slot::{Slot, SlotState};
-use kubesolo_core::boot::state::{BootState, Refused};
-use kubesolo_core::flow::change::{Change, Changed};
+use kubesolo_core::boot::slot::Slot;
+use kubesolo_core::boot::state::BootState;
+use kubesolo_core::flow::change::{Change, Changed, Refusal};
 use kubesolo_core::flow::ports::{self, BootLog, Env, LastError, Port};
 use kubesolo_core::history::boot_log::Milestone;
 use kubesolo_core::update::phase::Phase;
@@ -35,6 +36,11 @@ impl<'a, J> Machine<'a, J> {
     pub const fn new(host: &'a Host<'a>, notes: &'a Notes, job: J) -> Machine<'a, J> {
         Machine { host, notes, job, state_file: None }
     }
+
+    /// The version in the slot, for people to read.
+    fn version_of(&self, slot: Slot) -> Version {
+        read_version(self.host, slot).or_else(|| Version::try_from("unknown").ok()).unwrap_or_default()
+    }
 }
 
 impl<J> Port for Machine<'_, J> {
@@ -52,27 +58,18 @@ impl<J> Env for Machine<'_, J> {
 
     fn change(&mut self, change: Change) -> Result<Changed, Failure> {
         edit(self.host, self.notes, &|state, booted| {
-            change.of(state, booted).map_err(|refused| self.refuse(change, refused))
+            change.of(state, booted).map_err(|refusal| self.refuse(change, refusal))
         })
     }
 
-    fn refuse(&self, change: Change, refused: Refused) -> Failure {
-        match (change, refused) {
-            (Change::Commit, refused) => Failure::new(
-                Exit::Refused,
-                format_args!(
-                    "commit: {refused}; to keep the slot that runs: kubesolo-boot rollback, then boot it again"
-                ),
-            ),
-            (Change::RollBack, Refused::NotGood { slot, .. }) => Failure::new(
-                Exit::Refused,
-                format_args!("rollback: {refused}; if you know better: kubesolo-boot slot set {slot} good"),
-            ),
-            (_, Refused::NotStaged { .. }) => {
-                Failure::new(Exit::Refused, format_args!("activate: {refused}; kubesolo-boot apply first"))
-            }
-            (_, refused) => Failure::new(Exit::Refused, format_args!("write env block: {refused}")),
-        }
+    fn refuse(&self, change: Change, refusal: Refusal) -> Failure {
+        let verb = match change {
+            Change::Commit => "commit",
+            Change::RollBack => "rollback",
+            Change::Activate { .. } => "activate",
+            _ => "write env block",
+        };
+        Failure::new(Exit::Refused, format_args!("{verb}: {refusal}"))
     }
 }
 
@@ -96,22 +93,29 @@ impl<J> ports::StateFile for Machine<'_, J> {
         }
     }
 
+    fn remember_slot(&mut self, state: &mut State, slot: Slot) -> bool {
+        let image = read_image(self.host, slot);
+        if let Some(image) = &image {
+            state.remember(image);
+        }
+        image.is_some()
+    }
+
     fn set_last_error(&mut self, state: &mut State, why: LastError<'_, Failure>) {
         state.last_error = match why {
             LastError::None => String::new(),
             LastError::Words(words) => words.into(),
             LastError::Install(failure) => format!("{failure}"),
             LastError::Checks(failures, reasons) => format!("health check failed {failures} times: {reasons}"),
-            LastError::GivenUp(slot, slot_state) => {
-                let version = read_version(self.host, slot).unwrap_or_default();
-                let version = if version.is_empty() { "unknown" } else { &version };
-                let why = match slot_state {
-                    SlotState::Good => "for one boot: three boots did not reach init",
-                    _ => "no boot of it was committed, it did not load, or its files are not what was installed",
-                };
-                let colon = if slot_state == SlotState::Good { "" } else { ":" };
-                format!("slot {slot} (version {version}) was given up by GRUB{colon} {why}")
-            }
+            LastError::Left(slot) => format!(
+                "slot {slot} (version {}) was given up: no boot of it was committed, it did not load, its files are not \
+                 what was installed, or it was rolled back from",
+                self.version_of(slot)
+            ),
+            LastError::LeftOnce(slot) => format!(
+                "slot {slot} (version {}) was given up by GRUB for one boot: three boots did not reach init",
+                self.version_of(slot)
+            ),
         };
     }
 
@@ -119,6 +123,14 @@ impl<J> ports::StateFile for Machine<'_, J> {
         state.phase = phase;
         state.updated_at = format!("{}", now());
         self.state_file.as_ref().map_or(Ok(()), |file| file.store(state))
+    }
+
+    fn is_kept(&self) -> bool {
+        !self.host.state_is_in_memory()
+    }
+
+    fn count_in_this_boot(&mut self) -> u32 {
+        failures::count(self.host).unwrap_or(u32::MAX)
     }
 
     fn close_state(&mut self) {

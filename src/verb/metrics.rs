@@ -59,6 +59,9 @@ fn print(boot: &BootState, is_degraded: bool, update: &State, out: &mut dyn Writ
     for (name, number) in numbers {
         writeln!(out, "# TYPE kubesolo_{name} gauge\nkubesolo_{name} {number}")?;
     }
+    // Under the name and the type that KubeSolo OS has. It begins anew at each success, as a counter may.
+    let attempts = update.attempt_count;
+    writeln!(out, "# TYPE kubesolo_update_attempts_total counter\nkubesolo_update_attempts_total {attempts}")?;
     writeln!(out, "# TYPE kubesolo_slot gauge")?;
     for slot in Slot::BOTH {
         let (state, active) = (boot.slot(slot), u8::from(boot.active == slot));

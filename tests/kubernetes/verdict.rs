@@ -409,7 +409,7 @@ fn pods_whose_age_says_nothing_are_watched_for_the_whole_time() {
     for age in [BEFORE, -86_400] {
         box_.cluster.holds(&[node(), one("coredns", "Running", "True", &running(age))]);
         let began = Instant::now();
-        box_.says("watched", "kube_system_ready", "", "--kube-system-settle 4 --healthcheck-timeout 1");
+        box_.says("watched", "kube_system_ready", "", "--kube-system-settle 4 --healthcheck-timeout 10");
         assert!(began.elapsed() >= Duration::from_secs(4), "it takes the whole time");
     }
     // A container that dies again and again, each time before it has settled.
@@ -438,13 +438,13 @@ fn pods_whose_age_says_nothing_are_watched_for_the_whole_time() {
 #[test]
 fn any_number_of_pods_is_judged() {
     let Some(box_) = Node::start() else { return };
-    let name = |number: u32| format!("pod-{number}-{}", "x".repeat(200));
-    let mut objects: Vec<Value> = (0..400).map(|number| one(&name(number), "Running", "True", &running(100))).collect();
+    let name = |number: u32| format!("pod-{number}-{}", "x".repeat(150));
+    let mut objects: Vec<Value> = (0..450).map(|number| one(&name(number), "Running", "True", &running(100))).collect();
     objects.push(node());
     box_.cluster.holds(&objects);
     assert!(box_.cluster.run("get pods -o name", "").len() > 64 * 1024);
     box_.says("all are well", "kube_system_ready", "", "");
-    box_.cluster.becomes(one(&name(399), "Running", "False", &waiting("CrashLoopBackOff")));
+    box_.cluster.becomes(one(&name(449), "Running", "False", &waiting("CrashLoopBackOff")));
     box_.says("one is not", "kube_system_ready", "container c: CrashLoopBackOff", "");
 }
 

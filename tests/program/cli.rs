@@ -36,7 +36,13 @@ fn refused(machine: &Machine, words: &str, exit: i32, want: &str) {
     assert_eq!(ran.exit, exit, "{words}: {}", ran.stderr);
     assert!(ran.stderr.contains(want), "{words}: {} does not say {want}", ran.stderr);
     assert!(ran.stderr.starts_with("kubesolo-boot: ") && ran.stderr.lines().count() == 1, "{}", ran.stderr);
-    assert!(ran.stdout.is_empty(), "{words}: {}", ran.out());
+    // A command line that is not understood is answered to a person.
+    if words.contains("--json") && !want.contains("not a flag of ") {
+        let answer: Value = serde_json::from_slice(&ran.stdout).unwrap();
+        assert!(answer["error"].as_str().unwrap().contains(want) && answer["exit_code"] == exit, "{words}: {answer}");
+    } else {
+        assert!(ran.stdout.is_empty(), "{words}: {}", ran.out());
+    }
     assert_eq!(machine.copies(), before, "{words}: the block changed");
 }
 
@@ -48,7 +54,7 @@ fn status_shows_both_slots_and_what_boots_next() {
     for line in [
         "Running slot A (good)",
         "  A     good    -           -         -           active",
-        "  B     bad     -           -         -           given up by GRUB: no boot of it was committed, or it did not load",
+        "  B     bad     -           -         -           given up: no boot of it was committed, it did not load, or it was rolled back from",
         "Next boot   slot A: it is active and good",
         "Counter     2 of 3 boots left; the newest boot was not marked good",
         "Env block   grubenv: good",
@@ -63,7 +69,7 @@ fn status_shows_both_slots_and_what_boots_next() {
             "chosen_by_hand": false, "rollback_from": "B",
             "slot_A": { "state": "good", "version": null, "size": null, "installed": null, "why": "active" },
             "slot_B": { "state": "bad", "version": null, "size": null, "installed": null,
-                        "why": "given up by GRUB: no boot of it was committed, or it did not load" },
+                        "why": "given up: no boot of it was committed, it did not load, or it was rolled back from" },
             "grubenv": "good", "grubenv_bak": "good", "doubts": [], "update": null, "boots": [],
             "degraded": null, "retry_slot": null,
         })
@@ -208,7 +214,62 @@ fn commit_keeps_the_running_slot() {
         assert_eq!(machine.state(), state(B, 3, true, Good, Good));
     }
     let by_hand = Machine::with_state(state(B, 1, false, Good, Trial)).booted(A);
-    refused(&by_hand, "commit", 7, "slot A runs, but slot B is the active one");
+    refused(
+        &by_hand,
+        "commit",
+        7,
+        "commit: slot A runs, but slot B is the active one; to keep slot A: kubesolo-boot rollback",
+    );
+    // Which does what was said.
+    assert_eq!(by_hand.run("rollback").exit, 0);
+    assert_eq!(by_hand.state(), state(A, 3, true, Good, Bad));
+}
+
+/// Activated, not rebooted: the slot that runs is active again, and the other one can be activated once more.
+#[test]
+fn rollback_before_the_reboot_undoes_the_activation() {
+    let machine = Machine::with_state(state(B, 3, false, Good, Trial)).booted(A);
+    let update = |phase: &str| format!("{{\"phase\":\"{phase}\",\"to_image\":\"00aa\"}}");
+    machine.folder.write("data/update/state.json", update("activated"));
+    let ran = machine.run("rollback");
+    assert_eq!((ran.exit, ran.out(), ran.stderr.as_str()), (0, "Slot A boots next.\n", ""));
+    assert_eq!(machine.state(), state(A, 3, true, Good, Staged));
+    let written = parsed(&machine.run("status --json"))["update"].clone();
+    assert_eq!((&written["phase"], &written["known_bad"]), (&json!("staged"), &json!("")));
+}
+
+/// By hand, of a trial and of a slot that was committed long ago: `check` and `apply` know of it.
+#[test]
+fn each_way_back_is_remembered() {
+    for (standing, phase) in [(Trial, "activated"), (Trial, "staged"), (Good, "success")] {
+        let machine = Machine::with_state(state(B, 2, false, Good, standing)).booted(B);
+        let update = format!("{{\"phase\":\"{phase}\",\"to_image\":\"00aa\"}}");
+        machine.folder.write("data/update/state.json", &update);
+        assert_eq!(machine.run("rollback").exit, 0);
+        assert_eq!(machine.state().rollback_from, None, "{phase}");
+        let written = parsed(&machine.run("status --json"))["update"].clone();
+        assert_eq!(
+            [&written["phase"], &written["known_bad"], &written["last_error"]],
+            [&json!("rolled_back"), &json!("00aa"), &json!("rolled back by hand")]
+        );
+
+        // Without the data partition: the block has it, and the next `init` records it.
+        let machine = Machine::with_state(state(B, 2, false, Good, standing)).booted(B);
+        std::fs::rename(machine.folder.path("data"), machine.folder.path("gone")).unwrap();
+        let ran = machine.run("rollback");
+        assert_eq!((ran.exit, ran.out()), (0, "Slot A boots next.\n"));
+        assert!(ran.stderr.contains("warning: not recorded in state.json"), "{}", ran.stderr);
+        assert_eq!(machine.state().rollback_from, Some(B), "{phase}");
+        std::fs::rename(machine.folder.path("gone"), machine.folder.path("data")).unwrap();
+        machine.folder.write("data/update/state.json", &update);
+        let machine = machine.booted(A);
+        assert_eq!(machine.run("init").exit, 0);
+        assert_eq!(machine.state().rollback_from, None, "{phase}");
+        let written = parsed(&machine.run("status --json"))["update"].clone();
+        assert_eq!((&written["phase"], &written["known_bad"]), (&json!("rolled_back"), &json!("00aa")), "{phase}");
+        let why = written["last_error"].as_str().unwrap();
+        assert!(why.contains("or it was rolled back from"), "{why}");
+    }
 }
 
 #[test]
@@ -262,10 +323,12 @@ fn env_gives_back_what_was_set() {
         ["plain", "", "two words", "back\\slash", "new\nline", "a=b", "\\\n\\", "Grüße 中文", "#", "tab\t\u{7f}\u{1}"];
     for value in values {
         assert_eq!(machine.run_words(&["env", "set", &format!("x={value}"), "y=1"]).exit, 0, "{value:?}");
+        // What acts on a terminal is shown; a script has the value itself by --json.
+        let shown = value.replace('\u{7f}', "\\u007f").replace('\u{1}', "\\u0001");
         let got = machine.run("env get x");
-        assert_eq!(got.out(), format!("{value}\n"));
+        assert_eq!(got.out(), format!("{shown}\n"));
         let listed = machine.run("env list");
-        assert!(listed.out().contains(&format!("\nx={value}\ny=1\n")), "{}", listed.out());
+        assert!(listed.out().contains(&format!("\nx={shown}\ny=1\n")), "{}", listed.out());
         assert_eq!(parsed(&machine.run("env list --json"))["x"], value);
         assert_eq!(parsed(&machine.run("env get x --json")), json!({ "x": value }));
     }
@@ -480,6 +543,16 @@ fn find_and_status_without_disks_say_so() {
     refused(&machine, "find KSOLOA", 3, "KSOLOEFI KSOLOA KSOLOB KSOLODATA");
     refused(&machine, "find KSOLOC", 2, "find: KSOLOC: no such partition");
     // Without --grubenv the block is on the ESP, which is on no disk here.
+    for words in ["status --json", "slot show --json", "env list --json", "activate --json", "probe --json"] {
+        let verb = words.split(' ').next().unwrap();
+        let flags = machine.flags_of(verb);
+        let flags = flags.chunks(2).filter(|pair| !["--grubenv", "--data"].contains(&pair[0].as_str())).flatten();
+        let ran = run(binary(), words.split(' ').chain(flags.map(String::as_str)), Path::new("/"));
+        let answer: Value = serde_json::from_slice(&ran.stdout).unwrap();
+        let error = answer.get("error").or(answer.get("reason")).unwrap().as_str().unwrap();
+        assert!(ran.exit == 3 && error.starts_with("find disk: "), "{words}: {answer}");
+        assert!(verb == "probe" || answer["exit_code"] == 3, "{words}: {answer}");
+    }
     for verb in ["status", "commit", "rollback"] {
         let flags: Vec<String> = machine.flags_of(verb).split_off(2);
         let ran = run(binary(), std::iter::once(verb).chain(flags.iter().map(String::as_str)), Path::new("/"));
@@ -501,6 +574,10 @@ fn what_is_not_understood_changes_nothing() {
         "init now",
         "--frobnicate",
         "env get",
+        "stauts",
+        "help bogus",
+        "bogus --help",
+        "apply --registry x --tag y",
     ] {
         let before = machine.copies();
         let ran = machine.run(words);
@@ -508,10 +585,41 @@ fn what_is_not_understood_changes_nothing() {
         assert!(ran.stdout.is_empty() && !ran.stderr.is_empty(), "{words}");
         assert_eq!(machine.copies(), before);
     }
-    for words in ["--help", "help", "env --help", "--version"] {
+    for words in ["--help", "help", "env --help", "apply --help", "help apply", "--version", "version"] {
         let ran = machine.run(words);
         assert_eq!((ran.exit, ran.stderr.as_str()), (0, ""), "{words}");
         assert!(!ran.stdout.is_empty());
+    }
+}
+
+/// A value that a verb does not go by must not stop it: a good update would be given up.
+#[test]
+fn a_malformed_value_stops_only_the_verbs_that_need_its_key() {
+    let verbs = ["check /nowhere", "apply /nowhere", "activate", "healthcheck --healthcheck-timeout 0", "grow"];
+    for (line, needs) in [
+        ("watchdog=1m", &[][..]),
+        ("mark=maybe", &["apply"]),
+        ("grow=off", &["grow"]),
+        ("auto_rollback_after=3x", &["healthcheck"]),
+        ("kube_system_settle=30s", &["apply", "healthcheck"]),
+        ("maintenance_window=2-4", &["apply"]),
+        ("server=\"/srv", &["check", "apply"]),
+        ("watchdog 60", &[]),
+        ("pubkey /etc/key", &["check", "apply"]),
+        ("<html>", &["check", "apply"]),
+        ("colour=red", &[]),
+    ] {
+        for words in verbs {
+            let machine = Machine::with_state(steady());
+            machine.cmdline("ksolo.slot=A ksolo.state=good");
+            machine.folder.write("conf", format!("# mine\n{line}\n"));
+            let ran = machine.run(words);
+            let is_needed = needs.iter().any(|verb| words.starts_with(verb));
+            let want = if is_needed { "kubesolo-boot: read " } else { "kubesolo-boot: warning: " };
+            let want = format!("{want}{}:2: ", machine.folder.text("conf"));
+            assert!(ran.stderr.contains(&want), "{line}, {words}: {}", ran.stderr);
+            assert_eq!(ran.exit == 2, is_needed, "{line}, {words}: {}", ran.stderr);
+        }
     }
 }
 

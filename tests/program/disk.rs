@@ -14,7 +14,7 @@ use kubesolo_boot::failure::{Exit, Failure};
 use kubesolo_boot::linux::children::Hanging;
 use kubesolo_boot::linux::device::Device;
 use kubesolo_boot::linux::process::Process;
-use kubesolo_boot::linux::sysblock::Uevent;
+use kubesolo_boot::linux::sysblock::{self, Uevent};
 use kubesolo_core::disk::ext4::{self, NeedsFsck};
 use rustix::fs::OFlags;
 
@@ -231,12 +231,36 @@ fn what_the_kernel_lists_is_found_without_reading_a_disk() {
 fn the_kernels_own_words_are_understood() {
     // Linux 6.1, /sys/class/block/vda1/uevent of a box.
     let text = "MAJOR=254\nMINOR=1\nDEVNAME=vda1\nDEVTYPE=partition\nDISKSEQ=1\nPARTN=1\nPARTNAME=KSOLOEFI\n";
-    let want = Uevent { node: Some("vda1"), is_partition: true, seq: 1, name: Some("KSOLOEFI") };
+    let want = Uevent { node: Some("vda1"), is_partition: true, seq: 1, name: Some("KSOLOEFI"), is_drive: false };
     assert_eq!(Uevent::parse(text), want);
     // And of an array controller's disk, which is called cciss!c0d0 in the list.
     let want = Uevent { node: Some("cciss/c0d0"), ..Uevent::default() };
     assert_eq!(Uevent::parse("MAJOR=104\nDEVNAME=cciss/c0d0\nDEVTYPE=disk\n"), want);
     assert_eq!(Uevent::parse("DRIVER=sd\nnonsense\n=\nDISKSEQ=many\n"), Uevent::default());
+}
+
+/// A look at an empty drive takes seconds, and each fills the console with the kernel's errors.
+#[test]
+fn a_drive_for_optical_or_floppy_disks_is_not_looked_into() {
+    let machine = Machine::new();
+    if machine.disk("sda", "000001").is_none() {
+        return;
+    }
+    for (name, major) in [("sr0", 11), ("fd0", 2)] {
+        machine.disk(name, "000001");
+        let uevent = format!("MAJOR={major}\nMINOR=0\nDEVNAME={name}\nDEVTYPE=disk\nDISKSEQ=9\n");
+        machine.0.write(&format!("{PCI}/{name}/uevent"), uevent);
+        machine.0.write(&format!("{PCI}/{name}/size"), "2097151\n");
+        let sys = machine.0.text("sys");
+        let mut seen = Vec::new();
+        sysblock::each_disk(&sys, &mut |disk| seen.push(disk.node.to_string())).unwrap();
+        assert_eq!(seen, ["sda"], "{name}");
+        assert!(!sysblock::has_medium(&sys, name) && sysblock::has_medium(&sys, "sda"));
+        machine.0.write(&format!("{PCI}/{name}/size"), "1433600\n");
+        assert!(sysblock::has_medium(&sys, name));
+        machine.0.write(&format!("{PCI}/{name}/size"), "0\n");
+        assert!(!sysblock::has_medium(&sys, name));
+    }
 }
 
 #[test]

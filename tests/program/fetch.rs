@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use embedded_io::Read as _;
 use kubesolo_boot::failure::Failure;
 use kubesolo_boot::linux::process::Process;
-use kubesolo_boot::net::fetch::{Body, Client, Limits, Resume};
+use kubesolo_boot::net::fetch::{Body, Client, Limits};
 use kubesolo_core::net::url::Location;
 
 use crate::frugal::counted;
@@ -53,7 +53,7 @@ const GAPS: &[(&str, &str, &str)] = &[
     ("SSH", "makes 503 of it, which is worth another try", "minreq does not tell"),
     ("HTTP/2", "looks at no version", "[104, 101, 108, 108, 111]"),
     ("a line without a colon", "drops it", "[104, 101, 108, 108, 111]"),
-    ("head cut", "takes it for whole", "does not say how long"),
+    ("head cut", "takes it for whole", "[]"),
     ("head cut behind the length", "takes it for whole", "[]"),
     ("LF bomb of 16 KiB", "its limit wraps; only the child's memory ends it", "minreq's process died"),
     ("chunks", CHUNKS, NO_LENGTH),
@@ -79,7 +79,7 @@ const GAPS: &[(&str, &str, &str)] = &[
 #[cfg(feature = "minreq")]
 const CHUNKS: &str = "takes a cut body in chunks for a whole one, so that none is taken";
 #[cfg(feature = "minreq")]
-const NO_LENGTH: &str = "does not say how long the file is";
+const NO_LENGTH: &str = "so none is taken";
 
 /// Runs a row. One of [`GAPS`] has to fail on minreq, and to say what stands there.
 fn row(name: &str, check: impl FnOnce()) {
@@ -119,16 +119,16 @@ fn each_gap_is_a_row() {
 }
 
 /// What a server does with one connection.
-type Act = Box<dyn FnMut(&str, &mut TcpStream) + Send>;
+pub type Act = Box<dyn FnMut(&str, &mut TcpStream) + Send>;
 
 /// A server on the loopback that answers each connection by `act`, which is given the request's head.
-struct Server {
-    port: u16,
+pub struct Server {
+    pub port: u16,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
-    fn new(act: Act) -> Server {
+    pub fn new(act: Act) -> Server {
         Server::on(TcpListener::bind("127.0.0.1:0").unwrap(), act)
     }
 
@@ -172,13 +172,13 @@ impl Server {
         Location::parse(&format!("http://127.0.0.1:{}{path}", self.port)).unwrap()
     }
 
-    fn requests(&self) -> Vec<String> {
+    pub fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
 }
 
 /// Sends what the client still takes, and the end.
-fn say(connection: &mut TcpStream, answer: &[u8]) {
+pub fn say(connection: &mut TcpStream, answer: &[u8]) {
     connection.write_all(answer).unwrap_or_default();
     connection.shutdown(Shutdown::Write).unwrap_or_default();
     // Without reading to the end, a reset could overtake the answer.
@@ -203,7 +203,7 @@ fn fetch(location: &Location) -> Result<Vec<u8>, Failure> {
 }
 
 fn fetch_with(limits: Limits, location: &Location) -> Result<Vec<u8>, Failure> {
-    read_all(&mut client_with(limits).open(location, None)?)
+    read_all(&mut client_with(limits).open(location, 0)?)
 }
 
 /// Runs `work`, which has to end [`SOON`].
@@ -240,6 +240,13 @@ fn answers_that_are_sound_are_read_whole() {
             ),
             "hello",
         ),
+        ("no length", format!("{OK}\r\nhello"), "hello"),
+        ("HTTP/1.0 without length", "HTTP/1.0 200 OK\r\n\r\nhello".into(), "hello"),
+        ("packed, as its name says", format!("{OK}Content-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello"), "hello"),
+        ("packed by Apache", format!("{OK}Content-Encoding: x-gzip\r\nContent-Length: 5\r\n\r\nhello"), "hello"),
+        ("identity", format!("{OK}Content-Encoding: identity\r\nContent-Length: 5\r\n\r\nhello"), "hello"),
+        ("empty encoding", format!("{OK}Content-Encoding:\r\nContent-Length: 5\r\n\r\nhello"), "hello"),
+        ("range of a whole", format!("{OK}Content-Range: x\r\nContent-Length: 5\r\n\r\nhello"), "hello"),
         ("big head that fits", format!("{OK}X: {}\r\nContent-Length: 5\r\n\r\nhello", "y".repeat(16_000)), "hello"),
     ];
     for (name, answer, want) in rows {
@@ -288,7 +295,6 @@ fn answers_that_are_not_sound_end_in_an_error_that_says_so() {
         ("chunk line of LF only", format!("{chunked}5\nhello\r\n0\r\n\r\n"), "chunks are malformed", false),
         ("chunk line endless", format!("{chunked}{}", "0".repeat(10_000)), "chunks are malformed", false),
         ("trailers endless", format!("{chunked}0\r\n{}", "A: b\r\n".repeat(10_000)), "chunks are malformed", false),
-        ("no length", format!("{OK}\r\nhello"), "does not say how long", false),
         ("wrong length", format!("{OK}Content-Length: five\r\n\r\nhello"), "malformed Content-Length", false),
         (
             "two lengths",
@@ -302,7 +308,6 @@ fn answers_that_are_not_sound_end_in_an_error_that_says_so() {
             "both a length and chunks",
             false,
         ),
-        ("packed", format!("{OK}Content-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello"), "packs the file", false),
         ("one huge header", format!("{OK}X: {}", "y".repeat(1_000_000)), "longer than 16384 bytes", false),
         ("many headers", format!("{OK}{}", "X: y\r\n".repeat(200_000)), "longer than 16384 bytes", false),
         ("lines of LF only", format!("{OK}{}", "X: y\n".repeat(200_000)), "longer than 16384 bytes", false),
@@ -341,6 +346,8 @@ fn answers_that_are_not_sound_end_in_an_error_that_says_so() {
         ("416 unasked", "HTTP/1.1 416 No\r\nContent-Length: 0\r\n\r\n".into(), "answers 416", false),
         ("429", "HTTP/1.1 429 Slower\r\nContent-Length: 0\r\n\r\n".into(), "answers 429", true),
         ("500", "HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n".into(), "answers 500; the server has a problem", true),
+        ("520", "HTTP/1.1 520 What\r\nContent-Length: 0\r\n\r\n".into(), "answers 520", true),
+        ("530", "HTTP/1.1 530 Who\r\nContent-Length: 0\r\n\r\n".into(), "answers 530", true),
         ("501", "HTTP/1.1 501 Never\r\nContent-Length: 0\r\n\r\n".into(), "answers 501", false),
         ("503", "HTTP/1.1 503 Later\r\nContent-Length: 0\r\n\r\n".into(), "answers 503", true),
     ];
@@ -366,7 +373,7 @@ fn bytes_before_a_cut_are_given_out() {
     ] {
         row(name, || {
             let server = Server::saying(answer);
-            let mut body = client().open(&server.at("/"), None).unwrap();
+            let mut body = client().open(&server.at("/"), 0).unwrap();
             let mut buffer = [0; 64];
             assert_eq!(body.read(&mut buffer), Ok(5), "{name}");
             assert_eq!(&buffer[..5], b"hello");
@@ -589,87 +596,96 @@ fn https_needs_the_other_build() {
     }
 }
 
-const ETAG: &str = "\"one\"";
-const RESUME: Option<Resume<'static>> = Some(Resume { offset: 3, validator: ETAG });
-
 fn partial(range: &str, body: &str) -> String {
     let length = body.len();
-    format!(
-        "HTTP/1.1 206 Part\r\nETag: {ETAG}\r\nContent-Range: bytes {range}\r\nContent-Length: {length}\r\n\r\n{body}"
-    )
+    format!("HTTP/1.1 206 Part\r\nContent-Range: bytes {range}\r\nContent-Length: {length}\r\n\r\n{body}")
 }
 
 #[test]
 fn a_cut_transfer_goes_on_where_it_stopped() {
-    let server = Server::saying(partial("3-9/10", "3456789"));
-    let mut body = client().open(&server.at("/"), RESUME).unwrap();
-    assert_eq!((body.offset(), body.total()), (3, Some(10)));
-    assert_eq!(body.validator(), Some(ETAG));
-    assert_eq!(read_all(&mut body).unwrap(), b"3456789");
-    let request = &server.requests()[0];
-    assert!(request.contains("\r\nRange: bytes=3-\r\nIf-Range: \"one\"\r\n"), "{request}");
+    for more in
+        ["", "ETag: W/\"one\"\r\n", "ETag: one\r\n", "Last-Modified: yesterday\r\n", "Content-Encoding: x-gzip\r\n"]
+    {
+        let answer = partial("3-9/10", "3456789").replace("Content-Range", &format!("{more}Content-Range"));
+        let server = Server::saying(answer);
+        let mut body = client().open(&server.at("/"), 3).unwrap();
+        assert_eq!((body.offset(), body.total()), (3, Some(10)), "{more}");
+        assert_eq!(read_all(&mut body).unwrap(), b"3456789");
+        let request = &server.requests()[0];
+        assert!(request.contains("\r\nRange: bytes=3-\r\n") && !request.contains("If-Range"), "{request}");
+    }
 }
 
 #[test]
-fn a_resume_that_cannot_be_starts_over() {
-    let whole = |etag: &str| format!("{OK}{etag}Content-Length: 10\r\n\r\n0123456789");
-    let gone = "HTTP/1.1 416 No\r\nContent-Range: bytes */2\r\nContent-Length: 0\r\n\r\n";
-    let changed = partial("3-9/10", "3456789").replace("one", "two");
-    let rows: &[(&str, Vec<String>, usize)] = &[
-        ("no Range support", vec![whole("")], 1),
-        ("changed file", vec![whole("ETag: \"two\"\r\n")], 1),
-        ("shorter file", vec![gone.into(), whole("ETag: \"two\"\r\n")], 2),
-        ("changed file, If-Range ignored", vec![changed, whole("ETag: \"two\"\r\n")], 2),
+fn whatever_becomes_of_a_range_the_file_is_asked_for_once_without() {
+    let refusal = |status: u16| format!("HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n");
+    let mut rows: Vec<(String, String)> = vec![
+        ("begins earlier".into(), partial("2-9/10", "23456789")),
+        ("begins later".into(), partial("4-9/10", "456789")),
+        ("no range".into(), partial("3-9/10", "3456789").replace("Content-Range", "X")),
+        ("two ranges".into(), partial("3-9/10\r\nContent-Range: bytes 4-9/10", "3456789")),
+        ("backwards".into(), partial("9-3/10", "3456789")),
+        ("of what".into(), partial("3-9/*", "3456789")),
+        ("other unit".into(), partial("3-9/10", "3456789").replace("bytes", "lines")),
+        ("other length".into(), partial("3-9/10", "345678")),
+        (
+            "multipart".into(),
+            "HTTP/1.1 206 P\r\nContent-Type: multipart/byteranges; boundary=x\r\nContent-Length: 5\r\n\r\n--x--".into(),
+        ),
+        ("hangs up".into(), String::new()),
+        ("416".into(), "HTTP/1.1 416 No\r\nContent-Range: bytes */2\r\nContent-Length: 0\r\n\r\n".into()),
+        ("no HTTP".into(), "go away".into()),
     ];
-    for (name, answers, requests) in rows {
-        let answers: Vec<&str> = answers.iter().map(String::as_str).collect();
-        let server = Server::saying_each(&answers);
-        let mut body = client().open(&server.at("/"), RESUME).unwrap();
+    rows.extend([400, 403, 405, 412, 429, 500, 501, 503, 520].map(|status| (status.to_string(), refusal(status))));
+    for (name, answer) in rows {
+        let server = Server::saying_each(&[&answer, &format!("{OK}Content-Length: 10\r\n\r\n0123456789")]);
+        let mut body = client().open(&server.at("/"), 3).unwrap();
         assert_eq!((body.offset(), body.total()), (0, Some(10)), "{name}");
         assert_eq!(read_all(&mut body).unwrap(), b"0123456789", "{name}");
         let seen = server.requests();
-        assert_eq!(seen.len(), *requests, "{name}");
-        assert!(seen.len() == 1 || !seen[1].contains("Range"), "{name}");
+        assert!(seen.len() == 2 && seen[0].contains("Range: ") && !seen[1].contains("Range: "), "{name}: {seen:?}");
     }
-}
-
-#[test]
-fn a_resume_without_anything_to_tell_the_file_by_is_none() {
+    // One that is no better without is an error.
+    let server = Server::saying(refusal(403));
+    let error = client().open(&server.at("/"), 3).err().unwrap();
+    assert!(error.to_string().contains("answers 403"), "{error}");
+    assert_eq!(server.requests().len(), 2);
+    // And one that knows nothing of ranges has given its answer.
     let server = Server::saying(format!("{OK}Content-Length: 10\r\n\r\n0123456789"));
-    for resume in [
-        None,
-        Some(Resume { offset: 0, validator: ETAG }),
-        Some(Resume { offset: 3, validator: "" }),
-        Some(Resume { offset: 3, validator: "\"a\"\r\nX-Evil: b" }),
-    ] {
-        assert_eq!(client().open(&server.at("/"), resume).unwrap().offset(), 0);
-    }
-    assert!(server.requests().iter().all(|request| !request.contains("Range") && !request.contains("Evil")));
+    assert_eq!(client().open(&server.at("/"), 3).unwrap().offset(), 0);
+    assert_eq!(server.requests().len(), 1);
 }
 
 #[test]
-fn a_part_that_was_not_asked_for_is_refused() {
+fn a_probe_looks_at_the_status_alone() {
     let rows = [
-        ("begins earlier", partial("2-9/10", "23456789"), "it begins elsewhere"),
-        ("begins later", partial("4-9/10", "456789"), "it begins elsewhere"),
-        ("no range", partial("3-9/10", "3456789").replace("Content-Range", "X"), "no Content-Range"),
-        ("two ranges", partial("3-9/10\r\nContent-Range: bytes 4-9/10", "3456789"), "two different Content-Range"),
-        ("backwards", partial("9-3/10", "3456789"), "malformed Content-Range"),
-        ("of what", partial("3-9/*", "3456789"), "malformed Content-Range"),
-        ("other length", partial("3-9/10", "345678"), "Content-Length and Content-Range differ"),
+        ("probe: plain", format!("{OK}Content-Length: 5\r\n\r\nhello"), ""),
+        ("probe: no body", format!("{OK}\r\n"), ""),
+        ("probe: packed", format!("{OK}Content-Encoding: br\r\n\r\n"), ""),
+        ("probe: two lengths", format!("{OK}Content-Length: 5\r\nContent-Length: 6\r\n\r\n"), ""),
+        ("probe: odd line", format!("{OK}what is this\r\n\r\n"), ""),
+        ("probe: no content", "HTTP/1.1 204 No Content\r\n\r\n".into(), "answers 204"),
+        ("probe: sick", "HTTP/1.1 500 Oh\r\n\r\n".into(), "answers 500"),
+        ("probe: portal", redirect(302, "/login"), "answers 302, which leads elsewhere"),
+        ("probe: no HTTP", "SSH-2.0-x\r\n".into(), "not HTTP/1.1"),
     ];
     for (name, answer, want) in rows {
-        let server = Server::saying(answer);
-        let error = client().open(&server.at("/"), RESUME).err().expect(name);
-        assert!(error.to_string().contains(want), "{name}: {error}");
-        assert!(!error.is_transient(), "{name}");
+        row(name, || {
+            let server = Server::saying_each(&[&answer, &format!("{OK}Content-Length: 0\r\n\r\n")]);
+            let answered = client().answers(&server.at("/"), Instant::now().checked_add(PATIENT.head));
+            match answered {
+                Ok(()) => assert_eq!(want, "", "{name}"),
+                Err(failure) => assert!(!want.is_empty() && failure.to_string().contains(want), "{name}: {failure}"),
+            }
+            assert_eq!(server.requests().len(), 1, "{name}");
+        });
     }
 }
 
 #[test]
 fn a_part_that_ends_early_is_no_end() {
     let server = Server::saying(partial("3-5/10", "345"));
-    let mut body = client().open(&server.at("/"), RESUME).unwrap();
+    let mut body = client().open(&server.at("/"), 3).unwrap();
     let error = read_all(&mut body).unwrap_err();
     assert!(error.to_string().contains("ended before the file did"), "{error}");
     assert!(error.is_transient());
@@ -685,31 +701,24 @@ fn files_are_read_and_resumed_like_urls() {
         Location::parse(path.to_str().unwrap()).unwrap(),
         Location::parse(&format!("file://{}", path.to_str().unwrap().replace(' ', "%20"))).unwrap(),
     ];
-    let mut validator = String::new();
     for location in &locations {
-        let mut body = client().open(location, None).unwrap();
+        let mut body = client().open(location, 0).unwrap();
         assert_eq!((body.offset(), body.total()), (0, Some(10)));
-        validator = body.validator().unwrap().to_string();
         assert_eq!(read_all(&mut body).unwrap(), b"0123456789");
     }
-    let resume = |offset| Some(Resume { offset, validator: &validator });
     for (offset, want) in [(3, 3), (10, 10), (11, 0)] {
-        let mut body = client().open(&locations[0], resume(offset)).unwrap();
+        let mut body = client().open(&locations[0], offset).unwrap();
         assert_eq!(body.offset(), want);
         assert_eq!(read_all(&mut body).unwrap(), &b"0123456789"[want as usize..]);
     }
     // A file that shrinks while it is read is not whole.
-    let mut body = client().open(&locations[0], None).unwrap();
+    let mut body = client().open(&locations[0], 0).unwrap();
     std::fs::write(&path, b"01234").unwrap();
     assert!(read_all(&mut body).unwrap_err().to_string().contains("ended before the file did"));
-    // And another one is not gone on with.
-    std::fs::write(&path, b"abcdefghij").unwrap();
-    assert_eq!(client().open(&locations[0], resume(3)).unwrap().offset(), 0);
-
     rustix::fs::mknodat(rustix::fs::CWD, folder.join("pipe"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
     for (name, want) in [("pipe", "not a file"), ("", "not a file"), ("none", "No such file or directory")] {
         let location = Location::parse(folder.join(name).to_str().unwrap()).unwrap();
-        let error = soon(|| client().open(&location, None)).err().unwrap();
+        let error = soon(|| client().open(&location, 0)).err().unwrap();
         assert!(error.to_string().contains(want), "{name}: {error}");
         assert!(!error.is_transient());
     }
@@ -728,7 +737,7 @@ fn a_proxy_is_told_the_whole_url_and_the_credentials() {
     };
     let client = Client { variable, ..client() };
     row("proxy", || {
-        let mut body = client.open(&Location::parse("http://updates.invalid:81/a?b").unwrap(), None).unwrap();
+        let mut body = client.open(&Location::parse("http://updates.invalid:81/a?b").unwrap(), 0).unwrap();
         assert_eq!(read_all(&mut body).unwrap(), b"hello");
         let request = &proxy.requests()[0];
         assert!(
@@ -739,7 +748,7 @@ fn a_proxy_is_told_the_whole_url_and_the_credentials() {
     });
 
     let client = Client { variable: |_| Some("socks5://127.0.0.1".into()), ..client };
-    let error = client.open(&Location::parse("http://updates.invalid/").unwrap(), None).err().unwrap();
+    let error = client.open(&Location::parse("http://updates.invalid/").unwrap(), 0).err().unwrap();
     assert!(error.to_string().contains("http_proxy: not http://HOST:PORT"), "{error}");
 }
 
@@ -754,7 +763,7 @@ fn memory_stays_flat_however_long_the_file() {
         }
         sent.unwrap();
     }));
-    let mut body = client().open(&server.at("/"), None).unwrap();
+    let mut body = client().open(&server.at("/"), 0).unwrap();
     let mut buffer = vec![0; 65536];
     let mut count = body.read(&mut buffer).unwrap() as u64;
     // The server asks for its piece on a thread of its own.

@@ -5,7 +5,8 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::OnceLock;
 
-use crate::scene::medium::{Cut, Fuse, Medium};
+use crate::scene::faults::Fault;
+use crate::scene::medium::{Fuse, Medium};
 use crate::scene::{self, Folder, Random, must, seed, tool};
 use embedded_io::{ErrorType, Read, Seek, SeekFrom, Write};
 use kubesolo_boot::linux::device::Device;
@@ -117,12 +118,12 @@ fn seal(disk: &mut [u8], header: usize) {
     disk[header + 16..header + 20].copy_from_slice(&crc.to_le_bytes());
 }
 
-fn look(disk: &[u8], guids: &[(u32, Guid)]) -> Result<Plan, Error<Cut>> {
+fn look(disk: &[u8], guids: &[(u32, Guid)]) -> Result<Plan, Error<Fault>> {
     grow::look(&mut Medium::holding(disk), &wish(guids))
 }
 
 /// Looks and carries out, as one run of the verb does.
-fn run(medium: &mut Medium, guids: &[(u32, Guid)]) -> Result<Plan, Error<Cut>> {
+fn run(medium: &mut Medium, guids: &[(u32, Guid)]) -> Result<Plan, Error<Fault>> {
     let plan = grow::look(medium, &wish(guids))?;
     if !plan.is_idle {
         grow::carry_out(medium, &plan)?;
@@ -141,7 +142,7 @@ fn grown(disk: &[u8], guids: &[(u32, Guid)]) -> Vec<u8> {
     medium.durable
 }
 
-fn read(disk: &[u8]) -> Result<Table, gpt::Error<Cut>> {
+fn read(disk: &[u8]) -> Result<Table, gpt::Error<Fault>> {
     gpt::read(&mut Medium::holding(disk))
 }
 
@@ -484,32 +485,32 @@ fn a_wrong_order_is_caught() {
 fn a_medium_that_forgets_is_not_believed() {
     struct Forgetful(Medium);
     impl ErrorType for Forgetful {
-        type Error = Cut;
+        type Error = Fault;
     }
     impl Read for Forgetful {
-        fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Cut> {
+        fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Fault> {
             self.0.read(buffer)
         }
     }
     impl Write for Forgetful {
-        fn write(&mut self, bytes: &[u8]) -> Result<usize, Cut> {
+        fn write(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
             self.0.write(bytes)
         }
-        fn flush(&mut self) -> Result<(), Cut> {
+        fn flush(&mut self) -> Result<(), Fault> {
             Ok(())
         }
     }
     impl Seek for Forgetful {
-        fn seek(&mut self, to: SeekFrom) -> Result<u64, Cut> {
+        fn seek(&mut self, to: SeekFrom) -> Result<u64, Fault> {
             self.0.seek(to)
         }
     }
     impl Storage for Forgetful {
-        fn sync(&mut self) -> Result<(), Cut> {
+        fn sync(&mut self) -> Result<(), Fault> {
             self.0.pending.clear();
             Ok(())
         }
-        fn drop_cache(&mut self) -> Result<(), Cut> {
+        fn drop_cache(&mut self) -> Result<(), Fault> {
             self.0.drop_cache()
         }
     }
@@ -519,7 +520,7 @@ fn a_medium_that_forgets_is_not_believed() {
     let plan = grow::look(&mut medium, &wish(&[])).unwrap();
     assert_eq!(grow::carry_out(&mut medium, &plan), Err(Error::NotTaken));
     assert_eq!(medium.0.cached[..34 * SECTOR], disk[..34 * SECTOR]);
-    assert!(!Error::<Cut>::NotTaken.is_refusal());
+    assert!(!Error::<Fault>::NotTaken.is_refusal());
 }
 
 /// A disk as a file, whose data partition holds ext4 as far as its superblock says; the program run on it.

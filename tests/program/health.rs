@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::scene::machine::{Machine, state};
+use crate::scene::machine::{Machine, block_with, state};
 use crate::scene::{self, Folder, Ran, skipped, tool};
 use kubesolo_boot::update::state::now;
 use kubesolo_core::boot::slot::Slot::{A, B};
@@ -266,7 +266,9 @@ fn a_healthy_trial_is_committed_and_its_failures_are_forgotten() {
     assert_eq!(journal["known_bad"], "11");
 
     let before = (node.machine.copies(), node.journal());
-    assert!(node.check("").out().starts_with("containerd         ok\n"));
+    let told = node.check("").out().to_owned();
+    assert!(told.starts_with("Six checks at once") && told.contains("\ncontainerd         ok\n"), "{told}");
+    assert!(told.contains("\nprobe_url          not set\n"), "{told}");
     node.api.node("False");
     assert_eq!(node.sick("--auto-rollback-after 1")["outcome"], "none", "long stable");
     assert_eq!((node.machine.copies(), node.journal()), before);
@@ -401,17 +403,113 @@ fn without_a_number_failures_are_only_counted() {
 #[test]
 fn what_failed_before_the_update_cannot_undo_it() {
     let Some(node) = Node::new() else { return };
-    node.phase("activated", ",\"failed_before\":\"node_ready disk_writable\"");
-    node.api.node("False");
-    let ran = node.check("--auto-rollback-after 1");
+    node.phase("activated", ",\"failed_before\":\"probe_url kube_system_ready\"");
+    node.api.pods(&[("coredns", "Running", false, 100)]);
+    let ran = node.check("--auto-rollback-after 1 --healthcheck-url http://127.0.0.1:1/");
     assert_eq!(ran.exit, 0, "{}", ran.out());
-    assert!(ran.out().contains("node_ready         failed, as before the update"), "{}", ran.out());
+    for check in ["kube_system_ready ", "probe_url         "] {
+        assert!(ran.out().contains(&format!("{check} failed, as before the update")), "{}", ran.out());
+    }
     assert_eq!(node.machine.state(), state(B, 3, true, Good, Good));
-    assert!(
-        node.machine.run("status").out().contains("Excused     node_ready"),
-        "{}",
-        node.machine.run("status").out()
-    );
+    let status = node.machine.run("status");
+    assert!(status.out().contains("Excused     probe_url kube_system_ready"), "{}", status.out());
+}
+
+/// An update that begins before Kubernetes is up: what Kubernetes is made of has to work all the same.
+#[test]
+fn what_kubernetes_is_made_of_is_never_excused() {
+    let all = "containerd api_server node_ready kube_system_ready probe_url disk_writable";
+    for check in ["containerd", "api_server", "node_ready", "disk_writable"] {
+        let Some(node) = Node::new() else { return };
+        node.phase("activated", &format!(",\"failed_before\":\"{all}\""));
+        let flags = match check {
+            "containerd" => "--containerd /nowhere/containerd.sock",
+            "api_server" => {
+                node.api.says("/readyz", 500, "not yet");
+                ""
+            }
+            "node_ready" => {
+                node.api.node("False");
+                ""
+            }
+            _ => {
+                fs::rename(node.machine.folder.path("data"), node.machine.folder.path("gone")).unwrap();
+                ""
+            }
+        };
+        node.sick(&format!("--auto-rollback-after 1 {flags}"));
+        assert_eq!(node.machine.state().b, Bad, "{check}");
+    }
+}
+
+#[test]
+fn an_excuse_ends_once_the_check_has_passed() {
+    let Some(node) = Node::new() else { return };
+    node.phase("activated", ",\"failed_before\":\"probe_url kube_system_ready\"");
+    node.api.node("False");
+    let url = format!("http://127.0.0.1:{}", node.api.port);
+    node.api.says("/well", 200, "");
+    node.api.pods(&[("coredns", "Running", false, 100)]);
+    assert_eq!(node.sick(&format!("--healthcheck-url {url}/well"))["outcome"], "counted");
+    assert_eq!(node.journal()["failed_before"], "kube_system_ready", "the URL has answered");
+    node.api.node("True");
+    assert_eq!(node.sick(&format!("--healthcheck-url {url}/absent"))["outcome"], "counted");
+    assert_eq!(node.check(&format!("--healthcheck-url {url}/well")).exit, 0);
+}
+
+/// The block says what a trial is: the power went before the activation was recorded, the file is lost, of another update or another
+/// program's.
+#[test]
+fn a_sick_trial_is_rolled_back_whatever_state_json_says() {
+    for text in [
+        Some("{\"phase\":\"staged\",\"to_image\":\"00aa\"}"),
+        Some("{\"phase\":\"success\",\"to_image\":\"00aa\"}"),
+        Some("{\"phase\":\"rolled_back\",\"to_image\":\"00aa\"}"),
+        Some("{\"phase\":\"transcended\"}"),
+        Some("no JSON"),
+        None,
+    ] {
+        let Some(node) = Node::new() else { return };
+        node.api.node("False");
+        match text {
+            Some(text) => node.machine.folder.write("data/update/state.json", text),
+            None => fs::remove_file(node.machine.folder.path("data/update/state.json")).unwrap_or_default(),
+        }
+        assert_eq!(node.sick("--auto-rollback-after 3")["outcome"], "counted", "{text:?}");
+        assert_eq!(node.sick("--auto-rollback-after 3")["outcome"], "counted", "{text:?}");
+        assert_eq!(node.machine.state(), state(B, 2, false, Good, Trial));
+        assert_eq!(node.sick("--auto-rollback-after 3")["outcome"], "rolled_back", "{text:?}");
+        assert_eq!(node.machine.state(), state(A, 3, false, Good, Bad));
+        assert_eq!(node.journal()["phase"], "rolled_back", "{text:?}");
+    }
+}
+
+/// No file can be written there, so this boot counts in memory.
+#[test]
+fn failures_that_state_json_cannot_hold_are_counted_all_the_same() {
+    let Some(node) = Node::new() else { return };
+    node.api.node("False");
+    fs::remove_dir_all(node.machine.folder.path("data/update")).unwrap_or_default();
+    fs::remove_dir_all(node.machine.folder.path("data")).unwrap();
+    for _ in 1..=2 {
+        assert_eq!(node.sick("--auto-rollback-after 3")["outcome"], "counted");
+        assert_eq!(node.machine.state(), state(B, 2, false, Good, Trial));
+    }
+    assert_eq!(node.sick("--auto-rollback-after 3")["outcome"], "rolled_back");
+    let left = kubesolo_core::boot::state::BootState { rollback_from: Some(B), ..state(A, 3, false, Good, Bad) };
+    assert_eq!(node.machine.state(), left, "the next init records it");
+}
+
+/// The grub.cfg of an older KubeSolo OS does not say which slot it boots: it is the active one.
+#[test]
+fn a_trial_is_concluded_also_where_grub_does_not_say_what_it_booted() {
+    let Some(node) = Node::new() else { return };
+    node.machine.cmdline("console=tty0");
+    node.api.node("False");
+    assert_eq!(node.sick("--auto-rollback-after 2")["outcome"], "counted");
+    node.api.node("True");
+    assert_eq!(node.check("").exit, 0);
+    assert_eq!(node.machine.state(), state(B, 3, true, Good, Good));
 }
 
 #[test]
@@ -472,4 +570,43 @@ fn a_block_that_cannot_be_read_hides_no_check() {
     let ran = node.check("");
     assert_eq!(ran.exit, 5, "{}{}", ran.out(), ran.stderr);
     assert!(ran.out().contains("disk_writable      ok"), "{}{}", ran.out(), ran.stderr);
+}
+
+/// The last of them needs no time, and does not wait for the first, which takes all it has.
+#[test]
+fn the_checks_run_side_by_side_and_each_is_told_once() {
+    let machine = Machine::with_state(state(A, 3, true, Good, Good));
+    let ran = machine
+        .run("healthcheck --healthcheck-timeout 4 --kube-system-settle 0 --kubeconfig /nowhere --containerd /nowhere");
+    assert_eq!(ran.exit, 1, "{}{}", ran.out(), ran.stderr);
+    for name in ["containerd", "api_server", "node_ready", "kube_system_ready", "probe_url", "disk_writable"] {
+        assert_eq!(ran.out().matches(name).count(), 1, "{}", ran.out());
+    }
+    assert!(ran.out().find("disk_writable").unwrap() < ran.out().find("containerd").unwrap(), "{}", ran.out());
+}
+
+/// From the three variables of an older KubeSolo OS, whose grub.cfg does not say what it boots, to a box that takes updates.
+#[test]
+fn an_older_box_is_moved() {
+    let older = [("active_slot", "B"), ("boot_counter", "2"), ("boot_success", "0")];
+    for healthy in [true, false] {
+        let machine = Machine::with_copies(Some(block_with(&older).bytes()), None);
+        machine.cmdline("console=tty0 quiet");
+        assert_eq!(machine.run("init").exit, 0);
+        let now = machine.state();
+        assert_eq!((now.active, now.counter, now.success), (B, 2, false), "nothing is marked");
+        // No disk says here that the slots have files.
+        machine.set(state(B, 2, false, Good, Trial));
+        if healthy {
+            assert_eq!(machine.run("commit").exit, 0);
+            assert_eq!(machine.state(), state(B, 3, true, Good, Good));
+            // The new grub.cfg says what it boots.
+            let machine = machine.booted(B);
+            assert!(machine.run("status").out().contains("Running slot B (good)"));
+        } else {
+            let ran = machine.run("healthcheck --healthcheck-timeout 0 --auto-rollback-after 1");
+            assert_eq!(ran.exit, 1, "there is no Kubernetes: {}", ran.out());
+            assert_eq!(machine.state(), state(A, 3, false, Good, Bad));
+        }
+    }
 }

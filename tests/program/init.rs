@@ -284,7 +284,7 @@ fn a_damaged_copy_is_repaired_from_the_other() {
         ] {
             let machine = Machine::with_copies(copies.0, copies.1);
             let ran = init(&machine, GO_ON, &format!("init: {hurt}: "));
-            assert!(ran.stderr.contains("GRUB gave slot B up and went back to slot A"), "{name}: {}", ran.stderr);
+            assert!(ran.stderr.contains("slot B was given up; slot A is active"), "{name}: {}", ran.stderr);
             let repaired = machine.state();
             assert_eq!((repaired.active, repaired.a, repaired.b), (A, Good, Bad), "{name}: {}", ran.stderr);
             assert_eq!((repaired.counter, repaired.success), (3, true), "{name}: it is marked as well");
@@ -302,7 +302,7 @@ fn an_image_that_was_given_up_is_remembered_although_its_activation_was_not_reco
     };
     let machine = Machine::with_state(BootState { rollback_from: Some(B), ..counted(Good, Bad) });
     machine.folder.write("data/update/state.json", journal);
-    init(&machine, GO_ON, "init: GRUB gave slot B up");
+    init(&machine, GO_ON, "init: slot B was given up");
     assert_eq!(machine.state().rollback_from, None);
     remembered(&machine);
 
@@ -405,10 +405,24 @@ fn the_block_of_an_older_system_gets_the_missing_variables() {
     let block = block_with(&[("active_slot", "A"), ("boot_counter", "2"), ("boot_success", "0")]);
     let machine = Machine::with_block(&block);
     let status = machine.run("status");
-    assert!(status.out().contains("Assumed     slot_A is missing, taken as good"), "{}", status.out());
-    init(&machine, GO_ON, "init: env block: slot_A is missing, taken as good");
-    // The slot that runs is there. One that cannot be looked into is not fallen back to.
+    assert!(status.out().contains("Assumed     slot_A is missing, taken as trial"), "{}", status.out());
+    init(&machine, GO_ON, "init: env block: slot_A is missing, taken as trial");
+    // The slot that runs is there, and nothing says that this boot is healthy. One that cannot be looked into is not fallen back to.
+    assert_eq!(machine.state(), state(A, 2, false, Trial, Empty));
+    assert_eq!(machine.run("commit").exit, 0);
     assert_eq!(machine.state(), state(A, 3, true, Good, Empty));
+
+    // A boot that was marked already.
+    let block = block_with(&[("active_slot", "A"), ("boot_counter", "3"), ("boot_success", "1")]);
+    let machine = Machine::with_block(&block);
+    init(&machine, GO_ON, "init: env block: slot_A is missing, taken as good");
+    assert_eq!(machine.state(), state(A, 3, true, Good, Empty));
+
+    // Its grub.cfg does not say which slot it boots.
+    let machine =
+        Machine::with_block(&block_with(&[("active_slot", "B"), ("boot_counter", "2"), ("boot_success", "0")]));
+    machine.cmdline("root=/dev/ram0 kubesolo.data=LABEL=KSOLODATA");
+    init(&machine, GO_ON, "go on (slot B, ");
 }
 
 #[test]

@@ -19,12 +19,12 @@ const UNTRUSTED: i32 = 9;
 const TARGET: [&str; 3] = ["check", "apply", "activate"];
 
 /// A box that runs slot A, and a folder that offers it an update.
-struct Fleet {
-    machine: Machine,
+pub struct Fleet {
+    pub machine: Machine,
 }
 
 impl Fleet {
-    fn new(b: SlotState) -> Fleet {
+    pub fn new(b: SlotState) -> Fleet {
         let machine = Machine::with_state(state(A, 3, true, Good, b));
         machine.cmdline("ksolo.slot=A ksolo.state=good");
         machine.folder.write("target/keep", "");
@@ -36,7 +36,7 @@ impl Fleet {
     }
 
     /// Writes `latest.json` for the files as they are.
-    fn publish(&self, version: &str, more: &str) {
+    pub fn publish(&self, version: &str, more: &str) {
         let hash = |name: &str| Hash::of(&self.machine.folder.read(name).unwrap()).to_string();
         let size = |name: &str| self.machine.folder.read(name).unwrap().len();
         self.machine.folder.write(
@@ -52,7 +52,7 @@ impl Fleet {
         );
     }
 
-    fn run(&self, words: &str) -> Ran {
+    pub fn run(&self, words: &str) -> Ran {
         let target = self.machine.folder.text("target");
         let verb = words.split(' ').next().unwrap();
         let flags = self.machine.flags_of(verb);
@@ -62,21 +62,25 @@ impl Fleet {
         run(scene::binary(), all, Path::new("/"))
     }
 
-    fn ran(&self, words: &str, exit: i32, says: &str) {
+    pub fn ran(&self, words: &str, exit: i32, says: &str) {
         let ran = self.run(words);
         assert_eq!(ran.exit, exit, "{words}: {}{}", ran.out(), ran.stderr);
         assert!(format!("{}{}", ran.out(), ran.stderr).contains(says), "{words}: {}{}", ran.out(), ran.stderr);
     }
 
-    fn b(&self) -> SlotState {
+    pub fn b(&self) -> SlotState {
         self.machine.state().b
     }
 
-    fn target(&self, name: &str) -> Option<Vec<u8>> {
+    pub fn target(&self, name: &str) -> Option<Vec<u8>> {
         self.machine.folder.read(&format!("target/{name}"))
     }
 
-    fn phase(&self) -> String {
+    fn state_json(&self) -> String {
+        String::from_utf8(self.machine.folder.read("data/update/state.json").unwrap()).unwrap()
+    }
+
+    pub fn phase(&self) -> String {
         let text = self.machine.folder.read("data/update/state.json").unwrap();
         let json: serde_json::Value = serde_json::from_slice(&text).unwrap();
         json["phase"].as_str().unwrap().to_owned()
@@ -115,7 +119,7 @@ fn an_update_is_installed_activated_and_committed() {
 #[test]
 fn what_is_refused_changes_nothing() {
     let rows: &[(&str, &str, &str)] = &[
-        ("", "--maintenance-window 00:00-00:01 --channel x", "maintenance window"),
+        ("", "--maintenance-window 03:00-03:00", "maintenance window"),
         (",\"channel\":\"edge\"", "--channel stable --allow-downgrade", "channel"),
         (",\"architecture\":\"riscv64\"", "--allow-downgrade", "riscv64"),
         ("", "", "version"),
@@ -124,12 +128,37 @@ fn what_is_refused_changes_nothing() {
         let fleet = Fleet::new(Good);
         fleet.publish("1.1.0", more);
         let before = fleet.machine.copies();
-        if says.contains("window") && fleet.run(&format!("apply SERVER {flags}")).stderr.contains("channel") {
-            continue; // It is midnight.
-        }
         fleet.ran(&format!("apply SERVER {flags}"), REFUSED, says);
         assert_eq!(fleet.machine.copies(), before, "{says}");
         assert_eq!(fs::read_dir(fleet.machine.folder.path("target")).unwrap().count(), 1, "{says}");
+        let recorded = fleet.state_json();
+        assert!(recorded.contains("\"phase\":\"failed\"") && recorded.contains(says), "{says}: {recorded}");
+    }
+}
+
+/// A box that is refused an update asks again every some hours: that must not hide what it waits for, or why it went back.
+#[test]
+fn a_refusal_is_recorded_unless_more_is_at_stake() {
+    for (phase, want) in [
+        ("idle", "failed"),
+        ("success", "failed"),
+        ("failed", "failed"),
+        ("downloading", "failed"),
+        ("staged", "staged"),
+        ("activated", "activated"),
+        ("verifying", "verifying"),
+        ("rolled_back", "rolled_back"),
+    ] {
+        let fleet = Fleet::new(Good);
+        fleet.machine.folder.write(
+            "data/update/state.json",
+            format!("{{\"phase\":\"{phase}\",\"last_error\":\"as before\",\"known_bad\":\"00\"}}"),
+        );
+        fleet.ran("apply SERVER --maintenance-window 03:00-03:00", REFUSED, "maintenance window");
+        let recorded = fleet.state_json();
+        assert_eq!(fleet.phase(), want);
+        assert_eq!(recorded.contains("as before"), phase == want && phase != "failed", "{phase}: {recorded}");
+        assert!(recorded.contains("\"known_bad\":\"00\""), "{phase}: {recorded}");
     }
 }
 
@@ -147,6 +176,11 @@ fn files_that_do_not_fit_the_manifest_are_never_staged() {
             }
             fleet.machine.folder.write(&name, bytes);
             fleet.ran("apply SERVER --allow-downgrade", 6, "fetch ");
+            if how != "changed" {
+                // What shows before the first byte costs nothing.
+                assert_eq!(fleet.b(), Good, "{how}");
+                continue;
+            }
             assert_eq!((fleet.b(), fleet.phase()), (Empty, "failed".into()));
             fleet.ran("activate", REFUSED, "slot B is empty, not staged");
             fleet.ran("rollback", REFUSED, "slot B is empty, not good");
@@ -224,6 +258,88 @@ fn names_in_the_manifest_lead_to_no_file_outside_the_slot() {
     }
 }
 
+/// Nothing that a stick or a server says leads to another file of the box, and no device is opened.
+#[test]
+fn what_is_named_is_in_the_folder_or_on_the_web() {
+    for (kernel, says) in [
+        ("/dev/watchdog", "outside of its folder"),
+        ("file:///dev/watchdog", "outside of its folder"),
+        ("../outside", "outside of its folder"),
+        ("link", "leads out of the folder"),
+        ("device", "leads out of the folder"),
+        ("pipe", "not a file"),
+    ] {
+        let fleet = Fleet::new(Good);
+        let folder = &fleet.machine.folder;
+        fs::copy(folder.path("server/kernel"), folder.path("outside")).unwrap();
+        symlink("../outside", folder.path("server/link")).unwrap();
+        symlink("/dev/null", folder.path("server/device")).unwrap();
+        let pipe = folder.path("server/pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        let text = String::from_utf8(folder.read("server/latest.json").unwrap()).unwrap();
+        folder.write("server/latest.json", text.replace("\"kernel\"", &format!("\"{kernel}\"")));
+        fleet.ran("apply SERVER --allow-downgrade", 6, says);
+        assert_eq!(fleet.b(), Good, "{kernel}");
+        // The signature's own place is followed before anything is known to be true.
+        folder.write("keys", "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a\n");
+        let text = text.replace("{\"version\"", &format!("{{\"metadata_sig_url\":\"{kernel}\",\"version\""));
+        folder.write("server/latest.json", text);
+        let keys = folder.text("keys");
+        fleet.ran(&format!("check SERVER --allow-downgrade --pubkey {keys}"), UNTRUSTED, says);
+    }
+}
+
+/// A file that was whole and wrong would be fetched whole at each run.
+#[test]
+fn a_wrong_file_is_not_fetched_again_soon() {
+    let fleet = Fleet::new(Good);
+    let mut bytes = fleet.machine.folder.read("server/initrd").unwrap();
+    bytes[3] ^= 1;
+    fleet.machine.folder.write("server/initrd", &bytes);
+    fleet.ran("apply SERVER --allow-downgrade", 6, "do not fit its latest.json");
+    fleet.ran("apply SERVER --allow-downgrade", REFUSED, "did not fit its latest.json (1 times)");
+    fleet.ran("apply SERVER --allow-downgrade --force", 6, "do not fit its latest.json");
+    fleet.ran("apply SERVER --allow-downgrade", REFUSED, "(2 times); it is fetched again after 2");
+    // Another release is another file.
+    fleet.publish("1.2.0", "");
+    fleet.ran("apply SERVER --allow-downgrade", 0, "is installed");
+}
+
+/// Whoever wrote it: what acts on a terminal is shown and does not act.
+#[test]
+fn nothing_from_outside_acts_on_a_terminal() {
+    const EVIL: &str = "a\\u001b[2Jb\\u0007c\\u009b31md\u{9b}32m";
+    let clean = |ran: &Ran| {
+        let all = format!("{}{}", ran.out(), ran.stderr);
+        let acts = |character: char| character.is_control() && !matches!(character, '\n' | '\t');
+        assert!(!all.contains(acts), "{all:?}");
+        all
+    };
+    let fleet = Fleet::new(Good);
+    fleet
+        .publish("1.1.0", &format!(",\"release_notes\":\"{EVIL}\",\"release_date\":\"{EVIL}\",\"channel\":\"{EVIL}\""));
+    for words in ["check SERVER", "check SERVER --json", "apply SERVER --channel x", "check SERVER/none\u{9b}\u{85}"] {
+        clean(&fleet.run(words));
+    }
+    fleet.machine.folder.write(
+        "data/update/state.json",
+        format!("{{\"phase\":\"failed\",\"to_version\":\"1.1.0\",\"last_error\":\"{EVIL}\"}}"),
+    );
+    for words in ["status", "status --json"] {
+        let all = clean(&fleet.run(words));
+        assert!(all.contains("[2Jb"), "{all}");
+        if words.ends_with("json") {
+            let json: serde_json::Value = serde_json::from_str(&all).unwrap();
+            assert!(json.to_string().contains("\u{9b}32m"), "the same text: {all}");
+        }
+    }
+    fleet.ran("env set evil=\u{1b}[2J\u{9b}x", 0, "");
+    for words in ["env list", "env get evil", "env list --json"] {
+        let all = clean(&fleet.run(words));
+        assert!(all.contains("[2J"), "{all}");
+    }
+}
+
 #[test]
 fn a_link_in_the_slot_or_beside_the_state_is_not_followed() {
     for (name, exit) in [
@@ -287,6 +403,21 @@ fn with_a_key_an_unsigned_update_is_refused_and_force_does_not_help() {
 }
 
 #[test]
+fn what_a_person_means_is_said() {
+    let fleet = Fleet::new(Good);
+    let key = "0123456789abcdef".repeat(4);
+    for (words, says) in [
+        ("check", "a line server= in /var/lib/kubesolo/update/update.conf"),
+        ("check updates.example:8080", "of a web server: http://updates.example:8080"),
+        ("check updates.example/edge", "of a web server: http://updates.example/edge"),
+        ("apply 10.0.2.2:80", "of a web server: http://10.0.2.2:80"),
+        (&format!("check SERVER --pubkey {key}"), "is a key itself; write it into a file"),
+    ] {
+        fleet.ran(words, 2, says);
+    }
+}
+
+#[test]
 fn without_a_key_everybody_is_told() {
     Fleet::new(Good).ran("check SERVER --allow-downgrade", 0, "WARNING: no public key is configured");
 }
@@ -294,7 +425,7 @@ fn without_a_key_everybody_is_told() {
 #[test]
 fn a_state_file_that_does_not_parse_is_set_aside() {
     let fleet = Fleet::new(Good);
-    fleet.machine.folder.write("data/update/state.json", "{\"phase\":\"on fire\"}");
+    fleet.machine.folder.write("data/update/state.json", "{\"phase\":\"on fire\"");
     fleet.ran("apply SERVER --allow-downgrade", 0, "set aside");
     assert_eq!(fleet.phase(), "staged");
     assert!(fleet.machine.folder.read("data/update/state.json.broken").is_some());
@@ -384,6 +515,8 @@ fn the_metrics_are_what_promtool_and_the_textfile_collector_read() {
         "kubesolo_boot_counter 3",
         "kubesolo_boot_success 1",
         "kubesolo_update_attempts 1",
+        "# TYPE kubesolo_update_attempts_total counter",
+        "kubesolo_update_attempts_total 1",
         "kubesolo_slot{slot=\"A\",state=\"good\"} 1",
         "kubesolo_slot{slot=\"B\",state=\"staged\"} 0",
         "kubesolo_update_phase{phase=\"staged\"} 1",
@@ -394,7 +527,60 @@ fn the_metrics_are_what_promtool_and_the_textfile_collector_read() {
     let number = text.lines().find_map(|line| line.strip_prefix("kubesolo_update_last_attempt_timestamp_seconds "));
     assert!(number.unwrap().parse::<u64>().unwrap() > 1_700_000_000);
     for name in text.lines().filter(|line| !line.starts_with('#')).map(|line| line.split(['{', ' ']).next().unwrap()) {
-        assert_eq!(text.matches(&format!("# TYPE {name} gauge\n")).count(), 1, "{name}");
+        let kind = if name.ends_with("_total") { "counter" } else { "gauge" };
+        assert_eq!(text.matches(&format!("# TYPE {name} {kind}\n")).count(), 1, "{name}");
     }
     fleet.ran("metrics /nowhere/x", 6, "write /nowhere/x: No such file or directory");
+}
+
+/// An `apply` before Kubernetes is up, or on a box without it.
+#[test]
+fn apply_says_what_it_would_excuse() {
+    let excused = |settings: &str| {
+        let fleet = Fleet::new(Good);
+        fleet.machine.folder.write("conf", format!("healthcheck_timeout=0\n{settings}"));
+        let ran = fleet.run("apply SERVER --allow-downgrade");
+        assert_eq!(ran.exit, 0, "{settings}: {}", ran.stderr);
+        let text = fleet.machine.folder.read("data/update/state.json").unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        let names = json["failed_before"].as_str().unwrap().to_owned();
+        let says = format!("these checks fail before the update, so that they cannot undo it: {names}\n");
+        assert!(names.is_empty() || ran.stderr.contains(&says), "{settings}: {}", ran.stderr);
+        names
+    };
+    assert_eq!(excused("containerd=/nowhere/socket\n"), "kube_system_ready", "it has Kubernetes");
+    assert_eq!(excused("kubeconfig=/nowhere/config\n"), "kube_system_ready", "it has Kubernetes");
+    assert_eq!(excused("kubeconfig=/nowhere/config\nmark=init\n"), "", "no check decides");
+    let url = "healthcheck_url=http://127.0.0.1:1/\n";
+    assert_eq!(excused(&format!("kubeconfig=/nowhere/config\n{url}")), "kube_system_ready probe_url");
+    assert_eq!(excused(url), "containerd api_server node_ready kube_system_ready probe_url", "it has no Kubernetes");
+}
+
+/// What a newer version wrote is read as far as it is known, and what was rolled back from is not installed again.
+#[test]
+fn a_state_file_of_a_newer_version_keeps_its_known_bad_images() {
+    let image = |fleet: &Fleet| {
+        let document = fleet.machine.folder.read("server/latest.json").unwrap();
+        Manifest::parse(&document).unwrap().image().as_str().to_owned()
+    };
+    let long = format!("\"notes\":\"{}\"", "x".repeat(9000));
+    for strange in [
+        "\"phase\":\"transcended\"",
+        "\"attempt_count\":3.0,\"health_check_failures\":-1",
+        "\"started_at\":\"2026-11-23T15:30:00.123456789+01:00\"",
+        &long,
+    ] {
+        let fleet = Fleet::new(Good);
+        let text = format!("{{{strange},\"known_bad\":\"{}\"}}", image(&fleet));
+        fleet.machine.folder.write("data/update/state.json", &text);
+        for verb in ["check", "apply"] {
+            let ran = fleet.run(&format!("{verb} SERVER --allow-downgrade"));
+            assert_eq!(ran.exit, REFUSED, "{strange}: {}{}", ran.out(), ran.stderr);
+            assert!(!ran.stderr.contains("not JSON"), "{strange}: {}", ran.stderr);
+        }
+    }
+    // In pieces: as far as it can be read.
+    let fleet = Fleet::new(Good);
+    fleet.machine.folder.write("data/update/state.json", format!("{{\"known_bad\":\"{}\",\"pha", image(&fleet)));
+    fleet.ran("apply SERVER --allow-downgrade", REFUSED, "tried here and rolled back from");
 }

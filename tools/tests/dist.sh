@@ -84,6 +84,17 @@ check 'the program is the one that was tested' cmp dist/kubesolo-boot "$there/ku
 check 'the man page and the completions too' diff <(cat build/manual/*) <(cat "$there"/completions/_* "$there"/man/* "$there"/completions/k*)
 check 'its sums fit' sh -c "cd '$there' && sha256sum --quiet -c SHA256SUMS"
 check 'and are of every file' diff <(files | cut -d ' ' -f 2 | grep -vx SHA256SUMS) <(cut -c 67- "$there/SHA256SUMS")
+# links: what its documents lead to and is not there.
+links() {
+    (cd "$there" && find . -name '*.md' | while read -r file; do
+        grep -oE '\]\([^)]+\)' "$file" | sed 's/^](//; s/[#)].*$//' | while read -r link; do
+            case $link in '' | *:*) continue ;; esac
+            [ -e "$(dirname "$file")/$link" ] || echo "$file: $link"
+        done
+    done)
+}
+check 'no link in it is dead' diff <(links) /dev/null
+check 'its README says how to install it' grep -q '^install -m 755 kubesolo-boot' "$there/README.md"
 check 'its own sum fits' sh -c "cd dist && sha256sum --quiet -c $name.tar.gz.sha256"
 check 'it is of nobody, and as old as one commit' test "$(tar -tvz --full-time --numeric-owner -f "$archive" | awk '{ print $2, $4, $5 }' | sort -u | wc -l)" = 1
 check 'no folder of this machine is named in it' refuted grep -raF -e "$PWD" -e "$HOME/" "$there"

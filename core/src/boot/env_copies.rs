@@ -68,13 +68,20 @@ impl Found {
         Found { len, absent: None, ..found }
     }
 
-    /// Reads the content from the storage.
+    /// Reads the content from the medium. Of what a failed sync did not write, the cache above it still has the new bytes, and
+    /// nothing would write them again: they would count as stored.
     ///
     /// # Errors
     /// The storage's own; the copy is then [`CopyFault::Unreadable`].
     pub fn read<S: Storage>(&mut self, copy: &mut S) -> Result<(), S::Error> {
+        self.read_up_to(copy, SIZE.saturating_add(1))
+    }
+
+    /// The same, of its first bytes: a file that is longer than `len` looks as if it ended there.
+    fn read_up_to<S: Storage>(&mut self, copy: &mut S, len: usize) -> Result<(), S::Error> {
         self.absent = Some(CopyFault::Unreadable);
-        self.len = read_at(copy, 0, &mut self.content)?;
+        copy.drop_cache()?;
+        self.len = read_at(copy, 0, self.content.get_mut(..len).unwrap_or_default())?;
         self.absent = None;
         Ok(())
     }
@@ -212,8 +219,7 @@ pub fn replace<S: Storage>(copy: &mut S, found: &mut Found, new: &EnvBlock<Bytes
 /// is cut later.
 fn is_taken<S: Storage>(copy: &mut S, found: &mut Found, new: &EnvBlock<Bytes>) -> Result<bool, S::Error> {
     copy.sync()?;
-    copy.drop_cache()?;
-    found.read(copy)?;
+    found.read_up_to(copy, SIZE)?;
     Ok(found.first_block() == new.bytes())
 }
 

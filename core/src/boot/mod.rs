@@ -1,5 +1,6 @@
 //! Who boots next.
 
+pub mod advice;
 pub mod cmdline;
 pub mod env_block;
 pub mod env_copies;

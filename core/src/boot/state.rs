@@ -8,7 +8,7 @@
 //! | `boot_counter` | `3` … `0` | boots left before the active slot is given up |
 //! | `boot_success` | `0` `1` | whether the newest boot of the active slot was marked good |
 //! | `slot_A`, `slot_B` | `empty` `staged` `trial` `good` `bad` | what each slot holds |
-//! | `rollback_from` | `A` `B` or unset | set by GRUB when it gave a slot up; cleared once recorded |
+//! | `rollback_from` | `A` `B` or unset | the slot that GRUB gave up or that was rolled back from; cleared once recorded |
 //! | `retry_slot` | `A` `B` or unset | the good slot that GRUB gave up although its files are right, and tries once more |
 //! | `data_excused` | `1` or unset | the data partition could not be used when the newest trial was activated |
 //!
@@ -22,11 +22,13 @@
 //! | GRUB | counter = 0, or it does not load, other slot not `good` | `boot_counter=2`, boot the active slot again, whatever its sums | ″ |
 //! | `init` | active slot `good` | `boot_success=1`, `boot_counter=3`, no `retry_slot` for it | [`BootState::after_init`] |
 //! | `init` | active slot `trial`, `mark=init`, probe passed | as `commit` | ″ |
-//! | `apply` | before the first byte is written | target → `empty`, no `retry_slot` for it; if it was active (`--force`), the booted slot is now, `boot_counter=3`, `boot_success=0` | [`BootState::invalidate`] |
+//! | `apply` | before the first byte is written | target → `empty`, no `retry_slot` and `rollback_from` for it; if it was active (`--force`), the booted slot is now, `boot_counter=3`, `boot_success=0` | [`BootState::invalidate`] |
 //! | `apply` | written, synced, read back, verified | target → `staged` | [`BootState::stage`] |
 //! | `activate` | target `staged` | active slot = target, target → `trial`, `boot_counter=3`, `boot_success=0`, no `retry_slot` | [`BootState::activate`] |
 //! | `healthcheck` | all checks passed | booted slot → `good`, `boot_success=1`, `boot_counter=3`, no `retry_slot` | [`BootState::commit`] |
-//! | `rollback` | other slot `good` | booted slot → `bad` if it was `trial`, active slot = other, `boot_counter=3`, `boot_success=0`, no `retry_slot` | [`BootState::rollback`] |
+//! | `rollback` | the slot that is not active is `good` | `rollback_from`=active slot, which is `bad` if it was `trial`; switch, `boot_counter=3`, `boot_success=1` if that slot runs, else 0, no `retry_slot` | [`BootState::rollback`] |
+//! | `rollback` | the same, and the active slot is a `trial` that was never booted | active slot → `staged`, the rest as above, but for `rollback_from` | ″ |
+//! | `rollback`, `init` | the way back is recorded in `state.json` | no `rollback_from` | [`BootState::recorded`] |
 //!
 //! So an activated slot gets three boots; if none is committed, the fourth power-on boots the old slot. If three boots of a good
 //! slot did not reach `init`, GRUB boots the other good slot once (a visit), and then gives the first slot three more boots. If none
@@ -73,7 +75,7 @@ pub struct BootState {
     pub a: SlotState,
     /// State of slot B.
     pub b: SlotState,
-    /// The slot that GRUB gave up, until that is recorded.
+    /// The slot that GRUB gave up, or that was rolled back from, until that is recorded.
     pub rollback_from: Option<Slot>,
     /// The good slot that GRUB gave up because three boots did not reach `init`. While the other slot is active, GRUB goes back to
     /// this one after one boot. While this one is active, these are its second three boots, and the other slot reached `init`.
@@ -134,7 +136,7 @@ pub enum Assumption {
     /// The slot's state is no state; taken as bad.
     State(Slot),
     /// The slot's state is missing, as in the block of an older KubeSolo OS; judged by the slot's files, and good only
-    /// if the block names an active slot, as that one does.
+    /// if the block names an active slot, as that one does. The active one is on trial if its newest boot was not marked.
     Unrecorded(Slot, SlotState),
 }
 
@@ -201,6 +203,19 @@ impl BootState {
     ///
     /// `has_files` gives whether a slot holds a kernel and an initramfs; it is called only for a slot without a state.
     pub fn read_safely<B: AsRef<[u8]>>(block: &EnvBlock<B>, has_files: impl Fn(Slot) -> bool) -> Reading {
+        let Reading { mut state, mut assumptions } = BootState::read_as_grub(block, has_files);
+        // An older KubeSolo OS marks a boot that passed its checks, and has no other word for a slot on trial.
+        let unmarked = Assumption::Unrecorded(state.active, SlotState::Good);
+        if let Some(found) = assumptions.iter_mut().find(|found| !state.success && **found == unmarked) {
+            *found = Assumption::Unrecorded(state.active, SlotState::Trial);
+            state = state.with_slot(state.active, SlotState::Trial);
+        }
+        Reading { state, assumptions }
+    }
+
+    /// The same as `grub/grub.cfg` reads it: there a slot without a state is good if it has files, also if its newest boot was not
+    /// marked, for it has no list of sums that a trial would need.
+    pub fn read_as_grub<B: AsRef<[u8]>>(block: &EnvBlock<B>, has_files: impl Fn(Slot) -> bool) -> Reading {
         let mut assumptions = heapless::Vec::new();
         let mut assume = |found: Assumption| ignore(assumptions.push(found), "there is room for one of each variable");
 
@@ -356,17 +371,40 @@ impl BootState {
         Ok(committed.with_slot(booted, SlotState::Good))
     }
 
-    /// Back to the slot that is not booted.
+    /// Back from the active slot to the other one: to the slot that is not booted, or to the booted one if the other was just
+    /// activated or the booted one was chosen by hand.
     ///
     /// # Errors
-    /// [`Refused::NotGood`] if that slot is not known good.
+    /// [`Refused::NotGood`] if the slot to go back to is not known good.
     pub fn rollback(self, booted: Slot) -> Result<BootState, Refused> {
-        let (slot, state) = (!booted, self.slot(!booted));
+        let (left, slot) = (self.active, !self.active);
+        let state = self.slot(slot);
         if state != SlotState::Good {
             return Err(Refused::NotGood { slot, state });
         }
-        let old = if self.slot(booted) == SlotState::Trial { SlotState::Bad } else { self.slot(booted) };
-        Ok(BootState { active: slot, counter: TRIES, success: false, retry: None, ..self }.with_slot(booted, old))
+        let never_booted = booted != left && self.counter == TRIES;
+        let (old, rollback_from) = match self.slot(left) {
+            // Nothing is known against it: it can be activated once more.
+            SlotState::Trial if never_booted => (SlotState::Staged, self.rollback_from),
+            SlotState::Trial => (SlotState::Bad, Some(left)),
+            other => (other, Some(left)),
+        };
+        // A slot that runs has reached `init`.
+        let success = booted == slot;
+        let back = BootState { active: slot, counter: TRIES, success, retry: None, rollback_from, ..self };
+        Ok(back.with_slot(left, old))
+    }
+
+    /// The way back from that slot is recorded in `state.json`.
+    #[must_use]
+    pub fn recorded(self, left: Slot) -> BootState {
+        BootState { rollback_from: self.rollback_from.filter(|from| *from != left), ..self }
+    }
+
+    /// Whether the slot that was left became one that is not tried again by itself: it was rolled back from, or GRUB gave it up for
+    /// good. A good slot that GRUB gave up for one boot is not.
+    pub fn is_left_for_good(&self, left: Slot) -> bool {
+        self.slot(left) != SlotState::Good || (self.active != left && self.retry != Some(left))
     }
 
     /// The target slot is about to be overwritten. If it was the active one, that is now the other.
@@ -377,7 +415,7 @@ impl BootState {
         } else {
             self
         };
-        state.with_slot(target, SlotState::Empty).without_retry(target)
+        state.with_slot(target, SlotState::Empty).without_retry(target).recorded(target)
     }
 
     /// The target slot holds a whole, verified system.
@@ -588,6 +626,12 @@ mod tests {
                 &[Assumption::Unrecorded(Slot::A, Good), Assumption::Unrecorded(Slot::B, Good)],
             ),
             (
+                "older KubeSolo OS, the newest boot was not marked",
+                &[("active_slot", "B"), ("boot_counter", "2"), ("boot_success", "0")],
+                state(Slot::B, 2, false, Good, Trial),
+                &[Assumption::Unrecorded(Slot::A, Good), Assumption::Unrecorded(Slot::B, Trial)],
+            ),
+            (
                 "nothing at all",
                 &[],
                 state(Slot::A, 3, false, Staged, Staged),
@@ -675,6 +719,8 @@ mod tests {
         let trial = state(Slot::B, 2, false, Good, Trial);
         let visit = BootState { retry: Some(Slot::A), ..state(Slot::B, 2, false, Good, Good) };
         let again = BootState { retry: Some(Slot::A), ..state(Slot::A, 2, false, Good, Good) };
+        let activated = steady.stage(Slot::B).activate(Slot::B).unwrap();
+        let left = |slot, state| BootState { rollback_from: Some(slot), ..state };
         type Row = (&'static str, Result<BootState, Refused>, Result<BootState, Refused>);
         let rows: &[Row] = &[
             ("invalidate", Ok(steady.invalidate(Slot::B)), Ok(state(Slot::A, 3, true, Good, Empty))),
@@ -683,15 +729,39 @@ mod tests {
             ("activate good", steady.activate(Slot::B), Err(Refused::NotStaged { slot: Slot::B, state: Good })),
             ("commit", trial.commit(Slot::B), Ok(state(Slot::B, 3, true, Good, Good))),
             ("commit by hand", trial.commit(Slot::A), Err(Refused::NotActive { booted: Slot::A, active: Slot::B })),
-            ("rollback of a trial", trial.rollback(Slot::B), Ok(state(Slot::A, 3, false, Good, Bad))),
-            ("rollback of a good slot", steady.rollback(Slot::A), Ok(state(Slot::B, 3, false, Good, Good))),
+            ("rollback of a trial", trial.rollback(Slot::B), Ok(left(Slot::B, state(Slot::A, 3, false, Good, Bad)))),
+            (
+                "rollback of a good slot",
+                steady.rollback(Slot::A),
+                Ok(left(Slot::A, state(Slot::B, 3, false, Good, Good))),
+            ),
+            ("rollback before the first boot", activated.rollback(Slot::A), Ok(state(Slot::A, 3, true, Good, Staged))),
+            (
+                "rollback of a trial by hand",
+                trial.rollback(Slot::A),
+                Ok(left(Slot::B, state(Slot::A, 3, true, Good, Bad))),
+            ),
+            (
+                "rollback of a good slot by hand",
+                steady.rollback(Slot::B),
+                Ok(left(Slot::A, state(Slot::B, 3, true, Good, Good))),
+            ),
+            (
+                "rollback by hand to a slot that is not good",
+                state(Slot::A, 3, true, Good, Bad).rollback(Slot::B),
+                Err(Refused::NotGood { slot: Slot::B, state: Bad }),
+            ),
             (
                 "rollback to nothing",
                 steady.invalidate(Slot::B).rollback(Slot::A),
                 Err(Refused::NotGood { slot: Slot::B, state: Empty }),
             ),
             ("commit during a visit", visit.commit(Slot::B), Ok(state(Slot::B, 3, true, Good, Good))),
-            ("rollback during a visit", visit.rollback(Slot::B), Ok(state(Slot::A, 3, false, Good, Good))),
+            (
+                "rollback during a visit",
+                visit.rollback(Slot::B),
+                Ok(left(Slot::B, state(Slot::A, 3, false, Good, Good))),
+            ),
             ("apply during a visit", Ok(visit.invalidate(Slot::A)), Ok(state(Slot::B, 2, false, Empty, Good))),
             (
                 "init during a visit",

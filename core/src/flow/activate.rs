@@ -24,7 +24,7 @@ pub fn activate<M: Staged>(machine: &mut M) -> Result<BootState, M::Error> {
     let before = machine.boot_state()?;
     let booted = machine.booted()?.unwrap_or(before.active);
     let unchecked = Change::Activate { data_excused: false };
-    unchecked.of(before, booted).map_err(|refused| machine.refuse(unchecked, refused))?;
+    unchecked.of(before, booted).map_err(|refusal| machine.refuse(unchecked, refusal))?;
     if let Err(error) = machine.verify(!booted) {
         machine.change(Change::MarkBad)?;
         return Err(error);
@@ -32,6 +32,7 @@ pub fn activate<M: Staged>(machine: &mut M) -> Result<BootState, M::Error> {
     // Probed before the reboot: `init` rolls the trial back only if it lost a data partition that works now.
     let data_excused = !machine.takes_data();
     let changed = machine.change(Change::Activate { data_excused })?;
+    // It has taken effect: what cannot be recorded now is a warning.
     if let Some(state) = &mut state {
         let stored = machine.store_state(state, Phase::Activated);
         machine.if_recorded(stored);

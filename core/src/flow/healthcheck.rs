@@ -1,5 +1,5 @@
 //! `healthcheck`: commits a trial whose checks pass. Failures are counted, and at the N-th in a row the trial is rolled back. If no
-//! trial runs, the checks are only reported. What boots next is in the env block; `state.json` holds the count.
+//! trial runs, the checks are only reported. The env block says what a trial is; `state.json` only holds the count.
 
 use crate::boot::slot::SlotState;
 use crate::flow::outcome::{commit, roll_back};
@@ -20,29 +20,33 @@ pub enum Outcome {
     RolledBack,
 }
 
-/// To be called before the checks run. Gives the state of the update on trial, with the checks that are excused; `None` if there is
-/// no such update, or `state.json` cannot be read, which was reported.
-///
-/// # Errors
-/// Those of reading the boot state. It is read only if an update was activated: other boots need no disk for this.
-pub fn begin<M: Running>(machine: &mut M) -> Result<Option<M::State>, M::Error> {
+/// To be called before the checks run. Gives the state of the update on trial, with the checks that are excused; `None` if no trial
+/// runs, or `state.json` tells of another update or cannot be read, which was reported.
+pub fn begin<M: Running>(machine: &mut M) -> Option<M::State> {
+    // What keeps the block from being read is reported by `conclude`: the checks run all the same.
+    let Ok(true) = is_on_trial(machine) else { return None };
     let opened = machine.open_state();
-    let Some(mut state) = machine.if_recorded(opened) else { return Ok(None) };
+    let mut state = machine.if_recorded(opened)?;
     // The checks run even if the new phase cannot be recorded.
-    if state.phase() == Phase::Activated && is_on_trial(machine)? {
+    if state.can_be_on_trial() && state.phase() != Phase::Verifying {
         let stored = machine.store_state(&mut state, Phase::Verifying);
         machine.if_recorded(stored);
     }
     machine.close_state();
-    Ok(state.is_on_trial().then_some(state))
+    state.can_be_on_trial().then_some(state)
 }
 
-/// Acts on the result of the checks, if a trial runs. `reasons` is empty if all passed; `most` is how many failures in a row are too
-/// many.
+/// Acts on the result of the checks, if a trial runs. `reasons` is empty if all passed; `excused` are the checks that failed before the
+/// update and have failed since; `most` is how many failures in a row are too many.
 ///
 /// # Errors
-/// Those of committing, rolling back, and reading the boot state.
-pub fn conclude<M: Running>(machine: &mut M, reasons: &str, most: Option<u32>) -> Result<Outcome, M::Error> {
+/// Those of committing, rolling back, and reading the boot state; if another run holds the lock of `state.json`.
+pub fn conclude<M: Running>(
+    machine: &mut M,
+    reasons: &str,
+    excused: &str,
+    most: Option<u32>,
+) -> Result<Outcome, M::Error> {
     if !is_on_trial(machine)? {
         return Ok(Outcome::Nothing);
     }
@@ -50,27 +54,34 @@ pub fn conclude<M: Running>(machine: &mut M, reasons: &str, most: Option<u32>) -
         return commit(machine).map(|_| Outcome::Committed);
     }
     machine.log(Milestone::Failed);
-    let opened = machine.open_state();
-    // Without `state.json` failures cannot be counted. The trial still ends after three boots, by GRUB.
-    let Some(mut state) = machine.if_recorded(opened) else { return Ok(Outcome::Nothing) };
-    // Failures are counted only for a trial that an update began. Any other one ends after three boots, by GRUB.
-    let counted = state.is_on_trial().then(|| {
-        let failures = state.count_failure();
-        machine.set_last_error(&mut state, LastError::Checks(failures, reasons));
-        machine.store_state(&mut state, Phase::Verifying).map(|()| failures)
-    });
-    // Closed here, as `roll_back` opens the file itself and would wait for this lock.
-    machine.close_state();
-    match counted.transpose()? {
-        None => Ok(Outcome::Nothing),
-        Some(failures) if most.is_none_or(|most| failures < most) => Ok(Outcome::Counted(failures, most)),
-        Some(failures) => roll_back(machine, LastError::Checks(failures, reasons)).map(|_| Outcome::RolledBack),
+    let failures = match count(machine, reasons, excused)? {
+        Some(failures) => failures,
+        None => machine.count_in_this_boot(),
+    };
+    if most.is_none_or(|most| failures < most) {
+        return Ok(Outcome::Counted(failures, most));
     }
+    roll_back(machine, LastError::Checks(failures, reasons)).map(|_| Outcome::RolledBack)
 }
 
-/// Whether the slot that runs is the active one, and on trial or not yet marked good in this boot.
+/// Counts a failure in `state.json`. Gives how many there are in a row, or `None`, with a warning, if they cannot be counted.
+fn count<M: Running>(machine: &mut M, reasons: &str, excused: &str) -> Result<Option<u32>, M::Error> {
+    let Some(mut state) = machine.open_state_if_possible()? else { return Ok(None) };
+    let failures = state.count_failure();
+    state.excuse(excused);
+    machine.set_last_error(&mut state, LastError::Checks(failures, reasons));
+    // Of another update than this trial's, if the block or the file was lost, only the count is ours.
+    let phase = if state.can_be_on_trial() { Phase::Verifying } else { state.phase() };
+    let stored = machine.store_state(&mut state, phase);
+    // Closed here, as `roll_back` opens the file itself and would wait for this lock.
+    machine.close_state();
+    Ok(machine.if_recorded(stored).map(|()| failures))
+}
+
+/// Whether the slot that runs is on trial, by the block alone. Where the kernel command line does not say which slot runs, it is the
+/// active one: the grub.cfg of an older KubeSolo OS boots no other.
 fn is_on_trial<M: Env>(machine: &mut M) -> Result<bool, M::Error> {
     let state = machine.boot_state()?;
-    let is_trial = state.slot(state.active) == SlotState::Trial || !state.success;
-    Ok(machine.booted()? == Some(state.active) && is_trial)
+    let booted = machine.booted()?.unwrap_or(state.active);
+    Ok(booted == state.active && state.slot(booted) == SlotState::Trial)
 }

@@ -18,10 +18,9 @@ use crate::boot::env_mismatch::EnvMismatch;
 use crate::boot::slot::{Slot, SlotState};
 use crate::boot::stage::{self, Decision, Seen};
 use crate::boot::state::{BootState, Reading};
-use crate::flow::outcome::{ended, given_up};
-use crate::flow::ports::{BootLog, LastError, StateFile};
+use crate::flow::outcome::{committed, given_up};
+use crate::flow::ports::{BootLog, StateFile};
 use crate::history::boot_log::Milestone;
-use crate::update::phase::Phase;
 
 /// A message for the console and the kernel log.
 #[derive(Clone, Debug)]
@@ -34,7 +33,7 @@ pub enum Notice<'a> {
     Assumptions(&'a Reading),
     /// The block that is about to be written.
     Writes(&'a EnvBlock<Bytes>),
-    /// GRUB gave the one slot up and went back to the other.
+    /// The one slot was left for the other: GRUB gave it up, or a rollback is not recorded yet.
     GivenUp(Slot, Slot),
     /// The first slot runs, but the second is active: this boot is not marked good.
     NotActive(Slot, Slot),
@@ -226,7 +225,7 @@ fn conclude<M: BootStage>(machine: &mut M, record: &mut Record, may_commit: bool
     let before = record.state;
     let mut state = before;
     if let Some(slot) = before.rollback_from
-        && given_up(machine, slot, before.slot(slot))
+        && given_up(machine, slot, &before)
     {
         state.rollback_from = None;
     }
@@ -238,7 +237,7 @@ fn conclude<M: BootStage>(machine: &mut M, record: &mut Record, may_commit: bool
     machine.store(&record.block)?;
     if before.slot(record.booted) == SlotState::Trial && state.slot(record.booted) == SlotState::Good {
         machine.log(Milestone::Committed);
-        ended(machine, true, Phase::Success, LastError::None);
+        committed(machine, true);
     }
     Ok(())
 }

@@ -10,3 +10,4 @@ pub mod install;
 pub mod outcome;
 pub mod partial_file;
 pub mod ports;
+pub mod status;

@@ -1,8 +1,8 @@
 //! What the commands need of a box, as small traits. The program implements them on the machine, the crash tests in memory.
 
-use crate::boot::slot::{Slot, SlotState};
-use crate::boot::state::{BootState, Refused};
-use crate::flow::change::{Change, Changed};
+use crate::boot::slot::Slot;
+use crate::boot::state::BootState;
+use crate::flow::change::{Change, Changed, Refusal};
 use crate::history::boot_log::Milestone;
 use crate::update::phase::Phase;
 
@@ -34,7 +34,7 @@ pub trait Env: Port {
     fn change(&mut self, change: Change) -> Result<Changed, Self::Error>;
 
     /// The error of a change that is not allowed.
-    fn refuse(&self, change: Change, refused: Refused) -> Self::Error;
+    fn refuse(&self, change: Change, refusal: Refusal) -> Self::Error;
 }
 
 /// The part of `state.json` that decides what a command does.
@@ -50,6 +50,12 @@ pub trait Progress {
 
     /// Counts one more failed health check; gives how many have failed in a row.
     fn count_failure(&mut self) -> u32;
+
+    /// Makes these the checks that are excused, a space between two.
+    fn excuse(&mut self, names: &str);
+
+    /// Resets the count of failed health checks.
+    fn clear_failures(&mut self);
 
     /// Resets the count of attempts and of failed health checks.
     fn clear_counts(&mut self);
@@ -73,12 +79,14 @@ pub enum LastError<'a, E> {
     None,
     /// This text.
     Words(&'a str),
-    /// The install failed.
+    /// The update was refused, or its install failed.
     Install(&'a E),
     /// How many health checks have failed in a row, and why the last one did.
     Checks(u32, &'a str),
-    /// GRUB gave the slot up, which is now in that state.
-    GivenUp(Slot, SlotState),
+    /// The slot was left, by GRUB or by a rollback that could not be recorded at once.
+    Left(Slot),
+    /// GRUB left the slot for one boot.
+    LeftOnce(Slot),
 }
 
 /// `state.json`, under its lock while it is open.
@@ -98,6 +106,10 @@ pub trait StateFile: Port + Sized {
     /// If another run holds the lock.
     fn open_state_if_possible(&mut self) -> Result<Option<Self::State>, Self::Error>;
 
+    /// Adds the image that the slot holds to those that were rolled back from. Gives whether the slot's own files name it. Changes
+    /// memory only.
+    fn remember_slot(&mut self, state: &mut Self::State, slot: Slot) -> bool;
+
     /// Sets `last_error`. Changes memory only.
     fn set_last_error(&mut self, state: &mut Self::State, why: LastError<'_, Self::Error>);
 
@@ -106,6 +118,13 @@ pub trait StateFile: Port + Sized {
     /// # Errors
     /// Those of the filesystem.
     fn store_state(&mut self, state: &mut Self::State, phase: Phase) -> Result<(), Self::Error>;
+
+    /// Whether the file outlives this boot: not without the data partition, where its folder is in memory.
+    fn is_kept(&self) -> bool;
+
+    /// Counts one more failed health check where `state.json` cannot hold the count. Gives how many have failed in this boot; the next
+    /// one begins anew, and GRUB counts boots. If nothing can be counted, each is as many as can be.
+    fn count_in_this_boot(&mut self) -> u32;
 
     /// Gives the lock back.
     fn close_state(&mut self);

@@ -7,19 +7,22 @@ pub mod node;
 pub mod object;
 pub mod pods;
 
-use core::fmt::{self, Write as _};
+use core::fmt;
 
 use crate::ignore::ignore;
 
+/// A name or a reason. One size for all, as each would be code of its own.
+type Text = heapless::String<256>;
+
 /// The first thing that was found wrong, cut to what fits. Empty if there is none.
 #[derive(Clone, Debug, Default)]
-pub struct Reason(heapless::String<512>);
+pub struct Reason(Text);
 
 impl Reason {
     /// Keeps this one if it is the first.
     fn add(&mut self, reason: fmt::Arguments<'_>) {
         if self.0.is_empty() {
-            ignore(write!(Cut(&mut self.0), "{reason}"), "it never fails");
+            put(&mut self.0, reason);
         }
     }
 
@@ -30,16 +33,17 @@ impl Reason {
     }
 }
 
-/// Writes as many characters as there is room for.
-struct Cut<'a>(&'a mut heapless::String<512>);
+/// Makes it this text, cut to what fits.
+fn put(text: &mut Text, to: fmt::Arguments<'_>) {
+    text.clear();
+    ignore(fmt::write(&mut Cut(text), to), "what does not fit is left out");
+}
+
+/// Takes as many characters as there is room for.
+struct Cut<'a>(&'a mut Text);
 
 impl fmt::Write for Cut<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        for character in text.chars() {
-            if self.0.push(character).is_err() {
-                break;
-            }
-        }
-        Ok(())
+        text.chars().try_for_each(|character| self.0.push(character).map_err(|_| fmt::Error))
     }
 }

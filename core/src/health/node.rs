@@ -3,17 +3,14 @@
 //! No one takes back what a node said of itself: KubeSolo has no node-lifecycle controller, so that a node stays Ready for ever, and
 //! that of an old hostname stays for ever besides. kubelet writes the kernel's `boot_id` when it registers.
 
-use crate::health::Reason;
 use crate::health::object::Object;
-
-/// Longest name of a node.
-const NAME_MAX: usize = 253;
+use crate::health::{Reason, Text};
 
 /// What the nodes of an answer say.
 #[derive(Debug)]
 pub struct Nodes<'b> {
     boot_id: &'b str,
-    here: Option<heapless::String<NAME_MAX>>,
+    here: Option<Text>,
     is_ready: bool,
     unready: Reason,
     stale: Reason,
@@ -49,12 +46,12 @@ impl<'b> Nodes<'b> {
         self.blocked_here |= is_blocked;
         // There are two if the hostname has changed in this boot. The one that is ready is the one that kubelet writes now.
         if self.here.is_none() || node.ready == "True" && !self.is_ready {
-            self.here = heapless::String::try_from(node.name).ok();
+            self.here = Text::try_from(node.name).ok();
         }
         self.is_ready |= node.ready == "True";
         let ready = if node.ready.is_empty() { "missing" } else { node.ready };
         let (name, why, message) = (node.name, node.reason(), node.message);
-        self.unready.add(format_args!("node {name}: its Ready condition is {ready}: {why}: {message:.300}"));
+        self.unready.add(format_args!("node {name}: its Ready condition is {ready}: {why}: {message}"));
     }
 
     /// The name of this box's node.

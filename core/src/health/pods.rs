@@ -12,10 +12,9 @@
 
 use core::fmt;
 
-use crate::health::Reason;
 use crate::health::node::Nodes;
 use crate::health::object::{Container, Object};
-use crate::ignore::ignore;
+use crate::health::{Reason, Text, put};
 use crate::text::decimal::decimal;
 use crate::text::timestamp::Moment;
 
@@ -51,9 +50,9 @@ pub struct Pods<'b> {
 /// An owner, which is well if it has as much as is needed.
 #[derive(Debug, Default)]
 struct Owner {
-    uid: heapless::String<36>,
+    uid: Text,
     /// What to say if it is not.
-    label: heapless::String<120>,
+    label: Text,
     /// Of a set: how many pods it wants. Of another controller: one, if one has failed. Of a CronJob: when its newest Job that failed
     /// was made.
     needed: u64,
@@ -99,7 +98,7 @@ impl<'b> Pods<'b> {
     fn owner(&mut self, uid: &str) -> Option<&mut Owner> {
         let known = self.owners.iter().position(|owner| owner.uid == uid);
         if known.is_none() {
-            let uid = heapless::String::try_from(uid).unwrap_or_default();
+            let uid = Text::try_from(uid).unwrap_or_default();
             if self.owners.push(Owner { uid, ..Owner::default() }).is_err() {
                 self.reason.add(format_args!("more than {OWNERS_MAX} owners of pods: too many to judge"));
             }
@@ -112,7 +111,7 @@ impl<'b> Pods<'b> {
         let needed = decimal(set.replicas).unwrap_or(0);
         if let Some(owner) = (needed > 0).then(|| self.owner(set.uid)).flatten() {
             owner.needed = needed;
-            owner.label(format_args!("{} {} wants {needed} pods, and has fewer", set.kind, set.name));
+            put(&mut owner.label, format_args!("{} {} wants {needed} pods, and has fewer", set.kind, set.name));
         }
     }
 
@@ -132,7 +131,7 @@ impl<'b> Pods<'b> {
             owner.has = owner.has.max(created);
         } else if created > owner.needed {
             owner.needed = created;
-            owner.label(format_args!("Job {} has failed: {}", job.name, job.reason()));
+            put(&mut owner.label, format_args!("Job {} has failed: {}", job.name, job.reason()));
         }
     }
 
@@ -169,7 +168,7 @@ impl<'b> Pods<'b> {
             _ => {
                 if let Some(owner) = self.owner(pod.owner) {
                     owner.needed = 1;
-                    owner.label(format_args!("{}", Unready(pod)));
+                    put(&mut owner.label, format_args!("{}", Unready(pod)));
                 }
             }
         }
@@ -195,13 +194,6 @@ impl<'b> Pods<'b> {
                 pod.name
             ));
         }
-    }
-}
-
-impl Owner {
-    fn label(&mut self, text: fmt::Arguments<'_>) {
-        self.label.clear();
-        ignore(fmt::write(&mut self.label, text), "what does not fit is left out");
     }
 }
 
@@ -234,10 +226,7 @@ impl fmt::Display for Unready<'_> {
         }
         let state = if pod.phase == "Running" { "Running, but not ready" } else { pod.phase };
         write!(f, " is {state}")?;
-        [pod.reason(), pod.message]
-            .iter()
-            .filter(|text| !text.is_empty())
-            .try_for_each(|text| write!(f, ": {text:.300}"))
+        [pod.reason(), pod.message].iter().filter(|text| !text.is_empty()).try_for_each(|text| write!(f, ": {text}"))
     }
 }
 

@@ -1,4 +1,4 @@
-//! When to try again after a failure: pauses that grow, within one deadline for all tries. Only computes; the caller sleeps.
+//! When to try again after a failure: pauses that grow, until nothing has come for too long. Only computes; the caller sleeps.
 
 use core::time::Duration;
 
@@ -6,6 +6,17 @@ use core::time::Duration;
 const FIRST: Duration = Duration::from_secs(1);
 /// Longest pause.
 const LONGEST: Duration = Duration::from_secs(60);
+
+/// First and longest pause after a file that was not what its manifest promises.
+const WRONG_FIRST: Duration = Duration::from_secs(12 * 3600);
+const WRONG_LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// How long not to fetch a file again that was whole, and wrong, so many times: a server that keeps it would cost the whole of it
+/// at each run.
+pub fn pause_after_wrong(times: u32) -> Duration {
+    let doubled = 2_u32.checked_pow(times.saturating_sub(1)).unwrap_or(u32::MAX);
+    if times == 0 { Duration::ZERO } else { WRONG_FIRST.saturating_mul(doubled).min(WRONG_LONGEST) }
+}
 
 /// The pauses between the tries of one transfer.
 #[derive(Clone, Debug)]
@@ -16,14 +27,14 @@ pub struct Retry {
 }
 
 impl Retry {
-    /// Tries that all begin within `total`. `seed` shortens each pause at random, by at most half, so that many boxes do not return
+    /// Tries that go on for `total` without progress. `seed` shortens each pause at random, by at most half, so that many boxes do not return
     /// to a server at the same moment.
     pub fn new(total: Duration, seed: u32) -> Retry {
         Retry { total, pause: FIRST, seed }
     }
 
-    /// How long to wait before the next try, or `None` to give up. `elapsed` is the time since the first try began,
-    /// `progressed` whether the one that just failed brought any bytes.
+    /// How long to wait before the next try, or `None` to give up. `elapsed` is the time since the last byte came, or since the first
+    /// try began; `progressed` whether the one that just failed brought any bytes.
     pub fn after_failure(&mut self, elapsed: Duration, progressed: bool) -> Option<Duration> {
         if progressed {
             self.pause = FIRST;
@@ -73,6 +84,12 @@ mod tests {
         assert_eq!(retry.after_failure(Duration::from_secs(10), true), None);
         assert_eq!(Retry::new(Duration::ZERO, 0).after_failure(Duration::ZERO, true), None);
         assert_eq!(retry.after_failure(Duration::MAX, false), None);
+    }
+
+    #[test]
+    fn a_wrong_file_is_asked_for_less_and_less() {
+        let hours = |times| pause_after_wrong(times).as_secs() / 3600;
+        assert_eq!([0, 1, 2, 3, 4, 5, 100].map(hours), [0, 12, 24, 48, 96, 168, 168]);
     }
 
     #[test]

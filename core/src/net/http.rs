@@ -18,9 +18,6 @@ pub const HEADERS_MAX: usize = 128;
 /// Longest chunk, in bytes: 15 hexadecimal digits.
 const CHUNK_MAX: u64 = (1 << 60) - 1;
 
-/// What identifies a version of a file, as `If-Range` takes it: a strong ETag, or else the Last-Modified date.
-pub type Validator = heapless::String<128>;
-
 /// A response's head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head<'a> {
@@ -32,8 +29,6 @@ pub struct Head<'a> {
     pub range: Option<ContentRange>,
     /// Where a redirect leads.
     pub location: Option<&'a str>,
-    etag: Option<&'a str>,
-    last_modified: Option<&'a str>,
 }
 
 /// How a body ends.
@@ -73,8 +68,6 @@ pub enum Error {
     Twice(&'static str),
     /// The body has a length and chunks.
     LengthAndChunks,
-    /// The body is compressed, which was not requested.
-    Encoded,
 }
 
 /// The length of the head that `bytes` begin with, its blank line included; `None` if it has not ended yet. The first
@@ -93,16 +86,30 @@ pub fn head_len(bytes: &[u8], seen: usize) -> Option<usize> {
     Some(start.saturating_add(blank))
 }
 
+/// The status alone, whatever else stands in the head.
+///
+/// # Errors
+/// [`Error::NotHttp`] if there is none.
+pub fn status(head: &[u8]) -> Result<u16, Error> {
+    // httparse skips empty lines before the first one, and accepts status codes below 100.
+    if !head.starts_with(b"HTTP/1.") {
+        return Err(Error::NotHttp);
+    }
+    // Without room for headers it stops behind the status line: what it says of the rest is of no interest.
+    let mut response = httparse::Response::new(&mut []);
+    match response.parse(head).map_err(Error::from) {
+        Err(Error::NotHttp) => Err(Error::NotHttp),
+        _ => response.code.filter(|status| *status >= 100).ok_or(Error::NotHttp),
+    }
+}
+
 impl<'a> Head<'a> {
     /// Reads a head with its blank line.
     ///
     /// # Errors
     /// If it is malformed or ambiguous.
     pub fn parse(head: &'a [u8]) -> Result<Head<'a>, Error> {
-        // httparse skips empty lines before the first one, and accepts status codes below 100.
-        if !head.starts_with(b"HTTP/1.") {
-            return Err(Error::NotHttp);
-        }
+        let status = status(head)?;
         let mut headers = [EMPTY_HEADER; HEADERS_MAX];
         let mut response = httparse::Response::new(&mut headers);
         match response.parse(head) {
@@ -110,18 +117,13 @@ impl<'a> Head<'a> {
             Ok(_) => return Err(Error::Line),
             Err(error) => return Err(error.into()),
         }
-        let status = response.code.filter(|status| *status >= 100).ok_or(Error::NotHttp)?;
-        let (mut length, mut chunked, mut encoding, mut range) = (None, None, None, None);
-        let (mut location, mut etag, mut last_modified) = (None, None, None);
+        let (mut length, mut chunked, mut range, mut location) = (None, None, None, None);
         for httparse::Header { name, value } in &*response.headers {
             let mut places = [
                 ("Content-Length", &mut length),
                 ("Transfer-Encoding", &mut chunked),
-                ("Content-Encoding", &mut encoding),
                 ("Content-Range", &mut range),
                 ("Location", &mut location),
-                ("ETag", &mut etag),
-                ("Last-Modified", &mut last_modified),
             ];
             if let Some((known, place)) = places.iter_mut().find(|(known, _)| name.eq_ignore_ascii_case(known)) {
                 let value = core::str::from_utf8(value).map_err(|_| Error::Value(known))?;
@@ -131,9 +133,6 @@ impl<'a> Head<'a> {
                 **place = Some(value);
             }
         }
-        if encoding.is_some_and(|encoding: &str| !encoding.eq_ignore_ascii_case("identity")) {
-            return Err(Error::Encoded);
-        }
         let framing = match (length, chunked) {
             (Some(_), Some(_)) => return Err(Error::LengthAndChunks),
             (Some(length), None) => Framing::Length(decimal(length).ok_or(Error::Value("Content-Length"))?),
@@ -141,36 +140,19 @@ impl<'a> Head<'a> {
             (None, Some(_)) => return Err(Error::Value("Transfer-Encoding")),
             (None, None) => Framing::Unknown,
         };
-        let range = match range {
-            // The form that a 416 has: no part, only the total.
-            Some(range) if status == 416 || range.starts_with("bytes */") => None,
+        // Any other answer has nothing to say of parts.
+        let range = match range.filter(|_| status == 206) {
             Some(range) => Some(ContentRange::parse(range).ok_or(Error::Value("Content-Range"))?),
             None => None,
         };
-        Ok(Head { status, framing, range, location, etag, last_modified })
-    }
-
-    /// What to send as `If-Range` to go on with this file later.
-    pub fn validator(&self) -> Option<Validator> {
-        let strong = self.etag.filter(|etag| etag.starts_with('"') && is_validator(etag));
-        strong.or(self.last_modified.filter(|date| is_validator(date))).and_then(|text| text.try_into().ok())
-    }
-
-    /// Whether this is a file other than the one `validator` was taken from. `false` if the head has nothing to compare.
-    pub fn differs_from(&self, validator: &str) -> bool {
-        let now = if validator.starts_with('"') { self.etag } else { self.last_modified };
-        now.is_some_and(|now| now != validator)
+        Ok(Head { status, framing, range, location })
     }
 }
 
-/// Whether a text can go into a header line as a validator.
-pub fn is_validator(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
-}
-
-/// Whether a server that answers with this status may answer otherwise a little later.
+/// Whether a server that answers with this status may answer otherwise a little later. 520 to 530 are what content delivery networks
+/// say of a server behind them.
 pub fn is_transient(status: u16) -> bool {
-    matches!(status, 408 | 425 | 429 | 500 | 502..=504)
+    matches!(status, 408 | 425 | 429 | 500 | 502..=504 | 520..=530)
 }
 
 impl ContentRange {
@@ -212,7 +194,6 @@ impl fmt::Display for Error {
             Error::Value(name) => write!(f, "the answer has a malformed {name}"),
             Error::Twice(name) => write!(f, "the answer has two different {name}"),
             Error::LengthAndChunks => f.write_str("the answer has both a length and chunks"),
-            Error::Encoded => f.write_str("the server packs the file (Content-Encoding); switch that off for it"),
         }
     }
 }
@@ -225,7 +206,7 @@ mod tests {
     use std::format;
 
     fn head(status: u16, framing: Framing) -> Head<'static> {
-        Head { status, framing, range: None, location: None, etag: None, last_modified: None }
+        Head { status, framing, range: None, location: None }
     }
 
     #[test]
@@ -298,7 +279,13 @@ mod tests {
                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
                 Err(Error::Value("Transfer-Encoding")),
             ),
-            ("packed", "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n", Err(Error::Encoded)),
+            ("packed", "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\n", ok(5)),
+            (
+                "packed twice",
+                "HTTP/1.1 200 OK\r\nContent-Encoding: a\r\nContent-Encoding: b\r\n\r\n",
+                Ok(head(200, Framing::Unknown)),
+            ),
+            ("range of a whole", "HTTP/1.1 200 OK\r\nContent-Range: x\r\nContent-Length: 5\r\n\r\n", ok(5)),
             ("two places", "HTTP/1.1 302 X\r\nLocation: /a\r\nLocation: /b\r\n\r\n", Err(Error::Twice("Location"))),
             (
                 "range backwards",
@@ -365,31 +352,32 @@ mod tests {
     }
 
     #[test]
-    fn a_strong_etag_is_the_validator_and_else_the_date() {
-        let date = "Mon, 23 Nov 2026 10:00:00 GMT";
-        for (etag, want) in [
-            ("ETag: \"abc\"\r\n", Some("\"abc\"")),
-            ("ETag: W/\"abc\"\r\n", Some(date)),
-            ("ETag: abc\r\n", Some(date)),
-            ("ETag:\r\n", Some(date)),
-            ("", Some(date)),
+    fn a_status_stands_for_itself() {
+        for (text, want) in [
+            ("HTTP/1.1 200 OK\r\n\r\n", Ok(200)),
+            ("HTTP/1.0 404\r\nContent-Length: 5\r\n\r\n", Ok(404)),
+            ("HTTP/1.1 200 OK\r\nContent-Length: x\r\nContent-Length: y\r\nTransfer-Encoding: z\r\n\r\n", Ok(200)),
+            ("HTTP/1.1 200 OK\r\nno header\r\n\r\n", Ok(200)),
+            ("HTTP/1.1 099 OK\r\n\r\n", Err(Error::NotHttp)),
+            ("HTTP/2 200 OK\r\n\r\n", Err(Error::NotHttp)),
+            ("HTTP/1.1 20\r\n\r\n", Err(Error::NotHttp)),
+            ("", Err(Error::NotHttp)),
         ] {
-            let text = format!("HTTP/1.1 200 OK\r\n{etag}Last-Modified: {date}\r\n\r\n");
-            let head = Head::parse(text.as_bytes()).unwrap();
-            assert_eq!(head.validator().as_deref(), want, "{etag}");
+            assert_eq!(status(text.as_bytes()), want, "{text}");
         }
-        let text = format!("HTTP/1.1 200 OK\r\nETag: \"{}\"\r\n\r\n", "a".repeat(127));
-        assert_eq!(Head::parse(text.as_bytes()).unwrap().validator(), None);
-    }
-
-    #[test]
-    fn another_file_is_told_by_the_same_kind_of_validator() {
-        let head = Head { etag: Some("\"b\""), last_modified: Some("Tue"), ..head(206, Framing::Unknown) };
-        assert!(head.differs_from("\"a\""));
-        assert!(!head.differs_from("\"b\""));
-        assert!(head.differs_from("Mon"));
-        assert!(!head.differs_from("Tue"));
-        assert!(!Head { etag: None, ..head }.differs_from("\"a\""));
+        for (status, transient) in [
+            (200, false),
+            (404, false),
+            (500, true),
+            (501, false),
+            (503, true),
+            (519, false),
+            (520, true),
+            (530, true),
+            (531, false),
+        ] {
+            assert_eq!(is_transient(status), transient, "{status}");
+        }
     }
 
     #[test]

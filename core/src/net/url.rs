@@ -1,6 +1,8 @@
 //! Where a file is: an `http`, `https` or `file` URL or a path, and how a reference in one document leads to the next
 //! (RFC 3986 section 5).
 //!
+//! A document from the web names what is on the web, and one in a folder names files there: neither leads to another file of this box.
+//!
 //! A location is only read from. What is fetched is written under fixed names, so that no location can name a file to write.
 
 use core::fmt::{self, Write as _};
@@ -29,6 +31,8 @@ pub struct Location {
     scheme: Scheme,
     /// A URL as `http://HOST[:PORT]/PATH[?QUERY]`, a file as its bare path.
     text: String<MAX>,
+    /// Of a file: so many bytes of it are the folder that no link may lead out of.
+    folder: usize,
 }
 
 /// Why a text is no location.
@@ -50,6 +54,12 @@ pub enum Error {
     Character,
     /// `file://` with another machine's name, a relative path, or a broken `%` escape.
     FileUrl,
+    /// From the web to a file.
+    Local,
+    /// From https to http.
+    Plain,
+    /// From a file to one that is not in its folder.
+    Outside,
 }
 
 impl Location {
@@ -82,35 +92,49 @@ impl Location {
         if server.path().ends_with(".json") {
             return Ok(server);
         }
-        let mut text = server.text.clone();
-        if let Some(query) = text.find('?').filter(|_| server.scheme != Scheme::File) {
-            text.truncate(query);
-        }
-        if !text.ends_with('/') {
-            push(&mut text, "/")?;
-        }
-        push(&mut text, "latest.json")?;
-        Ok(Location { scheme: server.scheme, text })
+        let slash = if server.path().ends_with('/') { "" } else { "/" };
+        server.longer(&[slash, "latest.json"])
     }
 
-    /// Where `reference` leads if it stands in the document at this location: absolute (any URL or, beside files, any
-    /// path), `//host/path`, `/path`, `?query`, or relative to the document's folder.
+    /// The location whose path is this one's with `ending` behind it. The query stays: it may hold what lets this box in.
     ///
     /// # Errors
-    /// If `reference` is malformed or the result too long.
+    /// If it is too long.
+    pub fn with_ending(&self, ending: &str) -> Result<Location, Error> {
+        self.longer(&[ending])
+    }
+
+    fn longer(&self, more: &[&str]) -> Result<Location, Error> {
+        let query = if self.scheme == Scheme::File { None } else { self.text.find('?') };
+        let (before, query) = self.text.split_at_checked(query.unwrap_or(self.text.len())).unwrap_or_default();
+        let mut text = concat(&[before])?;
+        more.iter().try_for_each(|part| push(&mut text, part))?;
+        push(&mut text, query)?;
+        if self.scheme == Scheme::File { path(&text) } else { Ok(Location { text, ..self.clone() }) }
+    }
+
+    /// Where `reference` leads if it stands in the document at this location: absolute, `//host/path`, `/path`, `?query`, or relative to
+    /// the document's folder. What a file names is in its folder, or on the web.
+    ///
+    /// # Errors
+    /// If `reference` is malformed, leads where it may not, or the result is too long.
     pub fn join(&self, reference: &str) -> Result<Location, Error> {
         if reference.is_empty() {
             return Err(Error::Empty);
         }
-        if split_scheme(reference).is_some() {
-            return Location::parse(reference);
-        }
+        let absolute = split_scheme(reference).map(|_| Location::parse(reference)).transpose()?;
         if self.scheme == Scheme::File {
-            if reference.starts_with('/') {
-                return Location::parse(reference);
-            }
-            let folder = self.text.rfind('/').and_then(|slash| self.text.get(..=slash)).unwrap_or_default();
-            return Location::parse(&concat(&[folder, reference])?);
+            return match absolute {
+                Some(to) if to.scheme != Scheme::File => Ok(to),
+                Some(to) => self.in_same_folder(&to.text),
+                None => self.in_same_folder(&Location::parse(reference)?.text),
+            };
+        }
+        match absolute.map(|to| (to.scheme, to)) {
+            Some((Scheme::File, _)) => return Err(Error::Local),
+            Some((Scheme::Http, _)) if self.scheme == Scheme::Https => return Err(Error::Plain),
+            Some((_, to)) => return Ok(to),
+            None => {}
         }
         let scheme = if self.scheme == Scheme::Https { "https" } else { "http" };
         let authority = self.authority();
@@ -125,6 +149,24 @@ impl Location {
             concat(&[scheme, "://", authority, folder, reference])?
         };
         Location::parse(&joined)
+    }
+
+    /// A file that the document at this path names.
+    fn in_same_folder(&self, reference: &str) -> Result<Location, Error> {
+        let folder = self.folder_and_rest().0;
+        let joined = if reference.starts_with('/') { concat(&[reference])? } else { concat(&[folder, reference])? };
+        let (plain_folder, plain) = (without_dots(folder)?, without_dots(&joined)?);
+        let rest = plain
+            .strip_prefix(plain_folder.as_str())
+            .filter(|rest| !["../", "/"].iter().any(|out| rest.starts_with(out)));
+        let rest = rest.filter(|rest| !rest.is_empty()).ok_or(Error::Outside)?;
+        Ok(Location { scheme: Scheme::File, text: concat(&[folder, rest])?, folder: folder.len() })
+    }
+
+    /// A file's path in two: the folder, with its slash, or empty for the one that the program runs in; and what leads from there to
+    /// the file. No link on that way may lead out of the folder.
+    pub fn folder_and_rest(&self) -> (&str, &str) {
+        self.text.split_at_checked(self.folder).unwrap_or_default()
     }
 
     /// How the bytes are reached.
@@ -212,6 +254,9 @@ impl fmt::Display for Error {
             Error::UserInfo => "user names in a URL are not supported",
             Error::Character => "a space or control character in it; write %20 for a space",
             Error::FileUrl => "a file URL is file:///PATH",
+            Error::Local => "leads to a file of this box",
+            Error::Plain => "leads from https to http",
+            Error::Outside => "leads to a file outside of its folder; put it there",
         })
     }
 }
@@ -227,7 +272,30 @@ pub fn split_scheme(text: &str) -> Option<(&str, &str)> {
 }
 
 fn path(text: &str) -> Result<Location, Error> {
-    Ok(Location { scheme: Scheme::File, text: concat(&[text])? })
+    let folder = text.rfind('/').map_or(0, |slash| slash.saturating_add(1));
+    Ok(Location { scheme: Scheme::File, text: concat(&[text])?, folder })
+}
+
+/// A path with `.`, `..` and empty segments resolved by its text; `..` stays at the beginning of a relative one.
+fn without_dots(path: &str) -> Result<String<MAX>, Error> {
+    let root = if path.starts_with('/') { "/" } else { "" };
+    let mut text = concat(&[root])?;
+    for segment in path.split_inclusive('/') {
+        match segment.trim_end_matches('/') {
+            "" | "." => {}
+            ".." if text == root || text.ends_with("../") => {
+                if root.is_empty() {
+                    push(&mut text, "../")?;
+                }
+            }
+            ".." => {
+                let parent = text.get(..text.len().saturating_sub(1)).and_then(|text| text.rfind('/'));
+                text.truncate(parent.map_or(0, |slash| slash.saturating_add(1)));
+            }
+            _ => push(&mut text, segment)?,
+        }
+    }
+    Ok(text)
 }
 
 fn file_url(rest: &str) -> Result<Location, Error> {
@@ -301,7 +369,7 @@ fn web(scheme: Scheme, rest: &str) -> Result<Location, Error> {
     let root = text.len();
     push_without_dots(&mut text, root, path)?;
     push_escaped(&mut text, query)?;
-    Ok(Location { scheme, text })
+    Ok(Location { scheme, text, folder: 0 })
 }
 
 /// Appends `path` with `.` and `..` resolved: never further up than `root`.
@@ -427,12 +495,15 @@ mod tests {
             ("http://a/b/c/d;p?q", "g/../h", "http://a/b/c/h"),
             ("https://a:8443/b/latest.json?token=x/y", "vmlinuz", "https://a:8443/b/vmlinuz"),
             ("https://a:8443/b/latest.json", "//c/d", "https://c/d"),
-            ("https://a/latest.json", "http://b/c", "http://b/c"),
+            ("http://a/latest.json", "https://b/c", "https://b/c"),
             ("http://a/latest.json", "latest.json.sig", "http://a/latest.json.sig"),
-            ("http://a/latest.json", "file:///mnt/usb/vmlinuz", "/mnt/usb/vmlinuz"),
             ("/mnt/usb/latest.json", "vmlinuz", "/mnt/usb/vmlinuz"),
-            ("/mnt/usb/latest.json", "../vmlinuz", "/mnt/usb/../vmlinuz"),
-            ("/mnt/usb/latest.json", "/srv/vmlinuz", "/srv/vmlinuz"),
+            ("/mnt/usb/latest.json", "../usb/./a//vmlinuz", "/mnt/usb/a/vmlinuz"),
+            ("/mnt/usb/latest.json", "/mnt/usb/vmlinuz", "/mnt/usb/vmlinuz"),
+            ("/mnt/usb/latest.json", "file:///mnt/usb/a%20b", "/mnt/usb/a b"),
+            ("/mnt/../usb/latest.json", "vmlinuz", "/mnt/../usb/vmlinuz"),
+            ("../usb/latest.json", "vmlinuz", "../usb/vmlinuz"),
+            ("../usb/latest.json", "../usb/vmlinuz", "../usb/vmlinuz"),
             ("/mnt/usb/latest.json", "http://a/b", "http://a/b"),
             ("latest.json", "vmlinuz", "vmlinuz"),
             ("/latest.json", "vmlinuz", "/vmlinuz"),
@@ -440,6 +511,25 @@ mod tests {
         for (base, reference, want) in rows {
             let base = Location::parse(base).unwrap();
             assert_eq!(base.join(reference).unwrap().as_str(), *want, "{base} and {reference}");
+        }
+        let rows = [
+            ("http://a/b", "file:///dev/watchdog", Error::Local),
+            ("http://a/b", "FILE:///dev/watchdog", Error::Local),
+            ("https://a/b", "file://localhost/dev/watchdog", Error::Local),
+            ("https://a/b", "http://a/b", Error::Plain),
+            ("/mnt/usb/latest.json", "../vmlinuz", Error::Outside),
+            ("/mnt/usb/latest.json", "/dev/watchdog", Error::Outside),
+            ("/mnt/usb/latest.json", "file:///dev/watchdog", Error::Outside),
+            ("/mnt/usb/latest.json", "/mnt/usb/../vmlinuz", Error::Outside),
+            ("/mnt/usb/latest.json", "/mnt/usb2/vmlinuz", Error::Outside),
+            ("/mnt/usb/latest.json", "a/../../usb2/vmlinuz", Error::Outside),
+            ("/mnt/usb/latest.json", ".", Error::Outside),
+            ("latest.json", "../vmlinuz", Error::Outside),
+            ("../latest.json", "../../vmlinuz", Error::Outside),
+            ("latest.json", "/dev/watchdog", Error::Outside),
+        ];
+        for (base, reference, want) in rows {
+            assert_eq!(Location::parse(base).unwrap().join(reference), Err(want), "{base} and {reference}");
         }
         let base = Location::parse("http://a/b").unwrap();
         assert_eq!(base.join(""), Err(Error::Empty));
@@ -455,12 +545,46 @@ mod tests {
             ("http://a/stable", "http://a/stable/latest.json"),
             ("http://a/stable/", "http://a/stable/latest.json"),
             ("http://a/edge.json?token=x", "http://a/edge.json?token=x"),
-            ("http://a/stable?token=x", "http://a/stable/latest.json"),
+            ("http://a/stable?token=x/y", "http://a/stable/latest.json?token=x/y"),
+            ("http://a?token=x", "http://a/latest.json?token=x"),
             ("/mnt/usb", "/mnt/usb/latest.json"),
             ("file:///mnt/usb/", "/mnt/usb/latest.json"),
             ("/mnt/usb/latest.json", "/mnt/usb/latest.json"),
         ] {
             assert_eq!(Location::manifest_of(server).unwrap().as_str(), want, "{server}");
+        }
+    }
+
+    #[test]
+    fn an_ending_goes_before_the_query() {
+        for (at, want) in [
+            ("http://a/edge.json", "http://a/edge.json.sig"),
+            ("http://a/edge.json?token=x.json", "http://a/edge.json.sig?token=x.json"),
+            ("/mnt/what?.json", "/mnt/what?.json.sig"),
+        ] {
+            assert_eq!(Location::parse(at).unwrap().with_ending(".sig").unwrap().as_str(), want);
+        }
+        let long = "http://a/".to_string() + &"b".repeat(1000);
+        let longer = Location::parse(&long).unwrap().with_ending(".sig").unwrap();
+        assert_eq!(longer.as_str(), long.clone() + ".sig");
+        let longest = "http://a/".to_string() + &"b".repeat(MAX - 9);
+        assert_eq!(Location::parse(&longest).unwrap().with_ending(".sig"), Err(Error::TooLong));
+    }
+
+    #[test]
+    fn a_file_is_in_a_folder() {
+        let parts = |text: &str, reference: &str| {
+            let at = Location::parse(text).unwrap();
+            let at = if reference.is_empty() { at } else { at.join(reference).unwrap() };
+            (at.folder_and_rest().0.to_string(), at.folder_and_rest().1.to_string())
+        };
+        for (text, reference, folder, rest) in [
+            ("/mnt/usb/latest.json", "", "/mnt/usb/", "latest.json"),
+            ("/mnt/usb/latest.json", "a/b", "/mnt/usb/", "a/b"),
+            ("latest.json", "a/b", "", "a/b"),
+            ("/latest.json", "a", "/", "a"),
+        ] {
+            assert_eq!(parts(text, reference), (folder.to_string(), rest.to_string()), "{text} {reference}");
         }
     }
 

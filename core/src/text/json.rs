@@ -1,4 +1,5 @@
-//! JSON (RFC 8259) text → its values one after the other, without a heap and without recursion.
+//! JSON (RFC 8259): text → its values one after the other, and values → text that is escaped. Without a heap; reading is without
+//! recursion.
 //!
 //! serde-json-core was tried for this and not taken: 30,000 opening brackets overflow its stack, it passes over
 //! malformed values of unknown fields, leaves escapes in borrowed strings and does not say which field is wrong. It is
@@ -325,18 +326,164 @@ impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_char('"')?;
         for part in self.0.utf8_chunks() {
-            for character in part.valid().chars() {
-                match character {
-                    '"' | '\\' => write!(f, "\\{character}")?,
-                    '\0'..' ' => write!(f, "\\u{:04x}", u32::from(character))?,
-                    _ => f.write_char(character)?,
-                }
-            }
+            Escaping(f).write_str(part.valid())?;
             if !part.invalid().is_empty() {
                 f.write_char(char::REPLACEMENT_CHARACTER)?;
             }
         }
         f.write_char('"')
+    }
+}
+
+/// Writes text as it stands between quotes. Every control character is escaped, also those that JSON would take as they are, so that
+/// the output sends no escape sequence to a terminal.
+struct Escaping<'w>(&'w mut dyn fmt::Write);
+
+impl fmt::Write for Escaping<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.chars().try_for_each(|character| match character {
+            '"' | '\\' => write!(self.0, "\\{character}"),
+            _ if character.is_control() => write!(self.0, "\\u{:04x}", u32::from(character)),
+            _ => self.0.write_char(character),
+        })
+    }
+}
+
+/// What can stand in a document that is written.
+pub trait Encode {
+    /// Writes it as JSON.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    fn encode(&self, out: &mut dyn fmt::Write) -> fmt::Result;
+}
+
+/// A value that displays as a text: a string, in quotes.
+pub struct Shown<T>(pub T);
+
+impl<T: fmt::Display> Encode for Shown<T> {
+    fn encode(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        out.write_char('"')?;
+        write!(Escaping(out), "{}", self.0)?;
+        out.write_char('"')
+    }
+}
+
+impl Encode for &str {
+    fn encode(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        Shown(self).encode(out)
+    }
+}
+
+impl Encode for Text<'_> {
+    fn encode(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        out.write_char('"')?;
+        self.chars().try_for_each(|character| Escaping(out).write_char(character))?;
+        out.write_char('"')
+    }
+}
+
+impl Encode for Quoted<'_> {
+    fn encode(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        write!(out, "{self}")
+    }
+}
+
+impl Encode for bool {
+    fn encode(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        out.write_str(if *self { "true" } else { "false" })
+    }
+}
+
+impl Encode for u64 {
+    fn encode(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        write!(out, "{self}")
+    }
+}
+
+impl Encode for u32 {
+    fn encode(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        u64::from(*self).encode(out)
+    }
+}
+
+impl<T: Encode> Encode for Option<T> {
+    fn encode(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        match self {
+            Some(value) => value.encode(out),
+            None => out.write_str("null"),
+        }
+    }
+}
+
+/// Writes an object or an array, one part after the other.
+pub struct Writer<'w> {
+    out: &'w mut dyn fmt::Write,
+    is_empty: bool,
+}
+
+/// Writes one part after the other.
+pub type Fill<'f> = &'f mut dyn FnMut(&mut Writer<'_>) -> fmt::Result;
+
+/// Writes an object with the members that `fill` adds.
+///
+/// # Errors
+/// Those of `out`.
+pub fn object(out: &mut dyn fmt::Write, fill: Fill<'_>) -> fmt::Result {
+    out.write_char('{')?;
+    fill(&mut Writer { out, is_empty: true })?;
+    out.write_char('}')
+}
+
+#[expect(clippy::missing_errors_doc, reason = "each has those of the output that is written to")]
+impl Writer<'_> {
+    /// The place for a member's value.
+    fn name(&mut self, name: &dyn Encode) -> Result<&mut dyn fmt::Write, fmt::Error> {
+        name.encode(self.element()?)?;
+        self.out.write_char(':')?;
+        Ok(self.out)
+    }
+
+    /// The place for the next element.
+    fn element(&mut self) -> Result<&mut dyn fmt::Write, fmt::Error> {
+        if !self.is_empty {
+            self.out.write_char(',')?;
+        }
+        self.is_empty = false;
+        Ok(self.out)
+    }
+
+    /// Adds a member to an object.
+    pub fn member(&mut self, name: &str, value: &dyn Encode) -> fmt::Result {
+        value.encode(self.name(&name)?)
+    }
+
+    /// Adds a member to an object whose name need not be UTF-8.
+    pub fn member_of(&mut self, name: &Quoted<'_>, value: &dyn Encode) -> fmt::Result {
+        value.encode(self.name(name)?)
+    }
+
+    /// Adds a member that is an object.
+    pub fn object(&mut self, name: &str, fill: Fill<'_>) -> fmt::Result {
+        object(self.name(&name)?, fill)
+    }
+
+    /// Adds a member that is an array, with the elements that `fill` adds.
+    pub fn array(&mut self, name: &str, fill: Fill<'_>) -> fmt::Result {
+        let out = self.name(&name)?;
+        out.write_char('[')?;
+        fill(&mut Writer { out, is_empty: true })?;
+        out.write_char(']')
+    }
+
+    /// Adds an element to an array.
+    pub fn value(&mut self, value: &dyn Encode) -> fmt::Result {
+        value.encode(self.element()?)
+    }
+
+    /// Adds an element that is an object.
+    pub fn object_value(&mut self, fill: Fill<'_>) -> fmt::Result {
+        object(self.element()?, fill)
     }
 }
 
@@ -452,5 +599,39 @@ mod tests {
     #[test]
     fn no_text_can_steer_a_terminal() {
         assert_eq!(Text(r"a\u001b[2Jb\u009b\r\n\tc").to_string(), "a?[2Jb??\n\tc");
+    }
+
+    #[test]
+    fn what_is_written_is_escaped_and_read_back() {
+        let odd = "a \"b\" \\ \n\t\u{0} \u{1b}[2J \u{7f} \u{9b} \u{e4}\u{1f600}";
+        let mut text = String::new();
+        object(&mut text, &mut |all| {
+            all.member("text", &odd)?;
+            all.member(odd, &Shown(odd))?;
+            all.member("from", &Text(r#"\u001b\/\"\ud83d\ude00"#))?;
+            all.member_of(&Quoted(b"\xff\""), &Quoted(b"\xfe"))?;
+            all.member("number", &u64::MAX)?;
+            all.member("yes", &true)?;
+            all.member("none", &None::<u32>)?;
+            all.object("empty", &mut |_| Ok(()))?;
+            all.array("nothing", &mut |_| Ok(()))?;
+            all.array("list", &mut |list| {
+                list.value(&"a")?;
+                list.value(&Some(7_u32))?;
+                list.object_value(&mut |one| one.member("x", &false))
+            })
+        })
+        .unwrap();
+        assert!(!text.chars().any(char::is_control), "{text}");
+        let read = read(&text).unwrap();
+        assert_eq!(read.len(), 10, "{text}");
+        for (place, want) in [(0, odd), (1, odd), (2, "\u{1b}/\"\u{1f600}"), (3, "\u{fffd}")] {
+            assert!(matches!(read[place].1, Value::Text(text) if text.is(want)), "{place}: {text}");
+        }
+        assert_eq!(read[4].1, Value::Number("18446744073709551615"));
+        assert!(
+            text.ends_with(r#""yes":true,"none":null,"empty":{},"nothing":[],"list":["a",7,{"x":false}]}"#),
+            "{text}"
+        );
     }
 }

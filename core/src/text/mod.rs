@@ -4,4 +4,5 @@ pub mod base64;
 pub mod decimal;
 pub mod hex;
 pub mod json;
+pub mod similar;
 pub mod timestamp;

@@ -1,4 +1,4 @@
-//! Time as `state.json` writes it: seconds since 1970 → RFC 3339 in UTC. No time zones, no leap seconds, no clock.
+//! Time as `state.json` writes it: seconds since 1970 → RFC 3339 in UTC. No names of time zones, no leap seconds, no clock.
 
 use core::fmt;
 
@@ -11,11 +11,32 @@ const DAY: u64 = 86_400;
 pub struct Moment(pub u64);
 
 impl Moment {
-    /// Reads RFC 3339 in UTC, as [`Moment`] is displayed and Kubernetes writes it; `None` for anything else.
+    /// Reads RFC 3339, also with a fraction of a second, which is dropped, and an offset, as Go writes it; `None` for anything else.
     pub fn parse(text: &str) -> Option<Moment> {
+        let (date, rest) = text.split_at_checked(19)?;
+        let rest = match rest.strip_prefix('.') {
+            Some(fraction) => fraction.trim_start_matches(|digit: char| digit.is_ascii_digit()),
+            None => rest,
+        };
+        let local = Moment::parse_local(date)?;
+        if rest == "Z" {
+            return Some(local);
+        }
+        let (hours, minutes) = rest.get(1..)?.split_once(':').filter(|_| rest.len() == 6)?;
+        let offset =
+            decimal::<u64>(hours)?.checked_mul(3600)?.checked_add(decimal::<u64>(minutes)?.checked_mul(60)?)?;
+        match rest.as_bytes().first()? {
+            b'+' => local.0.checked_sub(offset).map(Moment),
+            b'-' => local.0.checked_add(offset).map(Moment),
+            _ => None,
+        }
+    }
+
+    /// Reads `2026-11-23T15:30:00`, 19 bytes.
+    fn parse_local(text: &str) -> Option<Moment> {
         let number = |from: usize, to: usize| text.get(from..to).and_then(decimal::<u64>);
-        let separators = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':'), (19, b'Z')];
-        if text.len() != 20 || separators.iter().any(|(at, byte)| text.as_bytes().get(*at) != Some(byte)) {
+        let separators = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
+        if separators.iter().any(|(at, byte)| text.as_bytes().get(*at) != Some(byte)) {
             return None;
         }
         let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
@@ -84,6 +105,22 @@ mod tests {
         for day in 0..60_000 {
             let moment = Moment(day * DAY + 1);
             assert_eq!(Moment::parse(&moment.to_string()), Some(moment));
+        }
+        for (text, same) in [
+            ("2026-11-23T15:30:00.123456789Z", 1_795_447_800),
+            ("2026-11-23T16:30:00+01:00", 1_795_447_800),
+            ("2026-11-23T10:00:00.5-05:30", 1_795_447_800),
+            ("1970-01-01T01:00:00+01:00", 0),
+        ] {
+            assert_eq!(Moment::parse(text), Some(Moment(same)), "{text}");
+        }
+        for text in [
+            "2026-11-23T15:30:00",
+            "2026-11-23T15:30:00+0100",
+            "2026-11-23T15:30:00 01:00",
+            "1970-01-01T00:00:00+01:00",
+        ] {
+            assert_eq!(Moment::parse(text), None, "{text}");
         }
         for text in ["", "2026-02-30T00:00:00Z", "1969-12-31T23:59:59Z", "2026-01-01 00:00:00Z", "2026-1-01T00:00:00ZZ"]
         {

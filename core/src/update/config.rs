@@ -189,25 +189,64 @@ pub enum Problem<'a> {
     UnknownKey(&'a str),
     /// The key has no such value.
     BadValue(&'a str, &'a str),
+    /// The key's value has a quote that does not end, or has more around it.
+    Quote(&'a str, &'a str),
     /// No `=`.
     NoValue(&'a str),
 }
 
-impl Problem<'_> {
-    /// Whether it is only a warning: a later version may know that key.
-    pub const fn is_warning(&self) -> bool {
-        matches!(self, Problem::UnknownKey(_))
+impl<'a> Problem<'a> {
+    /// The key that is not set because of it; of a line without `=`, the word that it may be.
+    pub fn key(&self) -> &'a str {
+        match self {
+            Problem::UnknownKey(key) | Problem::BadValue(key, _) | Problem::Quote(key, _) => key,
+            Problem::NoValue(line) => line.split([' ', '\t', ':']).next().unwrap_or_default(),
+        }
     }
 }
 
 impl fmt::Display for Problem<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Problem::UnknownKey(key) => write!(f, "unknown key {key}"),
+            Problem::UnknownKey(key) => match instead_of(key) {
+                Some(instead) => write!(f, "unknown key {key}: {instead}"),
+                None => write!(f, "unknown key {key}"),
+            },
             Problem::BadValue(key, value) => write!(f, "{key} cannot be '{value}'"),
+            Problem::Quote(key, value) => {
+                write!(f, "{key} cannot be {value}: write it without quotes, or in one pair of them")
+            }
             Problem::NoValue(line) => write!(f, "'{line}' is not key=value"),
         }
     }
+}
+
+/// What to use in place of a key, or flag, that KubeSolo OS has and this program does not.
+pub fn instead_of(name: &str) -> Option<&'static str> {
+    match name {
+        "registry" => {
+            Some("updates come from a web server or a folder, not from a registry; give its address as server")
+        }
+        "tag" => {
+            Some("the server's latest.json says which version; several lines of versions are channels, see channel")
+        }
+        _ => None,
+    }
+}
+
+/// The value that stands behind `=`: without the quotes around it, and without a comment, which begins with white space and `#`.
+/// `None`: a quote is not one of a pair around the value.
+fn value_of(text: &str) -> Option<&str> {
+    let is_comment =
+        |rest: &str| rest.is_empty() || rest.starts_with([' ', '\t']) && rest.trim_ascii().starts_with('#');
+    if let Some(quote @ ('"' | '\'')) = text.trim_ascii().chars().next() {
+        let (value, rest) = text.trim_ascii().get(1..)?.split_once(quote)?;
+        return is_comment(rest).then_some(value.trim_ascii());
+    }
+    let end =
+        text.char_indices().find(|(at, _)| text.get(*at..).is_some_and(|rest| !rest.is_empty() && is_comment(rest)));
+    let value = end.map_or(text, |(at, _)| text.get(..at).unwrap_or_default()).trim_ascii();
+    (!value.contains('"') && !value.ends_with('\'')).then_some(value)
 }
 
 impl<'a> Config<'a> {
@@ -221,6 +260,8 @@ impl<'a> Config<'a> {
 
     /// The same, on top of what is set already.
     pub fn take(&mut self, text: &'a str, problem: &mut dyn FnMut(u32, Problem<'a>)) {
+        // Editors of Windows begin a file with a byte-order mark.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         for (line, number) in text.lines().zip(1..) {
             let line = line.trim_ascii();
             if line.is_empty() || line.starts_with('#') {
@@ -230,7 +271,12 @@ impl<'a> Config<'a> {
                 problem(number, Problem::NoValue(line));
                 continue;
             };
-            if let Err(found) = self.set(key.trim_ascii(), value.trim_ascii()) {
+            let (key, value) = (key.trim_ascii(), value_of(value).ok_or(value.trim_ascii()));
+            let set = match value {
+                Ok(value) => self.set(key, value),
+                Err(quoted) => Err(Problem::Quote(key, quoted)),
+            };
+            if let Err(found) = set {
                 problem(number, found);
             }
         }
@@ -350,6 +396,55 @@ mod tests {
                 (7, "grow cannot be 'off'".into()),
             ]
         );
-        assert!(problems[1].1.is_warning() && !problems[0].1.is_warning());
+        let keys: Vec<_> = problems.iter().map(|(_, problem)| problem.key()).collect();
+        assert_eq!(keys, ["mark", "marks", "init", "watchdog", "maintenance_window", "grow"]);
+    }
+
+    #[test]
+    fn quotes_comments_and_a_byte_order_mark_are_no_part_of_a_value() {
+        for (line, want) in [
+            ("server=http://x/u/", "http://x/u/"),
+            ("\u{feff}server=http://x/u/", "http://x/u/"),
+            ("server=\"http://x/u/\"", "http://x/u/"),
+            ("server = 'http://x/u/' ", "http://x/u/"),
+            ("server=http://x/u/ # the shop's", "http://x/u/"),
+            ("server=http://x/u/\t#", "http://x/u/"),
+            ("server=http://x/u/   \t  # a \"b\"", "http://x/u/"),
+            ("server=\"http://x/u/\" # the shop's", "http://x/u/"),
+            ("server=' http://x/u/ '", "http://x/u/"),
+            ("server=\"/srv/a # b\"", "/srv/a # b"),
+            ("server=/srv/a b", "/srv/a b"),
+            ("server=/srv/#a", "/srv/#a"),
+            ("server=/srv/bob's", "/srv/bob's"),
+            ("server=\"/srv/bob's\"", "/srv/bob's"),
+        ] {
+            assert_eq!(parse(line), (Config { server: Some(want), ..Config::default() }, Vec::new()), "{line}");
+        }
+        for line in
+            ["server=", "server= # none", "server=\t#none", "server=\"\"", "server='' #", "\u{feff}# only a comment"]
+        {
+            assert_eq!(parse(line), (Config::default(), Vec::new()), "{line}");
+        }
+        for line in [
+            "server=\"/srv",
+            "server=/srv\"",
+            "server='/srv\"",
+            "server=/srv'",
+            "server=\"/srv\"x",
+            "server=\"",
+            "server=a\"b\"c",
+        ] {
+            let (config, problems) = parse(line);
+            assert_eq!(config, Config::default(), "{line}");
+            assert!(matches!(problems[..], [(1, Problem::Quote("server", _))]), "{line}: {problems:?}");
+        }
+        assert_eq!(parse("mark=\"init\"\nwatchdog='60' # s\n").0.watchdog, Some(60));
+    }
+
+    #[test]
+    fn what_kubesolo_os_has_otherwise_says_how_it_is_done_here() {
+        let (_, problems) = parse("registry=ghcr.io/x\ntag=edge\n");
+        assert!(problems[0].1.to_string().contains("server"), "{problems:?}");
+        assert!(problems[1].1.to_string().contains("channel"), "{problems:?}");
     }
 }

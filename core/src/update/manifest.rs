@@ -504,7 +504,7 @@ mod tests {
             (
                 "oldest version",
                 with(r#""min_compatible_version":"1","#),
-                Error::Version("min_compatible_version", version::Error::Malformed),
+                Error::Version("min_compatible_version", version::Error),
             ),
             ("document endless", with(&" ".repeat(MAX)), Error::TooLong),
         ];

@@ -18,43 +18,29 @@ pub struct Version {
     pub patch: u32,
 }
 
-/// Why a text is no version.
+/// The text is not three decimal numbers below 2³² with dots between them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Error {
-    /// Not three decimal numbers below 2³² with dots between them.
-    Malformed,
-    /// A pre-release such as `1.2.3-rc1`.
-    PreRelease,
-}
+pub struct Error;
 
 impl Version {
     /// Reads `1.2.3` or `v1.2.3`, with white space around it.
     ///
-    /// A build suffix (`1.2.3+debian2`) does not count in the order of Semantic Versioning, and is skipped. A pre-release
-    /// (`1.2.3-rc1`) is refused: three numbers cannot express its place before `1.2.3`, and if it counted as `1.2.3`, the real
-    /// `1.2.3` would not be newer.
+    /// What follows the numbers, a pre-release (`1.2.3-rc1`) or a build (`1.2.3+debian2`), is passed over, as KubeSolo OS does:
+    /// its nightly images have such names, and a box that runs one has to be able to take the next.
     ///
     /// # Errors
     /// If the text is something else.
     pub fn parse(text: &str) -> Result<Version, Error> {
         let text = text.trim_ascii();
         if text.len() > MAX {
-            return Err(Error::Malformed);
+            return Err(Error);
         }
         let text = text.strip_prefix('v').unwrap_or(text);
-        let text = text.split_once('+').map_or(text, |(version, _build)| version);
-        let (text, pre_release) = match text.split_once('-') {
-            Some((version, _)) => (version, true),
-            None => (text, false),
-        };
+        let text = text.split(['-', '+']).next().unwrap_or_default();
         let mut numbers = text.split('.');
-        let mut next = || numbers.next().and_then(decimal).ok_or(Error::Malformed);
+        let mut next = || numbers.next().and_then(decimal).ok_or(Error);
         let version = Version { major: next()?, minor: next()?, patch: next()? };
-        match (numbers.next(), pre_release) {
-            (Some(_), _) => Err(Error::Malformed),
-            (None, true) => Err(Error::PreRelease),
-            (None, false) => Ok(version),
-        }
+        numbers.next().map_or(Ok(version), |_| Err(Error))
     }
 }
 
@@ -66,10 +52,7 @@ impl fmt::Display for Version {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Error::Malformed => "not a version of three numbers such as 1.2.3",
-            Error::PreRelease => "a pre-release has no place in the order of versions; give it a number of its own",
-        })
+        f.write_str("not a version of three numbers such as 1.2.3")
     }
 }
 
@@ -93,28 +76,31 @@ mod tests {
             ("spaces and CRLF", "  v0.0.0 \r\n", Ok(version(0, 0, 0))),
             ("calendar", "2026.01.05", Ok(version(2026, 1, 5))),
             ("largest", "4294967295.0.0", Ok(version(u32::MAX, 0, 0))),
-            ("too large", "4294967296.0.0", Err(Error::Malformed)),
-            ("far too large", "99999999999999999999.0.0", Err(Error::Malformed)),
+            ("too large", "4294967296.0.0", Err(Error)),
+            ("far too large", "99999999999999999999.0.0", Err(Error)),
             ("build suffix", "1.2.3+debian-2", Ok(version(1, 2, 3))),
-            ("pre-release", "1.2.3-rc.1", Err(Error::PreRelease)),
-            ("pre-release and build", "1.2.3-rc.1+7", Err(Error::PreRelease)),
-            ("empty", "", Err(Error::Malformed)),
-            ("only v", "v", Err(Error::Malformed)),
-            ("two v", "vv1.2.3", Err(Error::Malformed)),
-            ("two parts", "1.2", Err(Error::Malformed)),
-            ("four parts", "1.2.3.4", Err(Error::Malformed)),
-            ("empty part", "1..3", Err(Error::Malformed)),
-            ("dot at the end", "1.2.3.", Err(Error::Malformed)),
-            ("sign", "1.+2.3", Err(Error::Malformed)),
-            ("minus", "-1.2.3", Err(Error::Malformed)),
-            ("letters", "1.2.x", Err(Error::Malformed)),
-            ("space inside", "1. 2.3", Err(Error::Malformed)),
-            ("other digits", "1.2.٣", Err(Error::Malformed)),
+            ("pre-release", "1.2.3-rc.1", Ok(version(1, 2, 3))),
+            ("pre-release and build", "1.2.3-rc.1+7", Ok(version(1, 2, 3))),
+            ("pre-release of a build", "1.2.3+7-rc.1", Ok(version(1, 2, 3))),
+            ("dash and nothing", "v1.2.3-", Ok(version(1, 2, 3))),
+            ("pre-release of two parts", "1.2-rc.3", Err(Error)),
+            ("empty", "", Err(Error)),
+            ("only v", "v", Err(Error)),
+            ("two v", "vv1.2.3", Err(Error)),
+            ("two parts", "1.2", Err(Error)),
+            ("four parts", "1.2.3.4", Err(Error)),
+            ("empty part", "1..3", Err(Error)),
+            ("dot at the end", "1.2.3.", Err(Error)),
+            ("sign", "1.+2.3", Err(Error)),
+            ("minus", "-1.2.3", Err(Error)),
+            ("letters", "1.2.x", Err(Error)),
+            ("space inside", "1. 2.3", Err(Error)),
+            ("other digits", "1.2.٣", Err(Error)),
         ];
         for (name, text, want) in rows {
             assert_eq!(Version::parse(text), *want, "{name}");
         }
-        assert_eq!(Version::parse(&("1.2.3+".to_string() + &"x".repeat(60))), Err(Error::Malformed));
+        assert_eq!(Version::parse(&("1.2.3+".to_string() + &"x".repeat(60))), Err(Error));
     }
 
     #[test]

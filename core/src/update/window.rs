@@ -5,7 +5,8 @@ use core::fmt;
 use crate::text::decimal::decimal;
 use crate::text::timestamp::Moment;
 
-/// From one minute of the day up to another, UTC; it may wrap midnight. `00:00-00:00` is the whole day.
+/// From one minute of the day up to another, UTC; it may wrap midnight. One of no length, such as `00:00-00:00`,
+/// holds no moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     from: u16,
@@ -25,7 +26,7 @@ impl Window {
         if self.from < self.to {
             self.from <= minute && minute < self.to
         } else {
-            self.from <= minute || minute < self.to
+            self.from != self.to && (self.from <= minute || minute < self.to)
         }
     }
 }
@@ -55,7 +56,10 @@ mod tests {
         let rows: &[(&str, &[(u64, u64)], &[(u64, u64)])] = &[
             ("02:00-04:30", &[(2, 0), (4, 29)], &[(1, 59), (4, 30), (23, 0)]),
             ("23:00-01:00", &[(23, 0), (0, 0), (0, 59)], &[(1, 0), (22, 59), (12, 0)]),
-            ("00:00-00:00", &[(0, 0), (12, 0), (23, 59)], &[]),
+            ("23:59-00:00", &[(23, 59)], &[(0, 0), (23, 58)]),
+            ("00:00-23:59", &[(0, 0), (23, 58)], &[(23, 59)]),
+            ("00:00-00:00", &[], &[(0, 0), (12, 0), (23, 59)]),
+            ("03:00-03:00", &[], &[(2, 59), (3, 0), (3, 1)]),
         ];
         for (text, inside, outside) in rows {
             let window = Window::parse(text).unwrap();

@@ -4,15 +4,16 @@ use kubesolo_core::boot::env_block::EnvBlock;
 use kubesolo_core::boot::env_copies::{Bytes, Found, Source, choose, fits_one_sector, store_both};
 use kubesolo_core::boot::env_mismatch::EnvMismatch;
 use kubesolo_core::boot::slot::{Slot, SlotState};
-use kubesolo_core::boot::state::{BootState, Refused};
+use kubesolo_core::boot::state::BootState;
 use kubesolo_core::flow::activate::{Staged, activate};
 use kubesolo_core::flow::apply::{Applied, Update, apply};
-use kubesolo_core::flow::change::{Change, Changed};
+use kubesolo_core::flow::change::{Change, Changed, Refusal};
 use kubesolo_core::flow::healthcheck;
 use kubesolo_core::flow::init::{BootStage, EnvCopies, Notice, Record, init};
 use kubesolo_core::flow::install::{TargetSlot, WritableSlot};
-use kubesolo_core::flow::outcome::roll_back;
+use kubesolo_core::flow::outcome::{commit, roll_back};
 use kubesolo_core::flow::ports::{BootLog, Env, LastError, Port, Progress, StateFile};
+use kubesolo_core::flow::status::{self, EnvReading, Inspected};
 use kubesolo_core::history::boot_log::Milestone;
 use kubesolo_core::update::phase::Phase;
 
@@ -29,6 +30,8 @@ pub struct StateJson {
     pub known_bad: Sector,
 }
 const STATE: usize = 3;
+/// When the server's certificate counts, in seconds: two years.
+const CERTIFIED: std::ops::Range<u64> = 1_767_225_600..1_830_297_600;
 
 impl Machine {
     pub fn state_json(&self) -> Option<StateJson> {
@@ -61,17 +64,34 @@ impl Machine {
     }
 
     pub fn check(&mut self, passes: bool, most: u8) -> Result<(), Stop> {
-        healthcheck::begin(self)?;
+        healthcheck::begin(self);
         let (state, booted) = (self.boot_state()?, self.booted.unwrap());
         // What a commit now is worth.
         if passes && state.active == booted {
             self.passed |= self.system(booted).map_or(0, |version| 1 << version);
         }
-        healthcheck::conclude(self, if passes { "" } else { "sick" }, Some(most.into())).map(drop)
+        healthcheck::conclude(self, if passes { "" } else { "sick" }, "", Some(most.into())).map(drop)
     }
 
     pub fn rollback(&mut self) -> Result<(), Stop> {
         roll_back(self, LastError::Words("by hand")).map(drop)
+    }
+
+    pub fn commit(&mut self) -> Result<(), Stop> {
+        // What a person wants to keep has passed.
+        let (active, booted) = (self.boot_state()?.active, self.booted.unwrap());
+        if active == booted {
+            self.passed |= self.system(booted).map_or(0, |version| 1 << version);
+        }
+        commit(self).map(drop)
+    }
+
+    pub fn status(&mut self) -> Result<(), Stop> {
+        let steps = self.fuse.steps();
+        let shown = status::read(self)?;
+        assert_eq!(self.fuse.steps(), steps, "status writes");
+        assert_eq!(shown.booted, self.booted);
+        Ok(())
     }
 
     /// `init`, which no failure stops.
@@ -109,14 +129,14 @@ impl Env for Machine {
         let after = change.of(before, booted).map_err(|_| Stop::Refused)?;
         let changed = Changed { before, after, booted };
         let block = self.fill(&block, after)?;
-        if change == Change::RollBack && changed.ran_a_trial() {
+        if matches!(change, Change::RollBack) && changed.ran_a_trial() {
             self.rolled_back = self.system(booted).map(|version| (booted, version));
         }
         self.store(&block)?;
         Ok(changed)
     }
 
-    fn refuse(&self, _: Change, _: Refused) -> Stop {
+    fn refuse(&self, _: Change, _: Refusal) -> Stop {
         Stop::Refused
     }
 }
@@ -139,6 +159,12 @@ impl Progress for StateJson {
         self.failures.into()
     }
 
+    fn excuse(&mut self, _: &str) {}
+
+    fn clear_failures(&mut self) {
+        self.failures = 0;
+    }
+
     fn clear_counts(&mut self) {
         self.failures = 0;
     }
@@ -148,11 +174,18 @@ impl StateFile for Machine {
     type State = StateJson;
 
     fn open_state(&mut self) -> Result<StateJson, Stop> {
+        self.data.try_read()?;
         Ok(self.state_json().unwrap_or(StateJson { phase: Phase::Idle, image: 0, failures: 0, known_bad: 0 }))
     }
 
     fn open_state_if_possible(&mut self) -> Result<Option<StateJson>, Stop> {
-        self.open_state().map(Some)
+        Ok(self.open_state().ok())
+    }
+
+    fn remember_slot(&mut self, state_json: &mut StateJson, slot: Slot) -> bool {
+        let version = self.system(slot);
+        state_json.known_bad |= version.map_or(0, |version| 1 << version);
+        version.is_some()
     }
 
     fn set_last_error(&mut self, _: &mut StateJson, _: LastError<'_, Stop>) {}
@@ -164,6 +197,14 @@ impl StateFile for Machine {
             [1 << 8 | phase, 2 << 8 | state_json.image, 3 << 8 | state_json.failures, 4 << 8 | state_json.known_bad];
         replace(&mut self.data, STATE, &sectors)?;
         Ok(self.data.sync_names()?)
+    }
+
+    fn is_kept(&self) -> bool {
+        true
+    }
+
+    fn count_in_this_boot(&mut self) -> u32 {
+        u32::MAX
     }
 
     fn close_state(&mut self) {}
@@ -230,23 +271,57 @@ impl BootStage for Machine {
     fn begin_log(&mut self, _: Option<&Record>) {}
 
     fn try_data(&mut self) -> Result<(), Stop> {
-        match self.data_fails {
-            true => Err(Stop::Data),
-            false if self.fuse.is_blown() => Err(Stop::Cut),
-            false => Ok(()),
-        }
+        if self.fuse.is_blown() { Err(Stop::Cut) } else { Ok(self.data.probe()?) }
     }
+}
+
+impl Inspected for Machine {
+    type Disk = ();
+    type Content = Option<Version>;
+    type Reason = ();
+    type Update = StateJson;
+    type Boots = ();
+
+    fn read_env(&mut self) -> Result<EnvReading, Stop> {
+        self.open_env()?;
+        let (block, source) = self.chosen().ok_or(Stop::Env)?;
+        let reading = BootState::read_safely(&block, |slot| self.has_files(slot));
+        Ok(EnvReading { reading, source, copies: self.found.clone() })
+    }
+
+    fn disk(&mut self) -> Option<()> {
+        Some(())
+    }
+
+    fn was_chosen_by_hand(&self) -> bool {
+        false
+    }
+
+    fn content(&mut self, slot: Slot) -> Option<Version> {
+        self.slots[index(slot)].try_read().ok()?;
+        self.system(slot)
+    }
+
+    fn degraded(&mut self) -> Option<()> {
+        None
+    }
+
+    fn update(&mut self) -> Option<StateJson> {
+        self.open_state().ok()
+    }
+
+    fn boots(&mut self) {}
 }
 
 impl Staged for Machine {
     fn takes_data(&mut self) -> bool {
-        true
+        self.try_data().is_ok()
     }
 }
 
 impl Update for Machine {
     fn may_begin(&mut self) -> Result<(), Stop> {
-        Ok(())
+        if self.window.is_none_or(|window| window.holds(self.clock)) { Ok(()) } else { Err(Stop::Refused) }
     }
 
     fn target(&mut self, state: &BootState) -> Result<Slot, Stop> {
@@ -259,17 +334,26 @@ impl Update for Machine {
 
     fn fetch_manifest(&mut self, state_json: &StateJson) -> Result<(), Stop> {
         let version = self.version.unwrap();
+        if !CERTIFIED.contains(&self.clock.0) {
+            return Err(Stop::Clock);
+        }
         if state_json.known_bad >> version & 1 == 1 { Err(Stop::Refused) } else { Ok(()) }
     }
 
     fn is_there(&mut self) -> Result<bool, Stop> {
         let version = self.version.unwrap();
+        self.target_folder().try_read()?;
         let target = self.slot(!self.booted.unwrap());
         Ok(target.read(Name::Text(1)).is_some_and(|file| file.sectors == text(version, 1)))
     }
 
+    /// Whatever it says: other programs may fill the disk later.
     fn has_room(&mut self) -> Result<(), Stop> {
-        Ok(())
+        if self.target_folder().faults.room == Some(0) { Err(Stop::NoSpace) } else { Ok(()) }
+    }
+
+    fn is_to_be_recorded(&self, error: &Stop) -> bool {
+        *error != Stop::Cut
     }
 
     fn begin(&mut self, state_json: &mut StateJson) {
@@ -279,11 +363,13 @@ impl Update for Machine {
 
 impl TargetSlot for Machine {
     fn verify(&mut self, target: Slot) -> Result<(), Stop> {
+        self.slots[index(target)].try_read()?;
         let folder = self.slot(target);
         let told =
             folder.read(Name::Text(1)).and_then(|file| (1..=7).find(|version| file.sectors == text(*version, 1)));
         let version = self.version.or(told).ok_or(Stop::Files)?;
-        let holds = |which| folder.read(Name::Image(which)).is_some_and(|file| file.sectors == image(version, which));
+        let holds =
+            |which| folder.read_back(Name::Image(which)).is_some_and(|file| file.sectors == image(version, which));
         if holds(0) && holds(1) { Ok(()) } else { Err(Stop::Files) }
     }
 }

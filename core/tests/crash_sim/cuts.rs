@@ -9,6 +9,7 @@ use kubesolo_core::boot::state::BootState;
 
 use crate::machine::{Command, Machine, Server, Stop, UNLOADABLE, Version};
 use crate::scene::Random;
+use crate::scene::faults::Faults;
 use crate::scene::medium::Fuse;
 
 /// A version that no life installs: what a box takes in the end.
@@ -66,9 +67,10 @@ const fn word(command: Command) -> &'static str {
         Command::PowerOn { .. } | Command::Dies => "power-on",
         Command::Apply(..) => "apply",
         Command::Activate => "activate",
-        Command::Check { passes: true, .. } => "commit",
+        Command::Check { passes: true, .. } | Command::Commit => "commit",
         Command::Check { passes: false, .. } => "failed check",
         Command::Rollback => "rollback",
+        Command::Status => "status",
     }
 }
 
@@ -201,6 +203,7 @@ fn run_again(machine: &mut Machine, command: Command, ended: Result<(), Stop>) -
     let failed = |what: &str, stop: Stop| Err(format!("{what}, run again, fails: {stop:?}"));
     // What cannot be written stays so until somebody mends it.
     machine.read_only = [false; 2];
+    machine.data.faults = Faults::default();
     if let Err(stop) = machine.run(Command::PowerOn { init_decides: false }) {
         return failed("power-on", stop);
     }

@@ -7,7 +7,7 @@ use kubesolo_core::flow::partial_file::{self, ResumableFile, TempFile};
 
 use crate::folder::{Folder, Name, Sector, WRONG};
 use crate::machine::{Machine, Server, Stop, Version};
-use crate::scene::medium::{Cut, Medium};
+use crate::scene::medium::Medium;
 
 /// Texts in a slot.
 pub const TEXTS: usize = 3;
@@ -62,13 +62,16 @@ impl CopyFile for Copy<'_> {
             return Err(Stop::Env);
         }
         env_copies::replace(self.medium, found, new).map_err(|error| match error {
-            env_copies::Error::Io(Cut) => Stop::Cut,
+            env_copies::Error::Io(fault) => fault.into(),
             env_copies::Error::NotTaken | env_copies::Error::Changed => Stop::Env,
         })
     }
 
     fn hide(&mut self) -> Result<(), Stop> {
-        env_copies::hide(self.medium).map_err(|_| Stop::Cut)
+        env_copies::hide(self.medium).map_err(|error| match error {
+            env_copies::Error::Io(fault) => fault.into(),
+            env_copies::Error::NotTaken | env_copies::Error::Changed => Stop::Env,
+        })
     }
 
     fn sync_length(&mut self) -> Result<(), Stop> {
@@ -123,6 +126,7 @@ impl Machine {
         let (server, want) = (self.server, image(version, which));
         let (from, to) = (Name::Part(which, version), Name::Image(which));
         let folder = self.target_folder();
+        folder.try_read()?;
         let file = folder.open(from)?;
         let mut part = Part { folder, file, from, to };
         partial_file::resume(&mut part)?;

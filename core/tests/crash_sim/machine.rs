@@ -6,16 +6,24 @@ use kubesolo_core::boot::env_block::EnvBlock;
 use kubesolo_core::boot::env_copies::{Found, Source, choose};
 use kubesolo_core::boot::slot::{Slot, SlotState};
 use kubesolo_core::boot::state::{Assumption, BootState, Files};
+use kubesolo_core::text::timestamp::Moment;
+use kubesolo_core::update::window::Window;
+
+use kubesolo_core::flow::ports::Progress;
 
 use crate::filling::{LIST, TEXTS, image, plant, text};
 use crate::folder::{Folder, Name};
-use crate::scene::medium::{Cut, Fuse, Medium};
+use crate::scene::faults::Fault;
+use crate::scene::medium::{Fuse, Medium};
 
 /// A system's version, 1 to 7.
 pub type Version = u8;
 
 /// A version whose kernel does not load, though its files are as its manifest says.
 pub const UNLOADABLE: Version = 7;
+
+/// 2026-11-27 03:00 UTC.
+pub const NOW: Moment = Moment(1_795_748_400);
 
 /// Why a command stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,15 +38,23 @@ pub enum Stop {
     Files,
     /// A copy of the env block cannot be written.
     Env,
-    /// The data partition takes no writes.
-    Data,
+    /// A disk gave a read or write error.
+    Io,
+    /// A filesystem is full.
+    NoSpace,
+    /// The clock is so wrong that the server's certificate does not count.
+    Clock,
     /// GRUB found nothing to boot.
     NothingBoots,
 }
 
-impl From<Cut> for Stop {
-    fn from(_: Cut) -> Stop {
-        Stop::Cut
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Stop {
+        match fault {
+            Fault::Cut => Stop::Cut,
+            Fault::Io => Stop::Io,
+            Fault::NoSpace => Stop::NoSpace,
+        }
     }
 }
 
@@ -72,6 +88,10 @@ pub enum Command {
         most: u8,
     },
     Rollback,
+    /// A person wants to keep what runs.
+    Commit,
+    /// A person looks.
+    Status,
 }
 
 /// What GRUB wrote: durable with the next sync of anything, for its disk has one cache.
@@ -104,8 +124,9 @@ pub struct Machine {
     pub given_up: Option<(Slot, Version)>,
     /// The trial that was last rolled back from, and what it held.
     pub rolled_back: Option<(Slot, Version)>,
-    /// The data partition takes no writes.
-    pub data_fails: bool,
+    /// What the clock says, and when updates may begin, if not always.
+    pub clock: Moment,
+    pub window: Option<Window>,
     /// What is on offer, and from whom.
     pub version: Option<Version>,
     pub server: Server,
@@ -140,7 +161,8 @@ impl Machine {
             passed: 1 << 1,
             given_up: None,
             rolled_back: None,
-            data_fails: false,
+            clock: NOW,
+            window: None,
             version: None,
             server: Server::Whole,
             found: Machine::nothing_found(),
@@ -193,15 +215,29 @@ impl Machine {
     /// Runs a command as far as the power lasts.
     pub fn run(&mut self, command: Command) -> Result<(), Stop> {
         let ended = match command {
-            Command::PowerOn { init_decides } => self.grub().and_then(|booted| self.init(booted, init_decides)),
-            Command::Dies => self.grub().map(|_| self.booted = None),
+            Command::PowerOn { init_decides } => self.power_on().and_then(|booted| self.init(booted, init_decides)),
+            Command::Dies => self.power_on().map(|_| self.booted = None),
             Command::Apply(version, server) => self.apply(version, server),
             Command::Activate => self.activate(),
             Command::Check { passes, most } => self.check(passes, most),
             Command::Rollback => self.rollback(),
+            Command::Commit => self.commit(),
+            Command::Status => self.status(),
         };
         self.flush_firmware();
         if self.fuse.is_blown() { Err(Stop::Cut) } else { ended }
+    }
+
+    /// Power, and GRUB, which has a driver of its own.
+    fn power_on(&mut self) -> Result<Slot, Stop> {
+        self.env.iter_mut().for_each(Medium::forget_cache);
+        self.slots.iter_mut().chain([&mut self.data]).for_each(Folder::forget_cache);
+        let faults = self.env.each_mut().map(|copy| std::mem::take(&mut copy.faults));
+        let booted = self.grub();
+        for (copy, faults) in self.env.iter_mut().zip(faults) {
+            copy.faults = faults;
+        }
+        booted
     }
 
     pub fn flush_firmware(&mut self) {
@@ -232,7 +268,8 @@ impl Machine {
         let fuse = Fuse::endless();
         let env = self.env.each_ref().map(|copy| {
             let from = next(copy.pending.len());
-            Medium::holding(&copy.with(|number| arrived(from + number))).on(&fuse)
+            let content = copy.with(|number| arrived(from + number));
+            Medium::holding(&content).on(&fuse).refusing(copy.faults)
         });
         let mut folder = |folder: &Folder| {
             let from = next(folder.waiting());
@@ -263,11 +300,11 @@ impl Machine {
         for copy in &self.env {
             hasher.write(&copy.cached);
         }
-        let Machine { booted, read_only, older, rotten, passed, given_up, rolled_back, data_fails, .. } = self;
+        let Machine { booted, read_only, older, rotten, passed, given_up, rolled_back, .. } = self;
         let [given_up, rolled_back] =
             [given_up, rolled_back].map(|left| left.map(|(slot, version)| (slot.name(), version)));
         (booted.map(Slot::name), read_only, older, rotten.map(Slot::name), passed).hash(&mut hasher);
-        (given_up, rolled_back, data_fails).hash(&mut hasher);
+        (given_up, rolled_back, self.data.faults.write.is_some()).hash(&mut hasher);
         hasher.finish()
     }
 
@@ -311,7 +348,8 @@ impl Machine {
     pub fn load(&mut self) -> [Found; 2] {
         self.env.each_mut().map(|copy| {
             let mut found = Found::with(&[]);
-            found.read(copy).unwrap();
+            // One that cannot be read says so itself.
+            found.read(copy).unwrap_or_default();
             found
         })
     }
@@ -353,6 +391,15 @@ impl Machine {
             && self.state_json().is_none_or(|state_json| state_json.known_bad >> version & 1 == 0)
         {
             return Err("a version that GRUB gave up is forgotten".into());
+        }
+        if let Some((slot, version)) = self.rolled_back
+            && (state.slot(slot), self.system(slot)) == (SlotState::Bad, Some(version))
+            && state.rollback_from != Some(slot)
+            && self.state_json().is_none_or(|json| {
+                json.known_bad >> version & 1 == 0 && !(json.is_on_trial() && json.image == u16::from(version))
+            })
+        {
+            return Err("a version that was rolled back from is forgotten".into());
         }
         if self.state_json_is_torn() {
             return Err("state.json is torn".into());

@@ -26,6 +26,7 @@ use std::time::Instant;
 use cuts::{Report, explore};
 use kubesolo_core::boot::slot::{Slot, SlotState};
 use machine::{Command, Command::*, Machine, Server::*, Stop, UNLOADABLE};
+use scene::faults::Failing;
 use scene::medium::Fuse;
 use scene::{Random, cases, seed};
 
@@ -208,9 +209,50 @@ const LIVES: &[Life] = &[
         (Slot::A, [SlotState::Good, SlotState::Staged], [Some(1), Some(2)]),
     ),
     (
+        "full data while GRUB gives a trial up, and a person keeps the old slot",
+        false,
+        &[
+            POWER,
+            apply(2),
+            ACTIVATE,
+            DIES,
+            DIES,
+            DIES,
+            Data(false),
+            POWER,
+            Data(true),
+            ok(Commit),
+            POWER,
+            fails(Apply(2, Whole), Stop::Refused),
+        ],
+        (Slot::A, [SlotState::Good, SlotState::Bad], [Some(1), Some(2)]),
+    ),
+    (
+        "full data from the activation to the rollback",
+        false,
+        &[
+            POWER,
+            apply(2),
+            Data(false),
+            ACTIVATE,
+            POWER,
+            ROLLBACK,
+            Data(true),
+            POWER,
+            fails(Apply(2, Whole), Stop::Refused),
+        ],
+        (Slot::A, [SlotState::Good, SlotState::Bad], [Some(1), Some(2)]),
+    ),
+    (
+        "a trial that a person keeps",
+        false,
+        &[POWER, apply(2), ACTIVATE, POWER, ok(Status), ok(Commit), POWER],
+        (Slot::B, [SlotState::Good, SlotState::Good], [Some(1), Some(2)]),
+    ),
+    (
         "an older KubeSolo OS",
         true,
-        &[POWER, apply(3), ACTIVATE, POWER, COMMIT, POWER],
+        &[POWER, COMMIT, apply(3), ACTIVATE, POWER, COMMIT, POWER],
         (Slot::B, [SlotState::Good, SlotState::Good], [Some(1), Some(3)]),
     ),
 ];
@@ -232,7 +274,9 @@ fn live(
             ReadOnly(copies) => machine.read_only = copies,
             Damage(copy) => machine.damage(copy),
             Rot(slot) => machine.rot(slot),
-            Data(takes_writes) => machine.data_fails = !takes_writes,
+            Data(takes_writes) => {
+                machine.data.faults.write = (!takes_writes).then_some(Failing { after: 0, stays: true });
+            }
         }
     }
     machine
@@ -245,8 +289,8 @@ fn an_uncut_life_changes_what_it_should() {
             let fuse = Fuse::endless();
             let mut after = before.on(&fuse);
             let ended = after.run(command);
-            // A boot that is counted and marked good again ends where it began.
-            let changes = ended.is_ok() && !matches!(command, PowerOn { .. } | Dies);
+            // A boot that is counted and marked good again ends where it began, and so does a commit of what is good.
+            let changes = ended.is_ok() && !matches!(command, PowerOn { .. } | Dies | Commit | Status);
             assert!(!changes || after.disk() != before.disk(), "{place}: {command:?} changed nothing");
             assert!(!changes || fuse.syncs() > 1, "{place}: {command:?} synced nothing");
             (after, ended)

@@ -14,7 +14,7 @@ impl Machine {
         match choose(&found[0], &found[1]) {
             Some((block, source @ (Source::First | Source::Second))) => {
                 let copy = usize::from(source == Source::Second);
-                let state = BootState::read_safely(&block, |slot| self.is_populated(slot)).state;
+                let state = BootState::read_as_grub(&block, |slot| self.is_populated(slot)).state;
                 (state.grub_boot(files, self.grub_saves(found, copy)), Some(copy))
             }
             _ => {
@@ -37,7 +37,7 @@ impl Machine {
             && self.grub_saves(&found, copy)
         {
             let block = found[copy].block().unwrap();
-            let state = BootState::read_safely(&block, |slot| self.is_populated(slot)).state;
+            let state = BootState::read_as_grub(&block, |slot| self.is_populated(slot)).state;
             // It counts before it tries to load.
             for saved in
                 boot.first_save.into_iter().chain((boot.first_save != Some(boot.on_disk)).then_some(boot.on_disk))
@@ -60,7 +60,13 @@ impl Machine {
         let medium = &mut self.env[copy];
         let old = medium.cached.clone();
         let mut block = EnvBlock::parse(old.clone()).unwrap();
+        let before = block.clone();
         state.write_to(&mut block).unwrap();
+        // What an older block does not say of a slot, GRUB does not save, unless it gives the slot up.
+        let unsaid = |slot: &Slot| before.get(slot.variable()).is_none() && state.slot(*slot) != SlotState::Bad;
+        for slot in Slot::BOTH.into_iter().filter(unsaid) {
+            block.unset(slot.variable().as_bytes());
+        }
         for at in [0, SIZE / 2].into_iter().filter(|at| old[*at..at + SIZE / 2] != block.bytes()[*at..at + SIZE / 2]) {
             medium.seek(SeekFrom::Start(at as u64))?;
             medium.write(&block.bytes()[at..at + SIZE / 2])?;

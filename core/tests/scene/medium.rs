@@ -4,28 +4,12 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use embedded_io::{ErrorKind, ErrorType, Read, Seek, SeekFrom, Write};
+use embedded_io::{ErrorType, Read, Seek, SeekFrom, Write};
 use kubesolo_core::disk::storage::Storage;
 
+use super::faults::{Fault, Faults};
+
 pub const SECTOR: usize = 512;
-
-/// The power is gone, or the medium refuses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cut;
-
-impl std::fmt::Display for Cut {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("cut")
-    }
-}
-
-impl std::error::Error for Cut {}
-
-impl embedded_io::Error for Cut {
-    fn kind(&self) -> ErrorKind {
-        ErrorKind::Other
-    }
-}
 
 /// How many steps there are until the power goes, and how many were made: one for each sector written, each sync, and each
 /// change of a file's length or name. A clone counts with the original.
@@ -50,18 +34,18 @@ impl Fuse {
     }
 
     /// One more step; from the first that fails on, none is made any more.
-    pub fn step(&self) -> Result<(), Cut> {
+    pub fn step(&self) -> Result<(), Fault> {
         let steps = self.0.steps.get();
         if steps == self.0.most {
             self.0.blown.set(true);
-            return Err(Cut);
+            return Err(Fault::Cut);
         }
         self.0.steps.set(steps + 1);
         Ok(())
     }
 
     /// One more step, which is a sync.
-    pub fn sync(&self) -> Result<(), Cut> {
+    pub fn sync(&self) -> Result<(), Fault> {
         self.step()?;
         self.0.syncs.set(self.0.syncs.get() + 1);
         Ok(())
@@ -95,6 +79,7 @@ pub struct Medium {
     pub pending: Vec<Pending>,
     pub sectors_written: usize,
     pub syncs: usize,
+    pub faults: Faults,
     position: usize,
     fuse: Fuse,
     cache_dropped: bool,
@@ -108,6 +93,7 @@ impl Medium {
             pending: Vec::new(),
             sectors_written: 0,
             syncs: 0,
+            faults: Faults::default(),
             position: 0,
             fuse: Fuse::endless(),
             cache_dropped: true,
@@ -119,8 +105,19 @@ impl Medium {
         Medium { fuse: fuse.clone(), ..self }
     }
 
-    pub fn truncate(&mut self, len: usize) -> Result<(), Cut> {
+    /// The same file on a medium that refuses this.
+    pub fn refusing(self, faults: Faults) -> Medium {
+        Medium { faults, ..self }
+    }
+
+    /// The power goes on: what is cached is what was written, if it was not lost.
+    pub fn forget_cache(&mut self) {
+        self.cached = self.with(|_| true);
+    }
+
+    pub fn truncate(&mut self, len: usize) -> Result<(), Fault> {
         self.fuse.step()?;
+        self.faults.write()?;
         self.cached.resize(len, 0);
         self.pending.push(Pending::Len(len));
         Ok(())
@@ -156,11 +153,12 @@ fn apply(content: &mut Vec<u8>, pending: &Pending) {
 }
 
 impl ErrorType for Medium {
-    type Error = Cut;
+    type Error = Fault;
 }
 
 impl Read for Medium {
-    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Cut> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Fault> {
+        self.faults.read()?;
         let from = if self.cache_dropped { &self.durable } else { &self.cached };
         let rest = from.get(self.position..).unwrap_or_default();
         let count = rest.len().min(buffer.len());
@@ -172,11 +170,12 @@ impl Read for Medium {
 
 impl Write for Medium {
     /// One step for each sector that it touches: a cut may tear it there.
-    fn write(&mut self, bytes: &[u8]) -> Result<usize, Cut> {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
         self.cache_dropped = false;
         let mut left = bytes;
         while !left.is_empty() {
             self.fuse.step()?;
+            self.faults.write()?;
             let sector = self.position / SECTOR;
             let count = left.len().min((sector + 1) * SECTOR - self.position);
             let end = self.position + count;
@@ -193,32 +192,37 @@ impl Write for Medium {
         Ok(bytes.len())
     }
 
-    fn flush(&mut self) -> Result<(), Cut> {
+    fn flush(&mut self) -> Result<(), Fault> {
         Ok(())
     }
 }
 
 impl Seek for Medium {
-    fn seek(&mut self, to: SeekFrom) -> Result<u64, Cut> {
+    fn seek(&mut self, to: SeekFrom) -> Result<u64, Fault> {
         self.position = match to {
             SeekFrom::Start(at) => at as usize,
-            SeekFrom::End(by) => self.cached.len().checked_add_signed(by as isize).ok_or(Cut)?,
-            SeekFrom::Current(by) => self.position.checked_add_signed(by as isize).ok_or(Cut)?,
+            SeekFrom::End(by) => self.cached.len().checked_add_signed(by as isize).ok_or(Fault::Io)?,
+            SeekFrom::Current(by) => self.position.checked_add_signed(by as isize).ok_or(Fault::Io)?,
         };
         Ok(self.position as u64)
     }
 }
 
 impl Storage for Medium {
-    fn sync(&mut self) -> Result<(), Cut> {
+    fn sync(&mut self) -> Result<(), Fault> {
         self.fuse.sync()?;
-        self.durable = self.cached.clone();
+        let synced = self.faults.sync();
+        self.durable = match synced {
+            // What an earlier sync lost is not written by this one.
+            Ok(()) => self.with(|_| true),
+            Err(_) => self.with(|number| self.faults.has_arrived(number)),
+        };
         self.pending.clear();
         self.syncs += 1;
-        Ok(())
+        synced
     }
 
-    fn drop_cache(&mut self) -> Result<(), Cut> {
+    fn drop_cache(&mut self) -> Result<(), Fault> {
         self.cache_dropped = self.pending.is_empty();
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! What several tests need: a disk that is cut, the tools of this machine, and random numbers that can be had again.
 #![allow(dead_code, unused_imports, reason = "each test binary uses its own part")]
 
+pub mod faults;
 pub mod medium;
 mod random;
 mod skips;

@@ -7,8 +7,31 @@ use crate::yaml::{self, CopyFault, Value};
 
 /// The block's name in `user-data`.
 const BLOCK: &str = "updates";
-/// First line of the kind of `user-data` that is read here.
+/// How the kind of `user-data` begins that is read here, in any case, behind blank lines and a byte-order mark.
 const HEADER: &str = "#cloud-config";
+/// First line of `user-data` that cloud-init takes for a template; its next line says of what.
+const TEMPLATE: &str = "## template: jinja";
+
+/// Other kinds of `user-data`: how they begin, in lower case, and what to do.
+const OTHER_KINDS: &[(&str, &str)] = &[
+    (
+        "#cloud-config-archive",
+        "a list of several parts, which is not read here; put the #cloud-config part alone into user-data",
+    ),
+    ("content-type:", "a MIME document, which is not read here; put its text/cloud-config part alone into user-data"),
+    ("mime-version:", "a MIME document, which is not read here; put its text/cloud-config part alone into user-data"),
+    ("from ", "a MIME document, which is not read here; put its text/cloud-config part alone into user-data"),
+    ("#include", "a list of addresses, which are not fetched here; put the #cloud-config itself into user-data"),
+    ("#!", "a script, which is not run here; settings are read from a #cloud-config with an updates: block"),
+    (
+        "#cloud-boothook",
+        "a script, which is not run here; settings are read from a #cloud-config with an updates: block",
+    ),
+    (
+        "#part-handler",
+        "a program, which is not run here; settings are read from a #cloud-config with an updates: block",
+    ),
+];
 
 /// What a `user-data` comes to.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,8 +49,8 @@ pub enum Outcome {
 /// Text that is not YAML, or a value that its key cannot have.
 pub fn from_user_data(text: &str, source: &str, warn: &mut dyn FnMut(usize, String)) -> Result<Outcome, CopyFault> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    if text.lines().next().map(str::trim_ascii_end) != Some(HEADER) {
-        return Ok(Outcome::Nothing("its first line is not #cloud-config"));
+    if let Some(why) = other_kind(text)? {
+        return Ok(Outcome::Nothing(why));
     }
     let Some(block) = yaml::member(text, BLOCK)? else { return Ok(Outcome::Nothing("no updates: block")) };
     let members = match block.value {
@@ -70,7 +93,7 @@ pub fn from_user_data(text: &str, source: &str, warn: &mut dyn FnMut(usize, Stri
         }
         config.set(key, value).map_err(|problem| CopyFault::new(line, format!("updates.{problem}")))?;
         if !value.is_empty() {
-            conf += &format!("{key}={value}\n");
+            conf += &format!("{key}={}\n", quoted(value));
         }
     }
     if conf.len() == empty {
@@ -89,6 +112,39 @@ pub fn from_user_data(text: &str, source: &str, warn: &mut dyn FnMut(usize, Stri
         return Err(CopyFault::new(block.line, "updates reads otherwise once it is an update.conf"));
     }
     Ok(Outcome::Text(conf))
+}
+
+/// Why the text is not of the kind that is read here; `None` if it is.
+///
+/// # Errors
+/// A template that has anything to fill in.
+fn other_kind(text: &str) -> Result<Option<&'static str>, CopyFault> {
+    let mut lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
+    let mut first = lines.next().map_or("", |(line, _)| line).trim().to_ascii_lowercase();
+    if first.starts_with(TEMPLATE) {
+        let is_filled_in = |line: &str| ["{{", "{%", "{#"].iter().any(|mark| line.contains(mark));
+        if let Some((_, number)) = lines.clone().find(|(line, _)| is_filled_in(line)) {
+            return Err(CopyFault::new(
+                number,
+                "a jinja template, which is not filled in here; write the value itself",
+            ));
+        }
+        first = lines.next().map_or("", |(line, _)| line).trim().to_ascii_lowercase();
+    }
+    if first.strip_prefix(HEADER).is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace)) {
+        return Ok(None);
+    }
+    let known = OTHER_KINDS.iter().find(|(start, _)| first.starts_with(start));
+    Ok(Some(
+        known.map_or("its first line is not #cloud-config; put that line before the updates: block", |(_, why)| why),
+    ))
+}
+
+/// The value as it stands in `update.conf`: in quotes where it would be read otherwise.
+fn quoted(value: &str) -> String {
+    let is_plain = !value.contains(['#', '"', '\'']);
+    let quote = if value.contains('"') { '\'' } else { '"' };
+    if is_plain { value.into() } else { format!("{quote}{value}{quote}") }
 }
 
 #[cfg(test)]
@@ -124,7 +180,10 @@ mod tests {
     fn a_block_becomes_key_and_value_lines() {
         let rows: &[(&str, &[&str])] = &[
             ("server: http://x/u/", &["server=http://x/u/"]),
-            ("server: 'http://x/?a=b#c'", &["server=http://x/?a=b#c"]),
+            ("server: 'http://x/?a=b#c'", &["server=\"http://x/?a=b#c\""]),
+            ("server: /srv/a # b", &["server=/srv/a"]),
+            ("server: '/srv/a # b'", &["server=\"/srv/a # b\""]),
+            ("server: '\"/srv\"'", &["server='\"/srv\"'"]),
             ("watchdog: 60\n  mark: \"init\"", &["watchdog=60", "mark=init"]),
             ("maintenance_window: 23:00-01:00", &["maintenance_window=23:00-01:00"]),
             ("channel: 'null'", &["channel=null"]),
@@ -145,8 +204,17 @@ mod tests {
     fn nothing_comes_of_no_block() {
         for (text, want) in [
             ("", "first line"),
-            ("#!/bin/sh\necho updates:\n", "first line"),
+            ("#!/bin/sh\necho updates:\n", "a script"),
             ("updates:\n  server: /srv\n", "first line"),
+            ("#cloud-configuration\nupdates:\n  server: /srv\n", "first line"),
+            ("#cloud-config-archive\n- content: x\n", "a list of several parts"),
+            ("Content-Type: multipart/mixed; boundary=\"=1=\"\nMIME-Version: 1.0\n\n--=1=\n", "a MIME document"),
+            ("MIME-Version: 1.0\nContent-Type: text/cloud-config\n\n#cloud-config\n", "a MIME document"),
+            ("From nobody Mon Nov 23 2026\nContent-Type: x\n", "a MIME document"),
+            ("#include\nhttp://x/\n", "a list of addresses"),
+            ("#cloud-boothook\n#!/bin/sh\n", "a script"),
+            ("## template: jinja\n#!/bin/sh\n", "a script"),
+            ("## template: jinja\n", "first line"),
             ("#cloud-config\n", "no updates"),
             ("#cloud-config\nhostname: box\n", "no updates"),
             ("#cloud-config\nupdates:\n", "empty"),
@@ -159,6 +227,30 @@ mod tests {
                 other => panic!("{text:?}: {other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn a_cloud_config_is_known_however_it_begins() {
+        for head in [
+            "#cloud-config",
+            "#cloud-config # of the shop",
+            "#cloud-config\t",
+            "\u{feff}#cloud-config",
+            "\n\n#cloud-config",
+            "\u{feff}\r\n  \r\n#cloud-config\r",
+            " #cloud-config",
+            "#Cloud-Config",
+            "## template: jinja\n#cloud-config",
+            "## template: jinja\n\n#cloud-config # x",
+        ] {
+            assert_eq!(lines(&format!("{head}\nupdates:\n  server: /srv\n")), ["server=/srv"], "{head:?}");
+        }
+        for (template, line) in [("server: /{{ v1.region }}", 4), ("{% if x %}", 4), ("server: /srv {# x #}", 4)] {
+            let text = format!("## template: jinja\n#cloud-config\nupdates:\n  {template}\n");
+            let fault = made(&text).0.unwrap_err();
+            assert!(fault.line == line && fault.reason.contains("jinja"), "{text}: {fault:?}");
+        }
+        assert!(matches!(made("#cloud-config\nhostname: '{{ x }}'\n").0, Ok(Outcome::Nothing("no updates: block"))));
     }
 
     #[test]

@@ -52,14 +52,22 @@ impl Seed {
         let Some((sys, dev)) = places.disks else { return Ok(None) };
         match volume::find(sys, dev)? {
             None => Ok(None),
-            Some(volume) => Seed::read(&volume.mount()?, &volume.device),
+            // Somebody labelled it for this. What is not found on it must not go by in silence.
+            Some(volume) => match Seed::read(&volume.mount()?, &volume.device)? {
+                Some(seed) => Ok(Some(seed)),
+                None => Err(Failure::new(
+                    Exit::Refused,
+                    format_args!("{}: labelled CIDATA, but without a file user-data in its top folder", volume.device),
+                )),
+            },
         }
     }
 
     fn read(folder: &OwnedFd, place: &str) -> Result<Option<Seed>, Failure> {
         let Some(user_data) = read(folder, place, "user-data")? else { return Ok(None) };
         let meta_data = read(folder, place, "meta-data")?.unwrap_or_default();
-        let instance_id = yaml::member(&meta_data, "instance-id").map_err(|flaw| {
+        let meta_data = meta_data.strip_prefix('\u{feff}').unwrap_or(&meta_data);
+        let instance_id = yaml::member(meta_data, "instance-id").map_err(|flaw| {
             Failure::new(Exit::Refused, format_args!("{place}/meta-data:{}: {}", flaw.line, flaw.reason))
         })?;
         let instance_id = match instance_id.map(|member| member.value) {
@@ -102,6 +110,11 @@ fn read(folder: impl AsFd, place: &str, name: &str) -> Result<Option<String>, Fa
         .map_err(|error| Failure::new(Exit::Io, format_args!("read {place}/{name}: {error}")))?;
     if bytes.len() as u64 > LEN_MAX {
         return Err(refused(&format!("longer than {LEN_MAX} bytes")));
+    }
+    match bytes.as_slice() {
+        [0x1f, 0x8b, ..] => return Err(refused("packed by gzip, which is not unpacked here; unpack it with gunzip")),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => return Err(refused("text in UTF-16; save it as UTF-8")),
+        _ => {}
     }
     String::from_utf8(bytes).map(Some).map_err(|error| {
         let before = error.utf8_error().valid_up_to();

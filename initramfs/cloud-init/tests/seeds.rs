@@ -157,6 +157,24 @@ fn an_unknown_key_is_a_warning() {
     assert_eq!(place.conf().unwrap(), ["server=/srv"]);
 }
 
+/// A seed that is not read must not go by in silence.
+#[test]
+fn what_is_not_read_here_is_told_with_what_to_do() {
+    for (text, want) in [
+        ("", "its first line is not #cloud-config; put that line"),
+        ("hostname: x\n", "its first line is not #cloud-config; put that line"),
+        ("#!/bin/sh\n", "a script, which is not run here"),
+        ("Content-Type: multipart/mixed; boundary=x\n", "a MIME document, which is not read here; put its"),
+        ("#include\nhttp://x/\n", "are not fetched here"),
+        ("#cloud-config\nhostname: x\n", "no updates: block"),
+    ] {
+        let place = Scene::with_seed(text);
+        place.expect(0, want);
+        place.expect(0, "; nothing to do");
+        assert!(place.kept().is_empty(), "{text}");
+    }
+}
+
 #[test]
 fn what_is_wrong_is_named_and_changes_nothing() {
     let long = [GOOD.as_bytes(), &b"# padding\n".repeat(1 << 20)].concat();
@@ -171,6 +189,13 @@ fn what_is_wrong_is_named_and_changes_nothing() {
         ),
         ("NUL", b"#cloud-config\nupdates:\n  server: /a\0b\n", "user-data:3: holds a NUL"),
         ("not UTF-8", b"#cloud-config\nupdates:\n  server: /a\xff\n", "user-data:3: not text"),
+        ("gzip", b"\x1f\x8b\x08\0\0\0\0\0", "user-data: packed by gzip"),
+        ("UTF-16", b"\xff\xfe#\0c\0", "user-data: text in UTF-16; save it as UTF-8"),
+        (
+            "jinja",
+            b"## template: jinja\n#cloud-config\nupdates:\n  server: /{{ a }}\n",
+            "user-data:4: a jinja template",
+        ),
         ("10 MB", &long, "longer than 1048576 bytes"),
         (
             "two documents",
@@ -290,6 +315,47 @@ fn a_disk_is_found_by_its_label() {
         let place = Scene::new();
         volume(&place, "vdb", "vfat", label);
         assert_eq!(place.run().status.code(), Some(0), "{label}");
+    }
+}
+
+/// Windows and mlabel write it there alone.
+#[test]
+fn a_fat_label_in_the_root_folder_alone_is_read() {
+    for (kind, kilobytes, at) in [("12", "1024", 43), ("16", "16384", 43), ("32", "40000", 71)] {
+        let place = Scene::new();
+        let image = place.path("dev/vdb");
+        let mut mkfs = Command::new("/usr/sbin/mkfs.fat");
+        mkfs.args(["-F", kind, "-n", "CIDATA", "-C"]).arg(&image).arg(kilobytes);
+        assert!(mkfs.output().unwrap().status.success());
+        let mut bytes = fs::read(&image).unwrap();
+        assert_eq!(&bytes[at..at + 11], b"CIDATA     ");
+        bytes[at..at + 11].copy_from_slice(b"NO NAME    ");
+        fs::write(&image, &bytes).unwrap();
+        place.write("sys/vdb", "");
+        place.expect(6, "dev/vdb (vfat): ");
+        // A deleted entry is none.
+        let root = bytes.windows(12).position(|part| part == b"CIDATA     \x08").unwrap();
+        bytes[root] = 0xe5;
+        fs::write(&image, &bytes).unwrap();
+        assert_eq!(place.run().status.code(), Some(0), "FAT{kind}");
+        // Nor is anything read into numbers that cannot be.
+        for at in [11, 13, 14, 16, 17, 22, 36, 44] {
+            bytes[at..at + 2].fill(0xff);
+            fs::write(&image, &bytes).unwrap();
+            assert_eq!(place.run().status.code(), Some(0), "FAT{kind}, byte {at}");
+        }
+    }
+}
+
+#[test]
+fn an_empty_optical_drive_is_not_looked_into() {
+    for (size, exit) in [("2097151\n", 0), ("0\n", 0), ("720\n", 6)] {
+        let place = Scene::new();
+        volume(&place, "sr0", "iso9660", "cidata");
+        fs::remove_file(place.path("sys/sr0")).unwrap();
+        place.write("sys/sr0/uevent", "MAJOR=11\nMINOR=0\nDEVNAME=sr0\nDEVTYPE=disk\n");
+        place.write("sys/sr0/size", size);
+        assert_eq!(place.run().status.code(), Some(exit), "{size}");
     }
 }
 

@@ -36,7 +36,7 @@ fn tell(rig: &mut Rig) -> Result {
     chapter(1, "A box runs version 1.0.0. A web server offers 1.1.0, signed; the box fetches it into its other slot.");
     publisher.publish_system(&rig.image, "1.1.0", System::Normal)?;
     say("", "-- power on --");
-    let mut machine = boots(rig.power_on()?, Slot::A, "good, 2 boots left")?;
+    let mut machine = boots(rig.power_on()?, Slot::A, "good")?;
     comes_up(&mut machine, Slot::A, "good")?;
     machine.has_network()?;
     show(&mut machine, "kubesolo-boot check")?;
@@ -64,7 +64,7 @@ fn tell(rig: &mut Rig) -> Result {
     }
 
     chapter(4, "It had three boots, and none was committed. GRUB goes back to the slot that is known good.");
-    let mut machine = boots(machine, Slot::B, "good, 2 boots left")?;
+    let mut machine = boots(machine, Slot::B, "good")?;
     comes_up(&mut machine, Slot::B, "good")?;
     show(&mut machine, "kubesolo-boot status")
 }

@@ -25,13 +25,13 @@ pub fn bad_update_is_given_up(rig: &mut Rig) -> Result {
         machine.wait_for(System::LAST_WORDS, BOOT)?;
     }
     machine = rig.restarted(machine)?;
-    machine.boots(Slot::A, "good, 2 boots left")?;
+    machine.boots(Slot::A, "good")?;
     machine.init_ends("go on (slot A, good)")?;
     machine.comes_up(Slot::A)?;
     rig.image.env_of_both_copies()?.expect("active_slot=A boot_counter=3 boot_success=1 slot_A=good slot_B=bad")?;
     let status = shell::must(&mut machine, "kubesolo-boot status", COMMAND)?;
     ensure!(status.contains("Running slot A (good), version 1.0.0"), "status: {status}");
     ensure!(status.contains("rolled_back: 1.0.0 to 1.1.0"), "status: {status}");
-    ensure!(status.contains("slot B (version 1.1.0) was given up by GRUB"), "status: {status}");
+    ensure!(status.contains("slot B (version 1.1.0) was given up"), "status: {status}");
     Ok(())
 }

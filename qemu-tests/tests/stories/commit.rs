@@ -17,7 +17,7 @@ pub fn committed_trial_stays(rig: &mut Rig) -> Result {
     rig.image.env_of_both_copies()?.expect("active_slot=B boot_counter=3 boot_success=1 slot_A=good slot_B=good")?;
 
     let mut machine = rig.power_on()?;
-    machine.boots(Slot::B, "good, 2 boots left")?;
+    machine.boots(Slot::B, "good")?;
     machine.init_ends("go on (slot B, good)")?;
     machine.comes_up(Slot::B)
 }

@@ -2,6 +2,7 @@
 
 use kubesolo_core::boot::slot::Slot;
 use qemu_tests::failure::Result;
+use qemu_tests::follow::standing;
 use qemu_tests::initrd::System;
 use qemu_tests::rig::{BOOT, Rig};
 
@@ -10,18 +11,18 @@ pub fn a_good_slot_is_not_lost_to_power_cuts_before_init(rig: &mut Rig) -> Resul
     rig.image.skip_grub_waits()?;
     for left in [2, 1, 0] {
         let mut machine = rig.power_on()?;
-        machine.boots(Slot::A, &format!("good, {left} boots left"))?;
+        machine.boots(Slot::A, &standing("good", left))?;
         machine.power_cut();
     }
     let mut machine = rig.power_on()?;
-    machine.boots(Slot::B, "good, 2 boots left")?;
+    machine.boots(Slot::B, "good")?;
     rig.image.env()?.expect("active_slot=B slot_A=good slot_B=good rollback_from=A retry_slot=A")?;
     machine.init_ends("go on (slot B, good)")?;
     machine.power_cut();
     rig.image.env_of_both_copies()?.expect("slot_A=good slot_B=good rollback_from= retry_slot=A")?;
 
     let mut machine = rig.power_on()?;
-    machine.boots(Slot::A, "good, 2 boots left")?;
+    machine.boots(Slot::A, "good")?;
     machine.init_ends("go on (slot A, good)")?;
     rig.image.env_of_both_copies()?.expect(
         "active_slot=A boot_counter=3 boot_success=1 slot_A=good slot_B=good rollback_from= retry_slot=",
@@ -36,18 +37,18 @@ pub fn a_good_slot_that_never_gets_up_again(rig: &mut Rig) -> Result {
     let mut machine = rig.power_on()?;
     machine.boots(Slot::A, "good, 0 boots left")?;
     machine.wait_for(System::LAST_WORDS, BOOT)?;
-    machine.boots(Slot::B, "good, 2 boots left")?;
+    machine.boots(Slot::B, "good")?;
     machine.init_ends("go on (slot B, good)")?;
     machine.power_cut();
     let mut machine = rig.power_on()?;
     for left in [2, 1, 0] {
-        machine.boots(Slot::A, &format!("good, {left} boots left"))?;
+        machine.boots(Slot::A, &standing("good", left))?;
         machine.wait_for(System::LAST_WORDS, BOOT)?;
     }
-    machine.boots(Slot::B, "good, 2 boots left")?;
+    machine.boots(Slot::B, "good")?;
     rig.image.env()?.expect("active_slot=B slot_A=bad slot_B=good rollback_from=A retry_slot=")?;
     machine.init_ends("go on (slot B, good)")?;
     machine.power_cut();
     let mut machine = rig.power_on()?;
-    machine.boots(Slot::B, "good, 2 boots left")
+    machine.boots(Slot::B, "good")
 }

@@ -12,7 +12,7 @@ pub fn emergency_shell_rolls_back(rig: &mut Rig) -> Result {
     let block = rig.image.env_of_both_copies()?;
     let mut machine = rig.power_on()?;
     machine.choose(Entry::Emergency, rig.firmware)?;
-    machine.boots(Slot::A, "good, 3 boots left")?;
+    machine.boots(Slot::A, "good")?;
     machine.init_ends("emergency shell asked for")?;
     machine.wait_for(shell::PROMPT, BOOT)?;
 
@@ -24,8 +24,8 @@ pub fn emergency_shell_rolls_back(rig: &mut Rig) -> Result {
 
     machine.type_line("kubesolo-boot rollback --reboot")?;
     machine.wait_for(GRUB_STARTS, BOOT)?;
-    rig.image.env_of_both_copies()?.expect("active_slot=B boot_counter=3 boot_success=0 slot_A=good slot_B=good")?;
-    machine.boots(Slot::B, "good, 2 boots left")?;
+    rig.image.env_of_both_copies()?.expect("active_slot=B boot_counter=3 boot_success=0 slot_A=good slot_B=good rollback_from=A")?;
+    machine.boots(Slot::B, "good")?;
     machine.init_ends("go on (slot B, good)")?;
     rig.image.env_of_both_copies()?.expect("active_slot=B boot_counter=3 boot_success=1 slot_A=good slot_B=good")
 }

@@ -50,7 +50,7 @@ pub fn only_one_copy(rig: &mut Rig) -> Result {
 
 fn one_boot(rig: &mut Rig) -> Result {
     let mut machine = rig.power_on()?;
-    machine.boots(Slot::B, "good, 2 boots left")?;
+    machine.boots(Slot::B, "good")?;
     machine.init_ends("go on (slot B, good)")?;
     machine.power_cut();
     Ok(())

@@ -8,7 +8,7 @@ use qemu_tests::shell;
 
 pub fn fresh_image(rig: &mut Rig) -> Result {
     let mut machine = rig.power_on()?;
-    machine.boots(Slot::A, "good, 2 boots left")?;
+    machine.boots(Slot::A, "good")?;
     machine.init_ends("go on (slot A, good)")?;
     rig.image.env_of_both_copies()?.expect(
         "active_slot=A boot_counter=3 boot_success=1 slot_A=good slot_B=good rollback_from=",

@@ -42,7 +42,7 @@ pub fn comes_up_from(rig: &mut Rig, bus: Bus) -> Result {
     rig.bus = bus;
     rig.image.hurry_grub()?;
     let mut machine = rig.power_on()?;
-    machine.boots(Slot::A, "good, 2 boots left")?;
+    machine.boots(Slot::A, "good")?;
     machine.wait_for(INIT_STARTS, LOAD)?;
     // Nothing but the image asks for it.
     machine.wait_for("watchdog: resets the box 60 s after the last keepalive", BOOT)?;

@@ -27,12 +27,12 @@ pub fn sick_update_is_rolled_back(rig: &mut Rig) -> Result {
         ensure!(reply.status == SICK && reply.text.contains(failure), "healthcheck: {}", reply.text);
         ensure!(reply.text.contains("probe_url          FAILED: probe_url: fetch http"), "healthcheck: {}", reply.text);
         ensure!(reply.text.contains("containerd         failed, as before"), "healthcheck: {}", reply.text);
-        rig.image.env_of_both_copies()?.expect("active_slot=B slot_A=good slot_B=trial")?;
+        rig.image.env_of_both_copies()?.expect("active_slot=A slot_A=good slot_B=bad")?;
     }
     // The third is too many, and nobody has to touch the box any more.
     machine.type_line("kubesolo-boot healthcheck --reboot")?;
     let mut machine = rig.restarted(machine)?;
-    machine.boots(Slot::A, "good, 2 boots left")?;
+    machine.boots(Slot::A, "good")?;
     machine.init_ends("go on (slot A, good)")?;
     machine.comes_up(Slot::A)?;
     rig.image.env_of_both_copies()?.expect("active_slot=A boot_counter=3 boot_success=1 slot_A=good slot_B=bad")?;
@@ -63,8 +63,8 @@ pub fn health_may_come_late(rig: &mut Rig) -> Result {
     rig.image.env_of_both_copies()?.expect("active_slot=B boot_counter=3 boot_success=1 slot_A=good slot_B=good")
 }
 
-/// Where nothing can be counted, nothing is committed and nothing given up.
-pub fn full_or_read_only_data_decides_nothing(rig: &mut Rig) -> Result {
+/// The block says what a trial is: a data partition that takes no count keeps no sick trial.
+pub fn full_or_read_only_data_keep_no_sick_trial(rig: &mut Rig) -> Result {
     rig.image.hurry_grub()?;
     rig.image.env_edit("active_slot=B boot_counter=3 boot_success=0 slot_A=good slot_B=trial")?;
     rig.image.ext4_write(Part::State, "state.json", br#"{"phase":"activated","failed_before":"containerd api_server node_ready kube_system_ready"}"#)?;
@@ -79,7 +79,7 @@ pub fn full_or_read_only_data_decides_nothing(rig: &mut Rig) -> Result {
         let reply = shell::run(&mut machine, check, COMMAND)?;
         let said = reply.text.lines().any(|line| line.starts_with("disk_writable      FAILED") && line.contains(why));
         ensure!(reply.status != 0 && said, "healthcheck exits with {}: {}", reply.status, reply.text);
-        rig.image.env_of_both_copies()?.expect("active_slot=B slot_A=good slot_B=trial")?;
+        rig.image.env_of_both_copies()?.expect("active_slot=A slot_A=good slot_B=bad")?;
     }
     Ok(())
 }

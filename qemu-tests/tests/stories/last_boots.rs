@@ -49,7 +49,7 @@ pub fn panic_is_kept(rig: &mut Rig) -> Result {
     // Told once: the next boot has its own end.
     machine.power_cut();
     let mut machine = rig.power_on()?;
-    machine.boots(Slot::A, "good, 2 boots left")?;
+    machine.boots(Slot::A, "good")?;
     machine.wait_for(shell::PROMPT, BOOT)?;
     ended(&mut machine, &["power_cut", &format!("panic {words}")])
 }

@@ -74,10 +74,11 @@ stories! {
         stalled_disk: a_trial_whose_disk_stalls_is_restarted;
         two_at_once: two_updates_at_once;
         seed: seed_sets_a_box_up_once;
+        mistakes: a_person_makes_each_mistake;
         foreign_data: a_data_partition_of_another_kind_is_left_alone;
         two_disks: of_two_copies_the_booted_one_is_marked, a_foreign_disk_that_stalls_holds_nothing_up,
             a_foreign_disk_that_stalls_at_power_on, what_is_written_after_the_sync_holds_no_restart_up, a_verb_ends_when_the_disk_stalls;
-        health: sick_update_is_rolled_back, health_may_come_late, full_or_read_only_data_decides_nothing,
+        health: sick_update_is_rolled_back, health_may_come_late, full_or_read_only_data_keep_no_sick_trial,
             the_url_decides_by_its_answer;
     }
     &[Firmware::Uefi] => {

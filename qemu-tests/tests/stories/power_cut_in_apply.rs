@@ -59,7 +59,7 @@ fn cut(rig: &mut Rig, first_seed: u64) -> Result {
 
 fn comes_up(rig: &Rig) -> Result<Machine> {
     let mut machine = rig.power_on()?;
-    machine.boots(Slot::A, "good, 2 boots left")?;
+    machine.boots(Slot::A, "good")?;
     machine.init_ends("go on (slot A, good)")?;
     machine.comes_up(Slot::A)?;
     machine.has_network()?;

@@ -36,7 +36,7 @@ fn cut(rig: &mut Rig, times: u8, moment: impl Fn(&mut Machine) -> Result) -> Res
     let block = rig.image.esp_read(FIRST)?;
     for _ in 0..times {
         let mut machine = rig.power_on()?;
-        machine.boots(Slot::A, "good, 2 boots left")?;
+        machine.boots(Slot::A, "good")?;
         machine.init_ends("go on (slot A, good)")?;
         moment(&mut machine)?;
         machine.power_cut();

@@ -280,9 +280,9 @@ impl<'a> Life<'a> {
     /// GRUB boots a slot that it may boot. Whether a system runs then; it may also restart.
     fn starts(&mut self, machine: &mut Machine, moment: Instant) -> Result<bool> {
         machine.wait_for("ksolo: booting slot ", left(moment))?;
-        let line = machine.wait_for(" boots left)", left(moment))?;
+        let line = machine.wait_for(")", left(moment))?;
         let (slot, standing) = line.split_once(" (").unwrap_or_default();
-        let (standing, _) = standing.split_once(", ").unwrap_or_default();
+        let standing = standing.split([',', ')']).next().unwrap_or_default();
         let slot = if slot == "A" { Slot::A } else { Slot::B };
         ensure!(matches!(standing, "good" | "trial"), "GRUB boots slot {line}");
         self.runs = (slot, standing.to_owned());

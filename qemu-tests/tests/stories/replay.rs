@@ -16,7 +16,7 @@ use qemu_tests::powercut::{Cut, Fate, Piece};
 use qemu_tests::replayed::Replayed;
 use qemu_tests::rig::{BOOT, COMMAND, Rig};
 use qemu_tests::writelog::{Event, Write, WriteLog};
-use qemu_tests::{ensure, ensure_eq, host, shell};
+use qemu_tests::{ensure, ensure_eq, follow, host, shell};
 
 const SEED: u64 = 1;
 const DISKS: usize = 500;
@@ -67,7 +67,7 @@ fn record(rig: &mut Rig) -> Result<Recording> {
 
     rig.record_writes();
     let mut machine = rig.power_on()?;
-    machine.boots(Slot::A, "good, 2 boots left")?;
+    machine.boots(Slot::A, "good")?;
     machine.comes_up(Slot::A)?;
     machine.has_network()?;
     shell::must(&mut machine, "kubesolo-boot apply", BOOT)?;
@@ -270,7 +270,7 @@ fn boots(rig: &Rig, recording: &Recording, candidate: &Candidate) -> Result {
         _ => return Err(Failure::new("it does not boot")),
     };
     let mut machine = rig.power_on()?;
-    machine.boots(slot, &format!("{standing}, {} boots left", boot.on_disk.counter))?;
+    machine.boots(slot, &follow::standing(standing.name(), boot.on_disk.counter))?;
     machine.comes_up(slot)?;
     machine.power_cut();
     rig.image.env_of_both_copies()?.expect(&format!("active_slot={slot} {}={standing}", slot.variable()))

@@ -18,7 +18,7 @@ pub fn a_trial_whose_disk_stalls_is_restarted(rig: &mut Rig) -> Result {
     machine.stall("disk")?;
     machine.wait_for("ksolo-init: reboot", WAITS)?;
     machine.release("disk")?;
-    machine.boots(Slot::A, "good, 2 boots left")?;
+    machine.boots(Slot::A, "good")?;
     machine.init_ends("go on (slot A, good)")?;
     Ok(())
 }

@@ -13,7 +13,7 @@ pub fn update_from_the_web(rig: &mut Rig) -> Result {
     publisher.publish_system(&rig.image, "1.1.0", System::Normal)?;
 
     let mut machine = rig.power_on()?;
-    machine.boots(Slot::A, "good, 2 boots left")?;
+    machine.boots(Slot::A, "good")?;
     machine.comes_up(Slot::A)?;
     machine.has_network()?;
     let offer = shell::must(&mut machine, "kubesolo-boot check", COMMAND)?;

@@ -16,7 +16,7 @@ pub fn next_update_goes_into_the_first_slot(rig: &mut Rig) -> Result {
     publisher.publish_system(&rig.image, "1.2.0", System::Normal)?;
 
     let mut machine = rig.power_on()?;
-    machine.boots(Slot::B, "good, 2 boots left")?;
+    machine.boots(Slot::B, "good")?;
     machine.comes_up(Slot::B)?;
     machine.has_network()?;
     let applied = shell::must(&mut machine, "kubesolo-boot apply", BOOT)?;

@@ -1,6 +1,8 @@
 //! What several tests need: the program, a folder of their own to run it in, and random numbers that can be had again.
 #![allow(dead_code, unused_imports, reason = "the core's tests use the rest")]
 
+#[path = "../../../core/tests/scene/faults.rs"]
+pub mod faults;
 #[cfg(feature = "minreq")]
 pub mod forked;
 pub mod machine;
