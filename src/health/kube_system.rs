@@ -25,7 +25,7 @@ pub fn check(subject: &Subject<'_>) -> Result<(), Failure> {
     let deadline = subject.deadline.checked_add(more);
     let subject = Subject { deadline: deadline.unwrap_or(subject.deadline), ..*subject };
     let mut id = [0; 36];
-    let id = boot_id(subject.host, &mut id);
+    let id = boot_id(&subject.host.boot_log(), &mut id);
     let mut watched = Vec::new();
     subject.until(&mut || {
         let uptime = u64::try_from(sysinfo().uptime).unwrap_or_default();

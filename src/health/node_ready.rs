@@ -9,7 +9,7 @@ use kubesolo_core::health::object::TEMPLATE;
 
 pub fn check(subject: &Subject<'_>) -> Result<(), Failure> {
     let mut id = [0; 36];
-    let boot_id = boot_id(subject.host, &mut id);
+    let boot_id = boot_id(&subject.host.boot_log(), &mut id);
     subject.until(&mut || {
         let mut nodes = Nodes::new(boot_id);
         let words = ["get", "nodes", "-o", TEMPLATE];

@@ -6,7 +6,6 @@ use rustix::fd::AsFd;
 use rustix::fs::{AtFlags, CWD, OFlags, unlinkat};
 use rustix::io::Errno;
 
-use crate::host::Host;
 use crate::linux::device::Device;
 use crate::linux::folder::open_folder;
 use crate::linux::odd;
@@ -21,8 +20,8 @@ const LEN_MAX: usize = 512;
 ///
 /// # Errors
 /// The kernel's.
-pub fn note(host: &Host<'_>, why: Option<&str>) -> Result<(), Errno> {
-    let folder = odd::folder(CWD, host.run_folder())?;
+pub fn note(run_folder: &str, why: Option<&str>) -> Result<(), Errno> {
+    let folder = odd::folder(CWD, run_folder)?;
     match why {
         Some(why) => replace(folder.as_fd(), FILE, why.as_bytes()),
         None => match unlinkat(&folder, FILE, AtFlags::empty()) {
@@ -33,8 +32,8 @@ pub fn note(host: &Host<'_>, why: Option<&str>) -> Result<(), Errno> {
 }
 
 /// Why this boot is degraded; `None` if it is not.
-pub fn read(host: &Host<'_>) -> Option<String> {
-    let folder = open_folder(CWD, host.run_folder()).ok()?;
+pub fn read(run_folder: &str) -> Option<String> {
+    let folder = open_folder(CWD, run_folder).ok()?;
     let mut file = Device::open(folder, FILE, OFlags::RDONLY | OFlags::NOFOLLOW).ok()?;
     let mut bytes = [0; LEN_MAX];
     let len = read_at(&mut file, 0, &mut bytes).ok()?;

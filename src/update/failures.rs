@@ -6,7 +6,6 @@ use std::format;
 use rustix::fd::AsFd;
 use rustix::fs::{CWD, OFlags};
 
-use crate::host::Host;
 use crate::linux::device::Device;
 use crate::linux::odd;
 use crate::linux::replace::replace;
@@ -18,8 +17,8 @@ const FILE: &str = "failures";
 const LEN_MAX: usize = 10;
 
 /// Counts one more; gives how many there are. `None` if the run folder takes no file.
-pub fn count(host: &Host<'_>) -> Option<u32> {
-    let folder = odd::folder(CWD, host.run_folder()).ok()?;
+pub fn count(run_folder: &str) -> Option<u32> {
+    let folder = odd::folder(CWD, run_folder).ok()?;
     let mut bytes = [0; LEN_MAX];
     let len = Device::open(&folder, FILE, OFlags::RDONLY | OFlags::NOFOLLOW)
         .ok()

@@ -6,9 +6,7 @@ use std::string::String;
 use rustix::fd::OwnedFd;
 use rustix::fs::OFlags;
 
-use crate::host::Host;
 use crate::linux::device::Device;
-use kubesolo_core::boot::slot::Slot;
 use kubesolo_core::disk::storage::read_at;
 use kubesolo_core::update::manifest::Manifest;
 
@@ -18,13 +16,8 @@ const DOCUMENT_MAX: usize = 64 * 1024;
 /// First line of a slot's `version` file.
 pub type Version = heapless::String<32>;
 
-/// The version in the slot's `version` file; `None` if there is none, or the slot cannot be mounted.
-pub fn read_version(host: &Host<'_>, slot: Slot) -> Option<Version> {
-    version_in(&host.slot_files(slot).ok()?)
-}
-
-/// The same, of a slot's filesystem.
-pub fn version_in(files: &OwnedFd) -> Option<Version> {
+/// The version in the `version` file of that filesystem; `None` if there is none.
+pub fn read_version(files: &OwnedFd) -> Option<Version> {
     let mut file = Device::open(files, "version", OFlags::RDONLY | OFlags::NOFOLLOW).ok()?;
     let mut bytes = [0; 32];
     let len = read_at(&mut file, 0, &mut bytes).ok()?;
@@ -33,10 +26,9 @@ pub fn version_in(files: &OwnedFd) -> Option<Version> {
     (!line.is_empty()).then(|| Version::try_from(line).ok())?
 }
 
-/// The image in the slot, as [`Manifest::image`] names it; `None` if its `slot.json` does not say, or it cannot be mounted.
-pub fn read_image(host: &Host<'_>, slot: Slot) -> Option<String> {
-    let files = host.slot_files(slot).ok()?;
-    let mut file = Device::open(&files, "slot.json", OFlags::RDONLY | OFlags::NOFOLLOW).ok()?;
+/// The image in the slot, as [`Manifest::image`] names it; `None` if its `slot.json` does not say.
+pub fn read_image(files: &OwnedFd) -> Option<String> {
+    let mut file = Device::open(files, "slot.json", OFlags::RDONLY | OFlags::NOFOLLOW).ok()?;
     let mut bytes = std::vec![0; DOCUMENT_MAX];
     let len = read_at(&mut file, 0, &mut bytes).ok()?;
     Some(Manifest::parse(bytes.get(..len)?).ok()?.image().as_str().into())

@@ -430,7 +430,8 @@ fn target_slot(host: &Host<'_>, state: &BootState) -> Result<Slot, Failure> {
     };
     let force = host.flags().force;
     let mut log = [0; boot_log::LEN];
-    let boot = boots::this(host, boots::read_unlocked(host, &mut log));
+    let place = host.boot_log();
+    let boot = boots::this(&place, boots::read_unlocked(&place, &mut log));
     if let Some(mismatch) = boot.and_then(|boot| boot.mismatch()).filter(|_| !force) {
         return Err(refused(format_args!("{mismatch}; or --force")));
     }
@@ -453,7 +454,7 @@ fn not_held_back(host: &Host<'_>, config: &Config<'_>) -> Result<(), Failure> {
     }
     let refused = |reason: fmt::Arguments<'_>| Err(Failure::new(Exit::Refused, reason));
     let mut id = [0; 36];
-    match kubectl::updates_blocked(host.process, config, boots::boot_id(host, &mut id)) {
+    match kubectl::updates_blocked(host.process, config, boots::boot_id(&host.boot_log(), &mut id)) {
         Ok(false) => Ok(()),
         Ok(true) => refused(format_args!(
             "apply: the node is labelled updates.kubesolo.io/block=true; remove the label, or --force"

@@ -7,7 +7,8 @@ use rustix::fs::{Access, access};
 
 use crate::cli::console::{KEEPS_ITS_ERROR, Notes, Output};
 use crate::failure::{Exit, Failure};
-use crate::host::{Flags, Host};
+use crate::flags::Flags;
+use crate::host::Host;
 use crate::net::fetch::Client;
 use crate::update::offer::RemoteManifest;
 use crate::update::slot_version::read_version;
@@ -108,7 +109,7 @@ fn known_bad(host: &Host<'_>) -> String {
 /// The version of the slot that runs.
 pub fn running_version(host: &Host<'_>) -> Option<Version> {
     let booted = host.booted_if_known().ok()??;
-    read_version(host, booted).and_then(|text| Version::parse(&text).ok())
+    read_version(&host.slot_files(booted).ok()?).and_then(|text| Version::parse(&text).ok())
 }
 
 fn print(
