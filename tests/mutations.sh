@@ -48,6 +48,7 @@ check 'install: names are not synced' caught flow/install.rs 's/ +machine\.sync_
 check 'activate: flipped before it is verified' caught flow/activate.rs \
     's/(    if let Err\(error\) = machine\.verify.*?\n    \}\n)(.*?let changed = .*?\n)/$2$1/s'
 check 'activate: what rots stays staged' caught flow/activate.rs 's/ +machine\.change\(Change::MarkBad\)\?;\n//'
+check 'apply: an image that was given up is forgotten' caught flow/apply.rs 's/ +outcome::remember_bad\(machine, state, target\);\n//'
 check 'apply: state.json names another image while one is staged' caught flow/apply.rs \
     's/ +machine\.change\(Change::Invalidate\)\?;\n//'
 check 'commit: recorded before it is one' caught flow/outcome.rs \

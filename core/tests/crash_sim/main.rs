@@ -228,6 +228,24 @@ const LIVES: &[Life] = &[
         (Slot::A, [SlotState::Good, SlotState::Bad], [Some(1), Some(2)]),
     ),
     (
+        "full data while GRUB gives a trial up, and the next update comes before the next boot",
+        false,
+        &[
+            POWER,
+            apply(2),
+            ACTIVATE,
+            DIES,
+            DIES,
+            DIES,
+            Data(false),
+            POWER,
+            Data(true),
+            apply(3),
+            fails(Apply(2, Whole), Stop::Refused),
+        ],
+        (Slot::A, [SlotState::Good, SlotState::Staged], [Some(1), Some(3)]),
+    ),
+    (
         "full data from the activation to the rollback",
         false,
         &[
