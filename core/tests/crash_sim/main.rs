@@ -138,6 +138,31 @@ const LIVES: &[Life] = &[
         (Slot::B, [SlotState::Good, SlotState::Good], [Some(1), Some(3)]),
     ),
     (
+        "another version over a staged one, in a block that takes no writes",
+        false,
+        &[
+            POWER,
+            apply(2),
+            ReadOnly([true, true]),
+            fails(Apply(3, Whole), Stop::Env),
+            ReadOnly([false, false]),
+            ACTIVATE,
+            DIES,
+            DIES,
+            DIES,
+            POWER,
+            // It is 2 that was given up, whatever was to come.
+            fails(Apply(2, Whole), Stop::Refused),
+        ],
+        (Slot::A, [SlotState::Good, SlotState::Bad], [Some(1), Some(2)]),
+    ),
+    (
+        "an update while the data partition takes no writes",
+        false,
+        &[POWER, Data(false), fails(Apply(2, Whole), Stop::Io), Data(true), fails(Activate, Stop::Refused)],
+        (Slot::A, [SlotState::Good, SlotState::Empty], [Some(1), None]),
+    ),
+    (
         "a disk that gives back other bytes",
         false,
         &[POWER, fails(Apply(2, DiskRots), Stop::Files), apply(2), ACTIVATE, POWER, COMMIT],
