@@ -4,10 +4,8 @@
 use std::string::String;
 
 use rustix::fd::OwnedFd;
-use rustix::fs::OFlags;
 
 use crate::linux::device::Device;
-use kubesolo_core::disk::storage::read_at;
 use kubesolo_core::update::manifest::Manifest;
 
 /// Longest `slot.json` that is read, in bytes: as long as a `latest.json` may be.
@@ -18,18 +16,15 @@ pub type Version = heapless::String<32>;
 
 /// The version in the `version` file of that filesystem; `None` if there is none.
 pub fn read_version(files: &OwnedFd) -> Option<Version> {
-    let mut file = Device::open(files, "version", OFlags::RDONLY | OFlags::NOFOLLOW).ok()?;
     let mut bytes = [0; 32];
-    let len = read_at(&mut file, 0, &mut bytes).ok()?;
-    let text = core::str::from_utf8(bytes.get(..len)?).ok()?;
+    let text = core::str::from_utf8(Device::read_small(files, "version", &mut bytes)?).ok()?;
     let line = text.lines().next()?.trim_ascii();
     (!line.is_empty()).then(|| Version::try_from(line).ok())?
 }
 
 /// The image in the slot, as [`Manifest::image`] names it; `None` if its `slot.json` does not say.
 pub fn read_image(files: &OwnedFd) -> Option<String> {
-    let mut file = Device::open(files, "slot.json", OFlags::RDONLY | OFlags::NOFOLLOW).ok()?;
     let mut bytes = std::vec![0; DOCUMENT_MAX];
-    let len = read_at(&mut file, 0, &mut bytes).ok()?;
-    Some(Manifest::parse(bytes.get(..len)?).ok()?.image().as_str().into())
+    let document = Device::read_small(files, "slot.json", &mut bytes)?;
+    Some(Manifest::parse(document).ok()?.image().as_str().into())
 }

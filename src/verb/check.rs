@@ -15,6 +15,7 @@ use crate::update::slot_version::read_version;
 use crate::update::state::read_unlocked;
 use kubesolo_core::ignore::ignore;
 use kubesolo_core::net::url::Location;
+use kubesolo_core::text::hex;
 use kubesolo_core::text::json::{self, Shown};
 use kubesolo_core::update::config::Config;
 use kubesolo_core::update::manifest::{ARCHITECTURE, Manifest, Refusal, UpdatePolicy};
@@ -73,7 +74,7 @@ pub fn fetch_manifest(
     if !text.contains("://") && !text.starts_with(['/', '.']) && access(text, Access::EXISTS).is_err() {
         return Err(usage(format_args!("update server {text}: no such folder here; of a web server: http://{text}")));
     }
-    if let Some(key) = config.pubkey.filter(|key| key.len() == 64 && key.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+    if let Some(key) = config.pubkey.filter(|key| hex::parse::<32>(key.as_bytes()).is_some()) {
         return Err(usage(format_args!(
             "pubkey {key}: is a key itself; write it into a file, and give the file's name"
         )));
