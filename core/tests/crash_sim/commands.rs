@@ -159,7 +159,9 @@ impl Progress for StateJson {
         self.failures.into()
     }
 
-    fn excuse(&mut self, _: &str) {}
+    fn end_excuses(&mut self, _: &str) -> bool {
+        false
+    }
 
     fn clear_failures(&mut self) {
         self.failures = 0;

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use libtest_mimic::{Arguments, Failed, Trial};
 use qemu_tests::failure::Result;
 use qemu_tests::firmware::Firmware;
+use qemu_tests::machine;
 use qemu_tests::paths;
 use qemu_tests::rig::Rig;
 use qemu_tests::serial::Transcript;
@@ -129,20 +130,22 @@ fn main() -> ExitCode {
     let conclusion = libtest_mimic::run(&args, trials.collect());
     if let Ok(mut told) = TOLD.lock() {
         told.sort();
-        told.iter().for_each(|(name, took)| eprintln!("{:5.1} s  {name}", took.as_secs_f32()));
+        for (name, took, busy) in told.iter() {
+            eprintln!("{:5.1} s, of which {:5.1} s of a core  {name}", took.as_secs_f32(), busy.as_secs_f32());
+        }
     }
     conclusion.exit_code()
 }
 
-/// How long each story took.
-static TOLD: Mutex<Vec<(String, Duration)>> = Mutex::new(Vec::new());
+/// How long each story took, and how long of that its machines kept a core busy.
+static TOLD: Mutex<Vec<(String, Duration, Duration)>> = Mutex::new(Vec::new());
 
 fn tell(name: &str, story: Story, firmware: Firmware) -> std::result::Result<(), Failed> {
     let transcript = Transcript::default();
-    let start = Instant::now();
+    let (start, idle) = (Instant::now(), machine::busy());
     let told = Rig::new(name, firmware, &transcript).and_then(|mut rig| story(&mut rig));
     if let Ok(mut list) = TOLD.lock() {
-        list.push((format!("{name}::{firmware}"), start.elapsed()));
+        list.push((format!("{name}::{firmware}"), start.elapsed(), machine::busy() - idle));
     }
     let log = paths::logs().join(format!("{name}-{firmware}.log"));
     match told {
