@@ -385,6 +385,14 @@ impl Machine {
                 _ => {}
             }
         }
+        // It is activated under that name.
+        if let Some(json) = self.state_json()
+            && let Some(slot) = Slot::BOTH.into_iter().find(|slot| state.slot(*slot) == SlotState::Staged)
+            && let Some(version) = self.system(slot)
+            && ![0, version.into()].contains(&json.image)
+        {
+            return Err("state.json names another image than the one that is staged".into());
+        }
         if let Some((slot, version)) = self.given_up
             && (state.slot(slot), self.system(slot)) == (SlotState::Bad, Some(version))
             && state.rollback_from != Some(slot)
