@@ -150,8 +150,23 @@ const SMOKE: &[&str] = &[
     "slot_chosen_by_hand",
 ];
 
+/// Told with `-- '[waits]'`, beside others: they wait for time-outs, and need a core for a small part of their time.
+const WAITS: &[&str] = &[
+    "a_foreign_disk_that_stalls_at_power_on",
+    "a_foreign_disk_that_stalls_holds_nothing_up",
+    "a_fed_trial_lives_and_is_committed",
+    "a_trial_that_hangs_hard_ends_in_the_old_slot",
+    "a_trial_whose_disk_stalls_is_restarted",
+    "a_trial_whose_init_hangs_is_restarted",
+    "a_trial_whose_real_init_loops_is_reset_by_softdog",
+    "a_trial_whose_real_init_loops_is_reset_by_the_board",
+    "a_verb_ends_when_the_disk_stalls",
+    "health_may_come_late",
+    "what_is_written_after_the_sync_holds_no_restart_up",
+];
+
 fn main() -> ExitCode {
-    for name in SMOKE {
+    for name in SMOKE.iter().chain(WAITS) {
         assert!(STORIES.iter().any(|(story, ..)| story == name), "no story is named {name}");
     }
     let mut args = Arguments::from_args();
@@ -167,9 +182,13 @@ fn main() -> ExitCode {
     let trials = STORIES.iter().flat_map(|(name, story, firmwares)| {
         let trial = move |firmware| {
             let trial = Trial::test(format!("{name}::{firmware}"), move || tell(name, *story, firmware));
-            let smoke = SMOKE.contains(name) && Firmware::PC.contains(&firmware);
+            let kind = match *name {
+                name if SMOKE.contains(&name) && Firmware::PC.contains(&firmware) => "smoke",
+                name if WAITS.contains(&name) => "waits",
+                _ => "",
+            };
             // Only for who asks for it: `make soak`.
-            trial.with_ignored_flag(name.starts_with("soak_")).with_kind(if smoke { "smoke" } else { "" })
+            trial.with_ignored_flag(name.starts_with("soak_")).with_kind(kind)
         };
         firmwares.iter().copied().map(trial)
     });
