@@ -4,6 +4,7 @@ pub mod config;
 pub mod digest;
 pub mod manifest;
 pub mod phase;
+pub mod rollout;
 pub mod signature;
 pub mod sums;
 pub mod version;
