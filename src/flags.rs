@@ -23,6 +23,8 @@ pub struct Flags<'a> {
     pub wait: Option<&'a str>,
     /// `--boot-id`: this file instead of the kernel's.
     pub boot_id: Option<&'a str>,
+    /// `--machine-id`: this file instead of `/etc/machine-id`.
+    pub machine_id: Option<&'a str>,
     /// `--conf`: this file instead of `/etc/kubesolo/update.conf`.
     pub conf: Option<&'a str>,
     /// `--image-conf`: this file instead of `/etc/kubesolo/image.conf`.

@@ -60,6 +60,7 @@ pub struct Host<'a> {
     /// What needs unsafe code or a child process.
     pub process: Process,
     cmdline: OnceCell<([u8; CMDLINE_MAX], usize)>,
+    machine_id: OnceCell<String>,
     disk: OnceCell<Disk>,
     hanging: RefCell<Hanging>,
 }
@@ -67,7 +68,14 @@ pub struct Host<'a> {
 impl<'a> Host<'a> {
     /// Reads nothing yet.
     pub fn new(flags: &'a Flags<'a>, process: Process) -> Host<'a> {
-        Host { flags, process, cmdline: OnceCell::new(), disk: OnceCell::new(), hanging: RefCell::new(Hanging::none()) }
+        Host {
+            flags,
+            process,
+            cmdline: OnceCell::new(),
+            machine_id: OnceCell::new(),
+            disk: OnceCell::new(),
+            hanging: RefCell::new(Hanging::none()),
+        }
     }
 
     /// The `ksolo.*` words of the kernel command line; none if it cannot be read.
@@ -81,6 +89,21 @@ impl<'a> Host<'a> {
             (bytes, len.unwrap_or_default())
         });
         Cmdline::parse(bytes.get(..*len).unwrap_or_default())
+    }
+
+    /// What the box is called (machine-id(5)); `None` where it has no name yet.
+    pub fn machine_id(&self) -> Option<&str> {
+        let read = || {
+            let path = self.flags.machine_id.unwrap_or("/etc/machine-id");
+            let mut bytes = [0; 64];
+            let len = Device::open(CWD, path, OFlags::RDONLY)
+                .ok()
+                .and_then(|mut file| read_at(&mut file, 0, &mut bytes).ok());
+            let text =
+                core::str::from_utf8(bytes.get(..len.unwrap_or_default()).unwrap_or_default()).unwrap_or_default();
+            text.trim_ascii().into()
+        };
+        Some(self.machine_id.get_or_init(read).as_str()).filter(|id| !matches!(*id, "" | "uninitialized"))
     }
 
     /// The flags the program was called with.

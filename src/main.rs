@@ -199,8 +199,7 @@ fn work(session: Session<'_>, verb: Verb<'_>, out: &mut Output<'_>) -> Result<(E
             show_applied(&applied, json, out);
         }
         Verb::Activate => {
-            config(session, buffer)?;
-            let state = verb::activate::run(host, notes, look.style)?;
+            let state = verb::activate::run(host, notes, &config(session, buffer)?, look.style)?;
             out.line(format_args!("Slot {} boots next, on trial.", state.active));
         }
         Verb::Healthcheck => {

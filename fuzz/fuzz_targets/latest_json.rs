@@ -6,7 +6,9 @@
 
 use kubesolo_core::net::url::{self, Location, Scheme};
 use kubesolo_core::text::json::{self, Text, Value};
-use kubesolo_core::update::manifest::{ARCHITECTURE, MAX, Manifest, UpdatePolicy};
+use kubesolo_core::text::timestamp::Moment;
+use kubesolo_core::update::manifest::{ARCHITECTURE, MAX, Manifest, Rollout, UpdatePolicy};
+use kubesolo_core::update::rollout::Group;
 use kubesolo_core::update::signature::Keys;
 use kubesolo_core::update::version::Version;
 use kubesolo_fuzz::{bounded, parts};
@@ -38,6 +40,12 @@ fuzz_target!(|input: &[u8]| {
             running: Version::parse(running).ok(),
             allow_downgrade: false,
             known_bad: "",
+            rollout: Some(Rollout {
+                machine_id: Some(channel).filter(|id| !id.is_empty()),
+                group: Group::Waves,
+                want: None,
+                now: Moment(u64::from_le_bytes(image.as_bytes().first_chunk().copied().unwrap_or_default())),
+            }),
         };
         let checked = gate.check(&manifest);
         checked.err().map(|refusal| refusal.to_string());

@@ -161,6 +161,8 @@ const JSON: Verbs = These(&[Status, Check, Apply, Activate, Healthcheck, Slot, E
 /// Verbs that judge the box's health.
 const HEALTH: Verbs = These(&[Apply, Healthcheck]);
 const UPDATE: Verbs = These(&[Check, Apply]);
+/// Verbs that ask for latest.json.
+const PUBLISHED: Verbs = These(&[Check, Apply, Activate]);
 
 /// Every flag, in the order of `--help`.
 pub static FLAGS: &[Flag] = &[
@@ -173,7 +175,7 @@ pub static FLAGS: &[Flag] = &[
     Flag::switch("reboot", "restart the box at once; healthcheck: only after a rollback", REBOOT, |given| {
         &mut given.reboot
     }),
-    Flag::switch("force", "overrule what can be overruled, never the signature", UPDATE, |given| {
+    Flag::switch("force", "overrule what can be overruled, never the signature", PUBLISHED, |given| {
         &mut given.flags.force
     }),
     Flag::switch("allow_downgrade", "take a version that is not newer, too", UPDATE, |given| {
@@ -213,10 +215,15 @@ pub static FLAGS: &[Flag] = &[
     Flag::text("boot_id", File("FILE"), "this file, not /proc/sys/kernel/random/boot_id", BOOTS, |given| {
         &mut given.flags.boot_id
     }),
-    Flag::key(&Key::SERVER, UPDATE),
+    Flag::text("machine_id", File("FILE"), "this file, not /etc/machine-id", UPDATE, |given| {
+        &mut given.flags.machine_id
+    }),
+    Flag::key(&Key::SERVER, PUBLISHED),
     Flag::key(&Key::CHANNEL, UPDATE),
-    Flag::key(&Key::PUBKEY, UPDATE),
-    Flag::key(&Key::CA, These(&[Check, Apply, Healthcheck])),
+    Flag::key(&Key::PUBKEY, PUBLISHED),
+    Flag::key(&Key::CA, These(&[Check, Apply, Activate, Healthcheck])),
+    Flag::key(&Key::WANT, UPDATE),
+    Flag::key(&Key::ROLLOUT_GROUP, UPDATE),
     Flag::key(&Key::MAINTENANCE_WINDOW, These(&[Apply])),
     Flag::key(&Key::HEALTHCHECK_URL, HEALTH),
     Flag::key(&Key::HEALTHCHECK_TIMEOUT, These(&[Healthcheck])),

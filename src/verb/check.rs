@@ -12,13 +12,13 @@ use crate::host::Host;
 use crate::net::fetch::Client;
 use crate::update::offer::RemoteManifest;
 use crate::update::slot_version::read_version;
-use crate::update::state::read_unlocked;
+use crate::update::state::{now, read_unlocked};
 use kubesolo_core::ignore::ignore;
 use kubesolo_core::net::url::Location;
 use kubesolo_core::text::hex;
 use kubesolo_core::text::json::{self, Shown};
 use kubesolo_core::update::config::Config;
-use kubesolo_core::update::manifest::{ARCHITECTURE, Manifest, Refusal, UpdatePolicy};
+use kubesolo_core::update::manifest::{ARCHITECTURE, Manifest, Refusal, Rollout, UpdatePolicy};
 use kubesolo_core::update::version::Version;
 
 /// Fetches the manifest from the server, or from `source`, and prints whether this box would take the update.
@@ -92,14 +92,16 @@ pub fn fetch_manifest(
 
 /// Which updates this box takes.
 pub fn policy<'a>(
-    host: &Host<'a>,
+    host: &'a Host<'_>,
     config: &Config<'a>,
     running: Option<Version>,
     known_bad: &'a str,
 ) -> UpdatePolicy<'a> {
     let Flags { allow_downgrade, force, .. } = *host.flags();
+    let Config { channel, want, rollout_group: group, .. } = *config;
     let known_bad = if force { "" } else { known_bad };
-    UpdatePolicy { channel: config.channel, architecture: ARCHITECTURE, running, allow_downgrade, known_bad }
+    let rollout = (!force).then(|| Rollout { machine_id: host.machine_id(), group, want, now: now() });
+    UpdatePolicy { channel, architecture: ARCHITECTURE, running, allow_downgrade, known_bad, rollout }
 }
 
 /// The images that were rolled back from.
@@ -151,6 +153,9 @@ fn print_json(
         all.member("running", &running.map(Shown))?;
         all.member("signed", &remote.signed)?;
         all.member("reason", &reason.map(Shown))?;
+        if let Some(Refusal::NotYet(from)) = reason {
+            all.member("offered_from", &Shown(from))?;
+        }
         all.member("release_date", &manifest.release_date)?;
         all.member("release_notes", &manifest.release_notes)
     })?;

@@ -87,6 +87,69 @@ impl Fleet {
     }
 }
 
+const BOX: &str = "0123456789abcdef0123456789abcdef";
+
+#[test]
+fn a_box_waits_for_its_wave() {
+    let fleet = Fleet::new(Empty);
+    fleet.machine.folder.write("machine-id", format!("{BOX}\n"));
+    let me = format!("--machine-id {}", fleet.machine.folder.text("machine-id"));
+    let waves = |start: &str| format!(",\"rollout\":\"1h:1 1d:100\",\"rollout_start\":\"{start}\"");
+    fleet.publish("1.1.0", &waves("2999-01-01T00:00:00Z"));
+    let when = "offered to this box from 2999-01-01T";
+    fleet.ran(&format!("check SERVER --allow-downgrade {me}"), REFUSED, when);
+    fleet.ran(&format!("check SERVER --json --allow-downgrade {me}"), REFUSED, "\"offered_from\":\"2999-01-01T");
+    fleet.ran(&format!("apply SERVER --allow-downgrade {me}"), REFUSED, when);
+    assert_eq!(fleet.b(), Empty);
+    // Its group says otherwise, or the person at the box.
+    fleet.ran(&format!("check SERVER --allow-downgrade --rollout-group canary {me}"), 0, "1.1.0 is available");
+    fleet.ran(
+        &format!("check SERVER --allow-downgrade --rollout-group late {me}"),
+        REFUSED,
+        "from 2999-01-02T00:00:00Z",
+    );
+    fleet.ran(&format!("check SERVER --allow-downgrade --force {me}"), 0, "1.1.0 is available");
+    fleet.ran("check SERVER --allow-downgrade --machine-id /nowhere", REFUSED, "from 2999-01-02T00:00:00Z");
+    // Its time was.
+    fleet.publish("1.1.0", &waves("2026-01-01T00:00:00Z"));
+    fleet.ran(&format!("apply SERVER --allow-downgrade {me}"), 0, "1.1.0");
+    assert_eq!(fleet.b(), Staged);
+}
+
+#[test]
+fn a_version_is_pinned_withdrawn_or_too_old_to_believe() {
+    let fleet = Fleet::new(Empty);
+    fleet.ran("check SERVER --allow-downgrade --want 1.2.0", REFUSED, "this box is to have version 1.2.0");
+    fleet.ran("check SERVER --allow-downgrade --want v1.1.0", 0, "1.1.0 is available");
+    for (more, says) in [
+        (",\"withdrawn\":\"1.1.0\"", "withdrawn"),
+        (",\"expires\":\"2026-01-01T00:00:00Z\"", "good until 2026-01-01T00:00:00Z"),
+        (",\"rollout_start\":\"2026-01-01T00:00:00Z\",\"release_date\":\"2999-01-01\"", "clock"),
+        (",\"rollout_start\":\"2026-01-01T00:00:00Z\",\"rollout\":\"1m:1\"", "stops before this box"),
+    ] {
+        fleet.publish("1.1.0", more);
+        fleet.ran("apply SERVER --allow-downgrade --rollout-group late", REFUSED, says);
+        assert_eq!(fleet.b(), Empty, "{more}");
+    }
+    fleet.ran("apply SERVER --allow-downgrade --force", 0, "1.1.0");
+}
+
+#[test]
+fn what_was_withdrawn_since_is_not_activated() {
+    let fleet = Fleet::new(Empty);
+    fleet.ran("apply SERVER --allow-downgrade", 0, "1.1.0");
+    fleet.publish("1.2.0", ",\"withdrawn\":\"1.1.0\"");
+    fleet.ran("activate --server SERVER", REFUSED, "version 1.1.0 has been withdrawn");
+    assert_eq!(fleet.b(), Staged, "it can be activated all the same");
+    // A box that does not reach its server goes by what it knows.
+    fleet.ran("activate --server http://127.0.0.1:1/", 0, "whether version 1.1.0 has been withdrawn is not known");
+    assert_eq!(fleet.b(), Trial);
+    let fleet = Fleet::new(Empty);
+    fleet.ran("apply SERVER --allow-downgrade", 0, "1.1.0");
+    fleet.publish("1.2.0", ",\"withdrawn\":\"1.1.0\"");
+    fleet.ran("activate --server SERVER --force", 0, "boots next, on trial");
+}
+
 #[test]
 fn an_update_is_installed_activated_and_committed() {
     let fleet = Fleet::new(Good);

@@ -3,6 +3,8 @@
 use core::fmt;
 
 use crate::text::decimal::decimal;
+use crate::update::rollout::Group;
+use crate::update::version::Version;
 use crate::update::window::Window;
 
 /// The value of a key, a flag or a verb, and what a shell can complete there.
@@ -89,6 +91,12 @@ impl Key {
         value: Value::Text("SECONDS"),
         help: "the time after which the hardware watchdog resets a box that hangs",
     };
+    pub const WANT: Key = Key { name: "want", value: Value::Text("X.Y.Z"), help: "the only version to take" };
+    pub const ROLLOUT_GROUP: Key = Key {
+        name: "rollout_group",
+        value: Value::OneOf(&Group::WORDS),
+        help: "when to take a version: at once, in its waves, or after all others",
+    };
     pub const GROW: Key = Key {
         name: "grow",
         value: Value::OneOf(&["yes", "no"]),
@@ -112,6 +120,8 @@ pub const KEYS: &[Key] = &[
     Key::KUBECONFIG,
     Key::MARK,
     Key::WATCHDOG,
+    Key::WANT,
+    Key::ROLLOUT_GROUP,
     Key::GROW,
 ];
 
@@ -156,6 +166,10 @@ pub struct Config<'a> {
     pub commit_by: CommitBy,
     /// [`Key::WATCHDOG`].
     pub watchdog: Option<u32>,
+    /// [`Key::WANT`].
+    pub want: Option<Version>,
+    /// [`Key::ROLLOUT_GROUP`].
+    pub rollout_group: Group,
     /// [`Key::GROW`].
     pub grow: bool,
 }
@@ -177,6 +191,8 @@ impl Default for Config<'_> {
             kubeconfig: "/var/lib/kubesolo/pki/admin/admin.kubeconfig",
             commit_by: CommitBy::Healthcheck,
             watchdog: None,
+            want: None,
+            rollout_group: Group::Waves,
             grow: true,
         }
     }
@@ -307,6 +323,10 @@ impl<'a> Config<'a> {
             "kubectl" => self.kubectl = text.unwrap_or(default.kubectl),
             "kubeconfig" => self.kubeconfig = text.unwrap_or(default.kubeconfig),
             "watchdog" => self.watchdog = number()?.filter(|seconds| *seconds > 0),
+            "want" => self.want = text.map(|text| Version::parse(text).map_err(|_| bad)).transpose()?,
+            "rollout_group" => {
+                self.rollout_group = text.map_or(Some(Group::Waves), Group::parse).ok_or(bad)?;
+            }
             "grow" => {
                 self.grow = match value {
                     "yes" | "" => true,
@@ -345,7 +365,7 @@ mod tests {
         let (config, problems) = parse(
             "# a box\n server = http://x/u/ \nchannel=stable\npubkey=/etc/k\nca=/etc/ca\nmaintenance_window=23:00-01:00\n\
              healthcheck_url=http://y/?a=b\nauto_rollback_after=3\nkube_system_settle=60\n\
-             healthcheck_timeout=5\ncontainerd=/s\nkubectl=/k\nkubeconfig=/c\nmark=init\nwatchdog=60\ngrow=no\n\n",
+             healthcheck_timeout=5\ncontainerd=/s\nkubectl=/k\nkubeconfig=/c\nmark=init\nwatchdog=60\nwant=v1.2.0\nrollout_group=late\ngrow=no\n\n",
         );
         assert!(problems.is_empty(), "{problems:?}");
         assert_eq!(
@@ -365,6 +385,8 @@ mod tests {
                 kubeconfig: "/c",
                 commit_by: CommitBy::Init,
                 watchdog: Some(60),
+                want: Version::parse("1.2.0").ok(),
+                rollout_group: Group::Late,
                 grow: false,
             }
         );

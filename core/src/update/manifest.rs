@@ -14,7 +14,9 @@ use crate::text::decimal::decimal;
 use crate::text::hex;
 use crate::text::hex::Hex;
 use crate::text::json::{self, Text, Value};
+use crate::text::timestamp::Moment;
 use crate::update::digest::Hash;
+use crate::update::rollout::{self, Group, Waves};
 use crate::update::version::{self, Version};
 
 /// Longest document, in bytes.
@@ -50,6 +52,14 @@ pub struct Manifest<'a> {
     pub release_notes: Option<Text<'a>>,
     /// When it was published, in the publisher's words.
     pub release_date: Option<Text<'a>>,
+    /// Since when it is offered: the start of its waves.
+    pub rollout_start: Option<Moment>,
+    /// Which share of the boxes is offered it how long after that; all of them at once if there are none.
+    pub waves: Option<Waves<'a>>,
+    /// A version that no box takes any more, nor activates.
+    pub withdrawn: Option<Version>,
+    /// Until when the manifest is to be believed.
+    pub expires: Option<Moment>,
 }
 
 /// One file of an update.
@@ -86,10 +96,14 @@ pub enum Error {
     NotSha256(&'static str),
     /// The field is no version.
     Version(&'static str, version::Error),
+    /// The field is no moment as RFC 3339 has it.
+    NotMoment(&'static str),
+    /// `rollout` is no list of waves.
+    NotWaves,
 }
 
 /// Every field that is known; docs/formats.md says what each means.
-pub const FIELDS: [&str; 13] = [
+pub const FIELDS: [&str; 17] = [
     "version",
     "vmlinuz_url",
     "vmlinuz_sha256",
@@ -103,6 +117,10 @@ pub const FIELDS: [&str; 13] = [
     "min_compatible_version",
     "release_notes",
     "release_date",
+    "rollout_start",
+    "rollout",
+    "withdrawn",
+    "expires",
 ];
 
 /// The document's values of the known fields.
@@ -130,6 +148,10 @@ impl<'a> Manifest<'a> {
             min_compatible_version: found.version("min_compatible_version")?,
             release_notes: found.text("release_notes", MAX)?,
             release_date: found.text("release_date", 64)?,
+            rollout_start: found.moment("rollout_start")?,
+            waves: found.waves()?,
+            withdrawn: found.version("withdrawn")?,
+            expires: found.moment("expires")?,
         })
     }
 
@@ -182,6 +204,18 @@ impl<'a> Found<'a> {
         Version::parse(text.raw()).map(Some).map_err(|error| Error::Version(name, error))
     }
 
+    fn moment(&self, name: &'static str) -> Result<Option<Moment>, Error> {
+        let Some(text) = self.text(name, 64)? else { return Ok(None) };
+        Moment::parse(text.raw()).map(Some).ok_or(Error::NotMoment(name))
+    }
+
+    /// The waves, which begin at a moment.
+    fn waves(&self) -> Result<Option<Waves<'a>>, Error> {
+        let Some(text) = self.text("rollout", 256)? else { return Ok(None) };
+        self.moment("rollout_start")?.ok_or(Error::Missing("rollout_start"))?;
+        Waves::parse(text.raw()).map(Some).ok_or(Error::NotWaves)
+    }
+
     fn sha256(&self, name: &'static str) -> Result<Hash, Error> {
         let text = self.text(name, 64)?.ok_or(Error::Missing(name))?;
         hex::parse(text.raw().as_bytes()).map(Hash).ok_or(Error::NotSha256(name))
@@ -212,6 +246,21 @@ pub struct UpdatePolicy<'a> {
     pub allow_downgrade: bool,
     /// The images that were rolled back from, by [`Manifest::image`], a space between two; empty takes them again.
     pub known_bad: &'a str,
+    /// When and which version; `None` takes any at once.
+    pub rollout: Option<Rollout<'a>>,
+}
+
+/// A box in a roll-out.
+#[derive(Clone, Copy, Debug)]
+pub struct Rollout<'a> {
+    /// What the box says of itself in `/etc/machine-id`, if it does. One that does not is among the last.
+    pub machine_id: Option<&'a str>,
+    /// The configured group.
+    pub group: Group,
+    /// The only version to take, if one is configured.
+    pub want: Option<Version>,
+    /// What the clock says.
+    pub now: Moment,
 }
 
 /// Why this box does not take an update.
@@ -251,9 +300,29 @@ pub enum Refusal<'a> {
     RunningUnknown,
     /// This very image was tried here, and rolled back from.
     KnownBad,
+    /// Another version is configured as the only one.
+    Unwanted(Version),
+    /// The publisher has withdrawn it.
+    Withdrawn,
+    /// The manifest is older than it may be.
+    Expired(Moment),
+    /// The clock says that the manifest is not yet published.
+    Clock(Moment),
+    /// Its turn comes.
+    NotYet(Moment),
+    /// The roll-out stops before this box.
+    NotOffered,
 }
 
 impl Manifest<'_> {
+    /// When it was published, if that is a moment, or a day.
+    fn released(&self) -> Option<Moment> {
+        let text = self.release_date?.raw();
+        let mut day = heapless::String::<32>::new();
+        ignore(write!(day, "{text}T00:00:00Z"), "what does not fit is no day");
+        Moment::parse(text).or_else(|| Moment::parse(&day))
+    }
+
     /// The name of the image, independent of its version: 16 hex digits of the kernel's hash and 16 of the initramfs'.
     pub fn image(&self) -> heapless::String<32> {
         let mut name = heapless::String::new();
@@ -277,7 +346,10 @@ impl<'a> UpdatePolicy<'a> {
         self.check_min_compatible(manifest)?;
         self.check_newer(manifest)?;
         let image = manifest.image();
-        if self.known_bad.split(' ').any(|bad| bad == image) { Err(Refusal::KnownBad) } else { Ok(()) }
+        if self.known_bad.split(' ').any(|bad| bad == image) {
+            return Err(Refusal::KnownBad);
+        }
+        self.rollout.map_or(Ok(()), |rollout| rollout.check(manifest))
     }
 
     /// A manifest without a channel is for every box, and a box without one takes every channel.
@@ -335,6 +407,39 @@ impl<'a> UpdatePolicy<'a> {
     }
 }
 
+impl Rollout<'_> {
+    /// Whether it is this box's turn: the version is wanted, stands, and is offered here by now. A clock before the day of the release is
+    /// not one to go by.
+    fn check<'a>(&self, manifest: &Manifest<'a>) -> Result<(), Refusal<'a>> {
+        let Manifest { version, rollout_start, waves, withdrawn, expires, .. } = *manifest;
+        if let Some(want) = self.want.filter(|want| *want != version) {
+            return Err(Refusal::Unwanted(want));
+        }
+        if withdrawn == Some(version) {
+            return Err(Refusal::Withdrawn);
+        }
+        if let Some(expires) = expires.filter(|expires| *expires <= self.now) {
+            return Err(Refusal::Expired(expires));
+        }
+        let Some(start) = rollout_start else { return Ok(()) };
+        if let Some(released) = manifest.released().filter(|released| self.now <= *released) {
+            return Err(Refusal::Clock(released));
+        }
+        match self.offered_from(version, start, waves) {
+            Some(from) if from <= self.now => Ok(()),
+            Some(from) => Err(Refusal::NotYet(from)),
+            None => Err(Refusal::NotOffered),
+        }
+    }
+
+    fn offered_from(&self, version: Version, start: Moment, waves: Option<Waves<'_>>) -> Option<Moment> {
+        let Some(machine_id) = self.machine_id else { return rollout::offered_from(start, waves, Group::Late, 0) };
+        let mut text = heapless::String::<64>::new();
+        ignore(write!(text, "{version}"), "three numbers fit");
+        rollout::offered_from(start, waves, self.group, rollout::place(machine_id, &text))
+    }
+}
+
 impl From<json::Error> for Error {
     fn from(error: json::Error) -> Error {
         Error::Json(error)
@@ -354,6 +459,8 @@ impl fmt::Display for Error {
             Error::FieldTooLong(name) => write!(f, "{name} is too long"),
             Error::NotSha256(name) => write!(f, "{name} is not 64 hex digits"),
             Error::Version(name, error) => write!(f, "{name}: {error}"),
+            Error::NotMoment(name) => write!(f, "{name} is not a time such as 2026-11-23T12:00:00Z"),
+            Error::NotWaves => f.write_str("rollout is not a list of waves such as '1h:1 1d:100'"),
         }
     }
 }
@@ -380,6 +487,17 @@ impl fmt::Display for Refusal<'_> {
             Refusal::KnownBad => {
                 f.write_str("this image was tried here and rolled back from; to try it again: --force")
             }
+            Refusal::Unwanted(want) => write!(f, "this box is to have version {want}; to change it: --want or want="),
+            Refusal::Withdrawn => f.write_str("its publisher has withdrawn it; to take it all the same: --force"),
+            Refusal::Expired(at) => write!(
+                f,
+                "latest.json was good until {at}, and may be held back by somebody; to take it all the same: --force"
+            ),
+            Refusal::Clock(released) => {
+                write!(f, "released {released}, and this box's clock is not so far; set it, or --force")
+            }
+            Refusal::NotYet(from) => write!(f, "offered to this box from {from} on; to take it now: --force"),
+            Refusal::NotOffered => f.write_str("its roll-out stops before this box; to take it all the same: --force"),
         }
     }
 }
@@ -543,6 +661,76 @@ mod tests {
     }
 
     #[test]
+    fn a_roll_out_says_when_and_to_whom() {
+        let at = |text: &str| Moment::parse(text).unwrap();
+        let now = at("2026-11-27T12:00:00Z");
+        // Place 7779 of 10,000: offered 18:50:24 after the start.
+        let rollout = |now| Rollout {
+            machine_id: Some("0123456789abcdef0123456789abcdef"),
+            group: Group::Waves,
+            want: None,
+            now,
+        };
+        let (one, nameless) = (rollout(now), Rollout { machine_id: None, ..rollout(now) });
+        let (canary, late) = (Rollout { group: Group::Canary, ..one }, Rollout { group: Group::Late, ..one });
+        let wants = |want: &str| Rollout { want: Version::parse(want).ok(), ..one };
+        let waves = |start: &str| format!(r#""rollout":"1h:1 1d:100","rollout_start":"{start}","#);
+        let rows = [
+            ("says nothing", one, String::new(), None),
+            ("its turn was", one, waves("2026-11-26T17:09:36Z"), None),
+            ("its turn comes", one, waves("2026-11-26T17:09:37Z"), Some(Refusal::NotYet(at("2026-11-27T12:00:01Z")))),
+            ("not begun", one, waves("2026-11-28T00:00:00Z"), Some(Refusal::NotYet(at("2026-11-28T18:50:24Z")))),
+            ("a canary", canary, waves("2026-11-28T00:00:00Z"), None),
+            ("a late one", late, waves("2026-11-27T11:00:00Z"), Some(Refusal::NotYet(at("2026-11-28T11:00:00Z")))),
+            (
+                "without a name",
+                nameless,
+                waves("2026-11-27T11:00:00Z"),
+                Some(Refusal::NotYet(at("2026-11-28T11:00:00Z"))),
+            ),
+            ("a late one's turn", late, waves("2026-11-26T12:00:00Z"), None),
+            ("at once", one, r#""rollout_start":"2026-11-27T12:00:00Z","#.into(), None),
+            (
+                "stopped",
+                late,
+                r#""rollout":"1h:1","rollout_start":"2026-11-01T00:00:00Z","#.into(),
+                Some(Refusal::NotOffered),
+            ),
+            ("withdrawn", canary, r#""withdrawn":"1.2.3","#.into(), Some(Refusal::Withdrawn)),
+            ("another is withdrawn", one, r#""withdrawn":"1.2.2","#.into(), None),
+            ("good until", one, r#""expires":"2026-11-27T12:00:01Z","#.into(), None),
+            ("expired", one, r#""expires":"2026-11-27T12:00:00Z","#.into(), Some(Refusal::Expired(now))),
+            ("wanted", wants("1.2.3"), String::new(), None),
+            ("unwanted", wants("1.2.2"), String::new(), Some(Refusal::Unwanted(version(1, 2, 2)))),
+            (
+                "a clock that is behind",
+                rollout(Moment(0)),
+                waves("1970-01-01T00:00:00Z") + r#""release_date":"2026-11-23","#,
+                Some(Refusal::Clock(at("2026-11-23T00:00:00Z"))),
+            ),
+            (
+                "a clock that is right",
+                one,
+                waves("2026-11-23T00:00:00Z") + r#""release_date":"2026-11-23T10:00:00Z","#,
+                None,
+            ),
+        ];
+        for (case, rollout, members, want) in rows {
+            let text = with(&members);
+            let manifest = Manifest::parse(text.as_bytes()).unwrap();
+            assert_eq!(rollout.check(&manifest).err(), want, "{case}");
+        }
+        for (members, want) in [
+            (r#""rollout":"1h:1","#, Error::Missing("rollout_start")),
+            (r#""rollout":"soon","rollout_start":"2026-11-23T00:00:00Z","#, Error::NotWaves),
+            (r#""rollout_start":"2026-11-23","#, Error::NotMoment("rollout_start")),
+            (r#""expires":"never","#, Error::NotMoment("expires")),
+        ] {
+            assert_eq!(error(&with(members)), Some(want), "{members}");
+        }
+    }
+
+    #[test]
     fn gates_open_and_shut() {
         let text = |channel, architecture, min| {
             with(&format!(r#""channel":"{channel}","architecture":"{architecture}","min_compatible_version":"{min}","#))
@@ -553,6 +741,7 @@ mod tests {
             running: Some(version(1, 2, 2)),
             allow_downgrade: false,
             known_bad: "",
+            rollout: None,
         };
         let running = |running| UpdatePolicy { running, ..gate };
         let forced = |running| UpdatePolicy { running, allow_downgrade: true, ..gate };

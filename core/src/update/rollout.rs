@@ -40,8 +40,8 @@ pub fn place(machine_id: &str, version: &str) -> u16 {
     let mut sha256 = Sha256::new();
     [machine_id.as_bytes(), &[0], version.as_bytes()].iter().for_each(|part| sha256.update(part));
     let [a, b, c, d, ..] = sha256.finish().0;
-    // The remainder is below 10,000.
-    (u32::from_be_bytes([a, b, c, d]) % u32::from(PLACES)) as u16
+    let place = u32::from_be_bytes([a, b, c, d]).checked_rem(PLACES.into()).unwrap_or_default();
+    u16::try_from(place).unwrap_or_default()
 }
 
 /// The waves of a manifest, well-formed.
