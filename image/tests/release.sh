@@ -37,7 +37,7 @@ box() {
     "$binary" "$@" --grubenv "$work/grubenv" --data "$work" --state "$work/state/state.json" --cmdline "$work/cmdline" \
         --target "$work/slot" --allow-downgrade
 }
-asks() { box check --server "$work/www" --pubkey "$1"; }
+asks() { box check --server "$work/www" --pubkey "$@"; }
 
 release() { image/release --kernel "$work/kernel" --initramfs "$work/initrd" --out "$work/www" "$@"; }
 signed() { release --key "$work/key" "$@"; }
@@ -102,6 +102,22 @@ check 'the next release' signed --version 1.2.0
 check 'leaves the old files' \
     listed kubesolo-os-1.1.0.gz kubesolo-os-1.2.0.gz latest-1.1.0.json.sig latest-1.2.0.json.sig latest.json latest.json.sig vmlinuz-1.1.0 vmlinuz-1.2.0
 check 'and is what the box sees' says 'Version 1.2.0 is available' asks "$work/key.pub"
+check 'a release in waves' signed --version 1.3.0 --rollout '1h:1 1d:100' --rollout-start 2999-01-01T00:00:00Z
+echo 0123456789abcdef0123456789abcdef >"$work/machine-id"
+asks_as() { asks "$work/key.pub" --machine-id "$work/machine-id" "$@"; }
+check 'is refused before its time' refuses 'offered to this box from 2999-01-01T' asks_as
+check 'and is for canaries at once' says 'Version 1.3.0 is available' asks_as --rollout-group canary
+for waves in 1h '1h:5 1h:6' 1h:101 1h:0 '2h:1 1h:2' '1w:1' soon; do
+    check "waves '$waves' are refused" refuses "--rollout '$waves'" signed --version 1.4.0 --rollout "$waves"
+done
+check 'a time that is none is refused' refuses 'a time such as' signed --version 1.4.0 --expires tomorrow
+check 'waves begin when the release is made' signed --version 1.3.0 --rollout '1h:1 1d:100'
+check 'and are over after a day' says 'Version 1.3.0 is available' asks_as --rollout-group late
+check 'a version is withdrawn' image/release --withdraw 1.3.0 --out "$work/www" --key "$work/key"
+check 'openssl vouches for that' verifies
+check 'and no box takes it' refuses 'withdrawn' asks_as
+check 'withdrawing takes a key where releases are signed' refuses 'give --key' image/release --withdraw 1.3.0 --out "$work/www"
+check 'a version that is none cannot be withdrawn' refuses '--withdraw' image/release --withdraw 1.3 --out "$work/www" --key "$work/key"
 rm -r "$work/www"
 check 'a release without a key' release --version 1.2.0
 check 'is offered with a warning' says 'WARNING: no public key' box check "$work/www"

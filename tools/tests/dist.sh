@@ -66,6 +66,8 @@ check 'these files are in it, and no others' diff <(files) - <<'END'
 644 docs/decisions/0011-small-crc.md
 644 docs/decisions/README.md
 644 docs/demo.svg
+644 docs/fleet.md
+644 docs/fleet.svg
 644 docs/formats.md
 644 docs/image.md
 644 docs/kubernetes.md
@@ -144,6 +146,7 @@ missing() { named | while read -r path; do [ -e "$path" ] || [ -L "$path" ] || e
 check 'the documents name files' test "$(named | wc -l)" -ge 30
 check 'and each is there' diff <(missing) /dev/null
 
+check 'docs/fleet.svg is drawn by docs/fleet.py' diff <(docs/fleet.py) docs/fleet.svg
 check 'docs/demo.svg is drawn from docs/demo.txt' diff <(docs/demo.py) docs/demo.svg
 
 # Once more: another folder, cargo's home, locale, time zone and file modes; the same commit.
