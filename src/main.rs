@@ -199,7 +199,7 @@ fn work(session: Session<'_>, verb: Verb<'_>, out: &mut Output<'_>) -> Result<(E
             show_applied(&applied, json, out);
         }
         Verb::Activate => {
-            let state = verb::activate::run(host, notes, &config(session, buffer)?, look.style)?;
+            let state = verb::activate::run(host, notes, &lenient_config(session, buffer, "warning"), look.style)?;
             out.line(format_args!("Slot {} boots next, on trial.", state.active));
         }
         Verb::Healthcheck => {
@@ -222,7 +222,7 @@ fn work(session: Session<'_>, verb: Verb<'_>, out: &mut Output<'_>) -> Result<(E
         Verb::EnvSet(pairs) => verb::env::set(host, pairs, &warn)?,
         Verb::EnvUnset(names) => verb::env::unset(host, names, &warn)?,
         Verb::EnvCreate => verb::env::create(host, &warn)?,
-        Verb::Watchdog => verb::watchdog::run(host, notes, &lenient_config(session, buffer), out)?,
+        Verb::Watchdog => verb::watchdog::run(host, notes, &lenient_config(session, buffer, "watchdog"), out)?,
         Verb::Stopping => verb::stopping::run(host)?,
         Verb::Metrics(file) => verb::metrics::run(host, file, out)?,
         Verb::Probe => exit = probe(host, json, out)?,
@@ -242,11 +242,11 @@ fn config<'a>(session: Session<'a>, buffer: &'a mut settings::Buffer) -> Result<
     Settings::read(flags, buffer).strict(flags, &needs, &|warning| session.notes.say(warning))
 }
 
-/// The settings, with mistakes only reported, as `init` reads them: `init` has started the watchdog, and if this verb stopped at a
-/// mistake the box would be reset every minute.
-fn lenient_config<'a>(session: Session<'a>, buffer: &'a mut settings::Buffer) -> Config<'a> {
+/// The settings, with mistakes only reported, behind a word, as `init` reads them: `init` has started the watchdog, and if `watchdog`
+/// stopped at a mistake the box would be reset every minute; `activate` only asks what may be out of reach as well.
+fn lenient_config<'a>(session: Session<'a>, buffer: &'a mut settings::Buffer, word: &str) -> Config<'a> {
     let flags = &session.call.given.flags;
-    Settings::read(flags, buffer).lenient(flags, &|problem| session.notes.say(format_args!("watchdog: {problem}")))
+    Settings::read(flags, buffer).lenient(flags, &|problem| session.notes.say(format_args!("{word}: {problem}")))
 }
 
 fn print(text: &str) -> Result<Exit, Failure> {
