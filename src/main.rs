@@ -204,8 +204,8 @@ fn work(session: Session<'_>, verb: Verb<'_>, out: &mut Output<'_>) -> Result<(E
             out.line(format_args!("Slot {} boots next, on trial.", state.active));
         }
         Verb::Healthcheck => {
-            let (healthy, rolled_back) = verb::healthcheck::run(host, notes, &config(session, buffer)?, json, out)?;
-            (exit, restart) = (healthy, restart && rolled_back);
+            let (healthy, restarts) = verb::healthcheck::run(host, notes, &config(session, buffer)?, json, out)?;
+            (exit, restart) = (healthy, restart && restarts);
         }
         Verb::Rollback => {
             let state =
@@ -223,7 +223,7 @@ fn work(session: Session<'_>, verb: Verb<'_>, out: &mut Output<'_>) -> Result<(E
         Verb::EnvSet(pairs) => verb::env::set(host, pairs, &warn)?,
         Verb::EnvUnset(names) => verb::env::unset(host, names, &warn)?,
         Verb::EnvCreate => verb::env::create(host, &warn)?,
-        Verb::Watchdog => verb::watchdog::run(host, notes, &lenient_config(session, buffer), out)?,
+        Verb::Watchdog => restart = verb::watchdog::run(host, notes, &lenient_config(session, buffer), restart, out)?,
         Verb::Stopping => verb::stopping::run(host)?,
         Verb::Metrics(file) => verb::metrics::run(host, file, out)?,
         Verb::Probe => exit = probe(host, json, out)?,

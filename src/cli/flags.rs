@@ -147,15 +147,15 @@ const BLOCK: Verbs =
     These(&[Status, Check, Apply, Activate, Healthcheck, Rollback, Commit, Slot, Env, Watchdog, Metrics, Init]);
 /// Verbs that read or write what is on the data partition.
 const DATA: Verbs =
-    These(&[Status, Check, Apply, Activate, Healthcheck, Rollback, Commit, Stopping, Metrics, Probe, Init]);
+    These(&[Status, Check, Apply, Activate, Healthcheck, Rollback, Commit, Watchdog, Stopping, Metrics, Probe, Init]);
 /// Verbs that look into the log of boots.
-const BOOTS: Verbs = These(&[Status, Check, Apply, Activate, Healthcheck, Rollback, Commit, Stopping, Init]);
+const BOOTS: Verbs = These(&[Status, Check, Apply, Activate, Healthcheck, Rollback, Commit, Watchdog, Stopping, Init]);
 /// Verbs that use `state.json`.
 const STATE: Verbs = These(&[Status, Check, Apply, Activate, Healthcheck, Rollback, Commit, Metrics, Init]);
 /// Verbs that read `update.conf`.
 const CONF: Verbs = These(&[Check, Apply, Activate, Healthcheck, Watchdog, Grow, Init]);
 /// Verbs that may restart the box.
-const REBOOT: Verbs = These(&[Activate, Healthcheck, Rollback]);
+const REBOOT: Verbs = These(&[Activate, Healthcheck, Rollback, Watchdog]);
 /// Verbs that can answer in JSON.
 const JSON: Verbs = These(&[Status, Check, Apply, Activate, Healthcheck, Slot, Env, Probe]);
 /// Verbs that judge the box's health.
@@ -170,9 +170,12 @@ pub static FLAGS: &[Flag] = &[
     },
     Flag { short: Some("-V"), ..Flag::switch("version", "the version", Verbs::All, |given| &mut given.version) },
     Flag::switch("json", "answer in JSON", JSON, |given| &mut given.json),
-    Flag::switch("reboot", "restart the box at once; healthcheck: only after a rollback", REBOOT, |given| {
-        &mut given.reboot
-    }),
+    Flag::switch(
+        "reboot",
+        "restart the box at once; healthcheck and watchdog: only if a trial has failed",
+        REBOOT,
+        |given| &mut given.reboot,
+    ),
     Flag::switch("force", "overrule what can be overruled, never the signature", UPDATE, |given| {
         &mut given.flags.force
     }),
@@ -220,6 +223,7 @@ pub static FLAGS: &[Flag] = &[
     Flag::key(&Key::MAINTENANCE_WINDOW, These(&[Apply])),
     Flag::key(&Key::HEALTHCHECK_URL, HEALTH),
     Flag::key(&Key::HEALTHCHECK_TIMEOUT, These(&[Healthcheck])),
+    Flag::key(&Key::TRIAL_TIMEOUT, These(&[Healthcheck, Watchdog])),
     Flag::key(&Key::AUTO_ROLLBACK_AFTER, These(&[Healthcheck])),
     Flag::key(&Key::KUBE_SYSTEM_SETTLE, HEALTH),
     Flag::key(&Key::CONTAINERD, HEALTH),

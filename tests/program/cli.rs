@@ -601,6 +601,7 @@ fn a_malformed_value_stops_only_the_verbs_that_need_its_key() {
         ("mark=maybe", &["apply"]),
         ("grow=off", &["grow"]),
         ("auto_rollback_after=3x", &["healthcheck"]),
+        ("trial_timeout=15m", &["healthcheck"]),
         ("kube_system_settle=30s", &["apply", "healthcheck"]),
         ("maintenance_window=2-4", &["apply"]),
         ("server=\"/srv", &["check", "apply"]),
@@ -653,7 +654,7 @@ fn a_flag_of_another_verb_is_refused_by_name() {
     assert!(pairs > 200, "{pairs}");
     for words in ["status --reboot", "apply /nowhere --reboot", "commit --reboot", "init --reboot", "grow --reboot"] {
         refused(&machine, words, 2, "--reboot: not a flag of ");
-        refused(&machine, words, 2, ", but of activate, healthcheck, rollback; see kubesolo-boot ");
+        refused(&machine, words, 2, ", but of activate, healthcheck, rollback, watchdog; see kubesolo-boot ");
     }
 }
 
@@ -705,6 +706,7 @@ fn command_lines_in_use_are_taken() {
         "metrics /x.prom",
         "stopping",
         "watchdog",
+        "watchdog --reboot --trial-timeout 600",
     ] {
         let words: Vec<&OsStr> = line.split(' ').map(OsStr::new).collect();
         let call = Call::parse(&words).unwrap_or_else(|failure| panic!("{line}: {failure}"));

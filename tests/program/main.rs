@@ -13,6 +13,7 @@
 mod boots;
 mod cli;
 mod contents;
+mod deadline;
 mod disk;
 mod download;
 mod fetch;

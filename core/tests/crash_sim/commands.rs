@@ -8,7 +8,7 @@ use kubesolo_core::boot::state::BootState;
 use kubesolo_core::flow::activate::{Staged, activate};
 use kubesolo_core::flow::apply::{Applied, Update, apply};
 use kubesolo_core::flow::change::{Change, Changed, Refusal};
-use kubesolo_core::flow::healthcheck;
+use kubesolo_core::flow::healthcheck::{self, Outcome};
 use kubesolo_core::flow::init::{BootStage, EnvCopies, Notice, Record, init};
 use kubesolo_core::flow::install::{TargetSlot, WritableSlot};
 use kubesolo_core::flow::outcome::{commit, roll_back};
@@ -70,7 +70,20 @@ impl Machine {
         if passes && state.active == booted {
             self.passed |= self.system(booted).map_or(0, |version| 1 << version);
         }
-        healthcheck::conclude(self, if passes { "" } else { "sick" }, "", Some(most.into())).map(drop)
+        healthcheck::conclude(self, if passes { "" } else { "sick" }, "", Some(most.into()), false).map(drop)
+    }
+
+    /// A health check that fails after the trial's time, and what follows: the box goes down.
+    pub fn is_late(&mut self) -> Result<(), Stop> {
+        healthcheck::begin(self);
+        let (state, booted) = (self.boot_state()?, self.booted.unwrap());
+        if healthcheck::conclude(self, "sick", "", None, true)? == Outcome::OutOfTime {
+            assert_eq!((state.active, state.slot(booted)), (booted, SlotState::Trial), "only a trial runs out of time");
+            assert_eq!(state.slot(!booted), SlotState::Good, "with nothing to go back to");
+            assert_eq!(self.boot_state()?, state, "the boot state is GRUB's to change");
+            self.booted = None;
+        }
+        Ok(())
     }
 
     pub fn rollback(&mut self) -> Result<(), Stop> {
