@@ -118,13 +118,16 @@ fn deadline(call: &Call<'_>, verb: Verb<'_>) -> Option<Duration> {
 fn run_in_time(call: &Call<'_>, verb: Verb<'_>, notes: &Notes) -> Result<Exit, Failure> {
     let host = Host::new(&call.given.flags, process::HOOKS);
     let session = Session { call, host: &host, notes, look: Look::of(verb, call.given.json) };
+    let delay = restart::delay(call.given.reboot_in)?;
     let (exit, restart) = match deadline(call, verb) {
         None => run_verb(session, verb)?,
         Some(deadline) if verb == Verb::Init => (run_init(session, deadline), false),
         Some(deadline) => run_in_child(session, verb, deadline)?,
     };
-    if restart {
-        restart::now(&host)?;
+    match delay {
+        _ if !restart => {}
+        None => restart::now(&host)?,
+        Some(delay) => restart::later(&host, delay)?,
     }
     Ok(exit)
 }
@@ -188,7 +191,7 @@ fn run_verb(session: Session<'_>, verb: Verb<'_>) -> Result<(Exit, bool), Failur
 fn work(session: Session<'_>, verb: Verb<'_>, out: &mut Output<'_>) -> Result<(Exit, bool), Failure> {
     let Session { call, host, notes, look } = session;
     let (json, ext4) = (call.given.json, call.given.ext4);
-    let (mut exit, mut restart) = (Exit::Done, call.given.reboot);
+    let (mut exit, mut restart) = (Exit::Done, call.given.reboot || call.given.reboot_in.is_some());
     let warn = |warning| notes.say(format_args!("warning: {warning}"));
     let buffer = &mut [[0; settings::LEN_MAX]; 2];
     match verb {

@@ -25,6 +25,8 @@ pub struct Given<'a> {
     pub json: bool,
     /// `--reboot`.
     pub reboot: bool,
+    /// `--reboot-in`: so many seconds after the command has ended.
+    pub reboot_in: Option<&'a str>,
     /// `--ext4`.
     pub ext4: bool,
     /// Those that say which machine is meant, and by which rules.
@@ -175,6 +177,13 @@ pub static FLAGS: &[Flag] = &[
         "restart the box at once; healthcheck and watchdog: only if a trial has failed",
         REBOOT,
         |given| &mut given.reboot,
+    ),
+    Flag::text(
+        "reboot_in",
+        Text("SECONDS"),
+        "the same, so long after this command has ended: for Jobs of Kubernetes",
+        These(&[Activate, Healthcheck, Rollback]),
+        |given| &mut given.reboot_in,
     ),
     Flag::switch("force", "overrule what can be overruled, never the signature", UPDATE, |given| {
         &mut given.flags.force

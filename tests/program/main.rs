@@ -13,7 +13,6 @@
 mod boots;
 mod cli;
 mod contents;
-mod deadline;
 mod disk;
 mod download;
 mod fetch;
@@ -23,6 +22,7 @@ mod grub_editenv;
 mod health;
 mod init;
 mod nginx;
+mod restarts;
 mod scene;
 mod servers;
 mod side_by_side;

@@ -1,7 +1,7 @@
-//! `watchdog --reboot`: the end of a trial that no health check sees. The box is a process namespace of its own, whose init says what it
-//! is asked for, so that nothing restarts this machine.
+//! When the box restarts: `watchdog --reboot`, at the end of a trial that no health check sees, and `--reboot-in`. The box is namespaces
+//! of its own, whose init says what it is asked for, so that nothing restarts this machine.
 
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::scene::machine::{Machine, state};
@@ -12,26 +12,55 @@ use kubesolo_core::boot::slot::SlotState::{Bad, Empty, Good, Trial};
 /// Its init restarts by ending, and all in it ends then. /proc is this machine's, but for the one file that would reset it.
 const INIT: &str = "
     [ ! -e /proc/sysrq-trigger ] || mount --bind /dev/null /proc/sysrq-trigger || exit 9
+    mount -t tmpfs none /sys/fs/cgroup || exit 9
     trap 'echo init: restarts; exit' INT
     \"$@\" </dev/null &
     wait $!
-    echo \"ended: $?\"
+    echo ended: $?
+";
+
+/// The same, and the verb runs in a container: when it has ended, all that is left in its cgroup is killed, as containerd does where the
+/// processes are the host's.
+const CONTAINER: &str = "
+    [ ! -e /proc/sysrq-trigger ] || mount --bind /dev/null /proc/sysrq-trigger || exit 9
+    mount -t cgroup2 none /sys/fs/cgroup && mkdir /sys/fs/cgroup/$0 && [ -e /sys/fs/cgroup/$0/cgroup.kill ] ||
+        { echo unshare: no cgroup v2; exit; }
+    trap 'echo init: restarts; rmdir /sys/fs/cgroup/$0; exit' INT
+    sh -c 'echo 0 >/sys/fs/cgroup/$0/cgroup.procs; exec \"$@\"' $0 \"$@\" </dev/null &
+    wait $!
+    echo ended: $?
+    echo 1 >/sys/fs/cgroup/$0/cgroup.kill
+    sleep 7 &
+    wait $!
+    echo init: nobody has asked
+    rmdir /sys/fs/cgroup/$0
 ";
 
 /// What the verb and init say within ten seconds; `None`, with a note, if there are no namespaces here.
-fn on_a_box(machine: &Machine, words: &str) -> Option<(String, Duration)> {
+fn on_a_box(machine: &Machine, init: &str, words: &str) -> Option<(String, Duration)> {
     let began = Instant::now();
-    let ran: Output = Command::new("timeout")
-        .args(["--signal=KILL", "10", "unshare", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child"])
-        .args(["sh", "-c", INIT, "init", binary()])
+    let name = format!("kubesolo-boot-{}", std::process::id());
+    let ran = Command::new("timeout")
+        .args([
+            "--signal=KILL",
+            "10",
+            "unshare",
+            "--map-root-user",
+            "--mount",
+            "--pid",
+            "--cgroup",
+            "--fork",
+            "--kill-child",
+        ])
+        .args(["sh", "-c", init, &name, binary()])
         .args(words.split(' '))
-        .args(machine.flags_of("watchdog"))
+        .args(machine.flags_of(words.split(' ').next().unwrap()))
         .stdin(Stdio::null())
         .output()
         .unwrap();
     let said = String::from_utf8([ran.stdout, ran.stderr].concat()).unwrap();
     if said.contains("unshare:") {
-        skipped("no namespaces");
+        skipped("no namespaces, or no cgroup v2");
         return None;
     }
     Some((said, began.elapsed()))
@@ -49,7 +78,9 @@ fn trial() -> Machine {
 fn a_trial_that_nothing_judges_restarts_the_box_when_its_time_is_over() {
     let machine = trial();
     let over = uptime() + 3;
-    let Some((said, _)) = on_a_box(&machine, &format!("watchdog --reboot --trial-timeout {over}")) else { return };
+    let Some((said, _)) = on_a_box(&machine, INIT, &format!("watchdog --reboot --trial-timeout {over}")) else {
+        return;
+    };
     assert!(said.contains("init: restarts"), "{said}");
     assert!(uptime() >= over, "too early: {said}");
     assert_eq!(machine.state(), state(B, 2, false, Good, Trial), "GRUB counts");
@@ -60,7 +91,7 @@ fn a_watchdog_that_does_not_work_does_not_keep_a_trial() {
     let machine = trial();
     // It takes no time-out, being a file.
     machine.folder.write("dev/watchdog", "");
-    let Some((said, _)) = on_a_box(&machine, "watchdog --reboot --trial-timeout 1 --watchdog 60") else { return };
+    let Some((said, _)) = on_a_box(&machine, INIT, "watchdog --reboot --trial-timeout 1 --watchdog 60") else { return };
     assert!(said.contains("set the time-out of") && said.contains("init: restarts"), "{said}");
 }
 
@@ -69,7 +100,7 @@ fn a_commit_in_time_ends_the_wait_and_nothing_restarts() {
     let machine = trial();
     let timeout = format!("watchdog --reboot --trial-timeout {}", uptime() + 4);
     let ended = std::thread::scope(|scope| {
-        let waits = scope.spawn(|| on_a_box(&machine, &timeout));
+        let waits = scope.spawn(|| on_a_box(&machine, INIT, &timeout));
         std::thread::sleep(Duration::from_secs(1));
         machine.set(state(B, 3, true, Good, Good));
         waits.join().unwrap()
@@ -96,7 +127,7 @@ fn what_has_no_deadline_is_not_waited_for() {
     ] {
         let machine = Machine::with_state(now);
         machine.cmdline(cmdline);
-        let Some((said, _)) = on_a_box(&machine, words) else { return };
+        let Some((said, _)) = on_a_box(&machine, INIT, words) else { return };
         assert!(said.contains("nothing to do.") && said.contains("ended: 0"), "{case}: {said}");
     }
 }
@@ -105,6 +136,36 @@ fn what_has_no_deadline_is_not_waited_for() {
 #[test]
 fn a_trial_with_nothing_to_go_back_to_is_never_restarted() {
     let machine = Machine::with_state(state(B, 2, false, Empty, Trial)).booted(B);
-    let Some((said, took)) = on_a_box(&machine, "watchdog --reboot --trial-timeout 1") else { return };
+    let Some((said, took)) = on_a_box(&machine, INIT, "watchdog --reboot --trial-timeout 1") else { return };
     assert!(!said.contains("restarts") && took >= Duration::from_secs(9), "{said}");
+}
+
+#[test]
+fn a_job_has_ended_before_the_box_restarts() {
+    let machine = trial();
+    let Some((said, took)) = on_a_box(&machine, CONTAINER, "rollback --reboot-in 2") else { return };
+    assert_eq!(said, "Slot A boots next.\nended: 0\ninit: restarts\n");
+    assert!(took >= Duration::from_secs(2), "{took:?}");
+    assert_eq!(machine.state(), state(A, 3, false, Good, Bad));
+}
+
+/// What stays in the container's cgroup would be killed with it, and nothing would restart.
+#[test]
+fn where_the_container_cannot_be_left_the_box_restarts_at_once() {
+    let Some((said, took)) = on_a_box(&trial(), INIT, "rollback --reboot-in 300") else { return };
+    assert_eq!(said, "Slot A boots next.\ninit: restarts\n");
+    assert!(took < Duration::from_secs(9), "{took:?}");
+}
+
+#[test]
+fn a_command_that_fails_restarts_nothing_and_a_wrong_time_changes_nothing() {
+    let machine = Machine::with_state(state(A, 3, true, Good, Empty)).booted(A);
+    let Some((said, _)) = on_a_box(&machine, INIT, "rollback --reboot-in 0") else { return };
+    assert!(said.contains("ended: 7") && !said.contains("restarts"), "{said}");
+    for time in ["301", "soon", "-1", ""] {
+        let machine = trial();
+        let ran = machine.run_words(&["rollback", &format!("--reboot-in={time}")]);
+        assert_eq!(ran.exit, 2, "{time}: {}", ran.stderr);
+        assert_eq!(machine.state(), state(B, 2, false, Good, Trial), "{time}");
+    }
 }
