@@ -77,9 +77,10 @@ impl Machine {
     pub fn is_late(&mut self) -> Result<(), Stop> {
         healthcheck::begin(self);
         let (state, booted) = (self.boot_state()?, self.booted.unwrap());
-        if healthcheck::conclude(self, "sick", "", None, true)? == Outcome::OutOfTime {
-            assert_eq!((state.active, state.slot(booted)), (booted, SlotState::Trial), "only a trial runs out of time");
-            assert_eq!(state.slot(!booted), SlotState::Good, "with nothing to go back to");
+        let is_over = healthcheck::conclude(self, "sick", "", None, true)? == Outcome::OutOfTime;
+        let is_trial = state.active == booted && state.slot(booted) == SlotState::Trial;
+        assert_eq!(is_over, is_trial && state.slot(!booted) == SlotState::Good, "a trial, with a slot to go back to");
+        if is_over {
             assert_eq!(self.boot_state()?, state, "the boot state is GRUB's to change");
             self.booted = None;
         }
