@@ -95,13 +95,12 @@ impl<'a> Host<'a> {
         self.flags.dev.unwrap_or("/dev")
     }
 
-    /// How long a trial of this boot may still take. `None`: for ever, as its settings or `init` decide; or as a person chose it in
+    /// How many seconds a trial of this boot may still take. `None`: for ever, as its settings or `init` decide; or as a person chose it in
     /// GRUB's menu, where GRUB does not count it.
-    pub fn time_for_a_trial(&self, config: &Config<'_>) -> Option<Duration> {
+    pub fn time_for_a_trial(&self, config: &Config<'_>) -> Option<u32> {
         let is_judged = config.commit_by == CommitBy::Healthcheck && self.cmdline().via != Some("menu");
-        let uptime = Duration::from_secs(sysinfo().uptime.try_into().unwrap_or_default());
-        let timeout = config.trial_timeout.filter(|_| is_judged)?;
-        Some(Duration::from_secs(timeout.into()).saturating_sub(uptime))
+        let uptime = sysinfo().uptime.try_into().unwrap_or_default();
+        config.trial_timeout.filter(|_| is_judged).map(|timeout| timeout.saturating_sub(uptime))
     }
 
     /// Where `state.json` is.

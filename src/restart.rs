@@ -61,17 +61,12 @@ pub fn later(host: &Host<'_>, delay: Duration) -> Result<(), Failure> {
 
 /// Moves this process into init's cgroup (Linux `Documentation/admin-guide/cgroup-v2.rst`).
 fn join_init() -> Option<()> {
-    let (mut before, mut after) = ([0; 1024], [0; 1024]);
-    let place = cgroup("/proc/1/cgroup", &mut before)?;
+    let mut buffer = [0; 512];
+    let text = core::str::from_utf8(Device::read_small(CWD, "/proc/1/cgroup", &mut buffer)?).ok()?;
+    // Of several lines, as under cgroup v1, the last one; and from a cgroup namespace of its own it leads nowhere.
+    let (_, place) = text.trim_ascii_end().rsplit_once("0::")?;
     let members = std::format!("/sys/fs/cgroup{place}/cgroup.procs");
-    Device::open(CWD, &members, OFlags::WRONLY).ok()?.write(b"0").ok()?;
-    (cgroup("/proc/self/cgroup", &mut after)? == place).then_some(())
-}
-
-/// The cgroup that such a file of /proc names.
-fn cgroup<'b>(file: &str, buffer: &'b mut [u8]) -> Option<&'b str> {
-    let text = core::str::from_utf8(Device::read_small(CWD, file, buffer)?).ok()?;
-    text.lines().find_map(|line| line.strip_prefix("0::"))
+    Device::open(CWD, &members, OFlags::WRONLY).ok()?.write(b"0").ok().map(drop)
 }
 
 /// Restarts the box. Everything written before is durable: filesystems are synced first, unless a disk hangs.

@@ -172,16 +172,13 @@ pub static FLAGS: &[Flag] = &[
     },
     Flag { short: Some("-V"), ..Flag::switch("version", "the version", Verbs::All, |given| &mut given.version) },
     Flag::switch("json", "answer in JSON", JSON, |given| &mut given.json),
-    Flag::switch(
-        "reboot",
-        "restart the box at once; healthcheck and watchdog: only if a trial has failed",
-        REBOOT,
-        |given| &mut given.reboot,
-    ),
+    Flag::switch("reboot", "restart the box at once; healthcheck, watchdog: only if a trial failed", REBOOT, |given| {
+        &mut given.reboot
+    }),
     Flag::text(
         "reboot_in",
         Text("SECONDS"),
-        "the same, so long after this command has ended: for Jobs of Kubernetes",
+        "the same, so long after this command has ended",
         These(&[Activate, Healthcheck, Rollback]),
         |given| &mut given.reboot_in,
     ),

@@ -77,7 +77,7 @@ pub fn run(
         ignore(write!(reasons, "{between}{name}: {}", reason(name, failure)), "a text in memory has no errors");
     }
     let healthy = reasons.is_empty();
-    let is_late = host.time_for_a_trial(config) == Some(Duration::ZERO);
+    let is_late = host.time_for_a_trial(config) == Some(0);
     let concluded = flow::conclude(&mut machine, &reasons, &still_excused, config.auto_rollback_after, is_late);
     // The checks are printed also if the commit or the rollback failed.
     let outcome = *concluded.as_ref().unwrap_or(&Outcome::Nothing);

@@ -25,8 +25,8 @@ use super::machine::Machine;
 /// Where the kernel says whether a watchdog that runs can be stopped.
 const NOWAYOUT: &str = "/sys/class/watchdog/watchdog0/nowayout";
 
-/// How often the block is read where no watchdog has to be fed.
-const PAUSE: Duration = Duration::from_secs(20);
+/// How often, in seconds, the block is read where no watchdog has to be fed.
+const PAUSE: u32 = 20;
 
 /// What the env block says about this boot.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -63,7 +63,7 @@ pub fn run(
     if watchdog.is_none() && !waits {
         return Ok(false);
     }
-    let pause = watchdog.as_ref().map_or(PAUSE, |watchdog| Duration::from_secs((watchdog.seconds / 3).max(1).into()));
+    let pause = watchdog.as_ref().map_or(PAUSE, |watchdog| (watchdog.seconds / 3).max(1));
     loop {
         if let Some(watchdog) = &watchdog {
             watchdog.keepalive();
@@ -72,7 +72,7 @@ pub fn run(
         let left = left().filter(|_| verdict == Verdict::OnTrial).unwrap_or(pause);
         match (verdict, &watchdog) {
             _ if for_ever => {}
-            (Verdict::OnTrial, _) if left.is_zero() => {
+            (Verdict::OnTrial, _) if left == 0 => {
                 Machine::new(host, notes, ()).log(Milestone::Failed);
                 out.line(format_args!("{OUT_OF_TIME}"));
                 return Ok(true);
@@ -94,7 +94,7 @@ pub fn run(
                 return Ok(false);
             }
         }
-        std::thread::sleep(pause.min(left));
+        std::thread::sleep(Duration::from_secs(pause.min(left).into()));
     }
 }
 

@@ -30,20 +30,24 @@ const CONTAINER: &str = "
     wait $!
     echo ended: $?
     echo 1 >/sys/fs/cgroup/$0/cgroup.kill
-    sleep 7 &
+    sleep 50 &
     wait $!
     echo init: nobody has asked
     rmdir /sys/fs/cgroup/$0
 ";
 
-/// What the verb and init say within ten seconds; `None`, with a note, if there are no namespaces here.
+/// What the verb and init say; `None`, with a note, if there are no namespaces here. A busy machine takes its time for a sync.
 fn on_a_box(machine: &Machine, init: &str, words: &str) -> Option<(String, Duration)> {
+    on_a_box_within("60", machine, init, words)
+}
+
+fn on_a_box_within(seconds: &str, machine: &Machine, init: &str, words: &str) -> Option<(String, Duration)> {
     let began = Instant::now();
     let name = format!("kubesolo-boot-{}", std::process::id());
     let ran = Command::new("timeout")
         .args([
             "--signal=KILL",
-            "10",
+            seconds,
             "unshare",
             "--map-root-user",
             "--mount",
@@ -136,7 +140,9 @@ fn what_has_no_deadline_is_not_waited_for() {
 #[test]
 fn a_trial_with_nothing_to_go_back_to_is_never_restarted() {
     let machine = Machine::with_state(state(B, 2, false, Empty, Trial)).booted(B);
-    let Some((said, took)) = on_a_box(&machine, INIT, "watchdog --reboot --trial-timeout 1") else { return };
+    let Some((said, took)) = on_a_box_within("10", &machine, INIT, "watchdog --reboot --trial-timeout 1") else {
+        return;
+    };
     assert!(!said.contains("restarts") && took >= Duration::from_secs(9), "{said}");
 }
 
@@ -154,7 +160,7 @@ fn a_job_has_ended_before_the_box_restarts() {
 fn where_the_container_cannot_be_left_the_box_restarts_at_once() {
     let Some((said, took)) = on_a_box(&trial(), INIT, "rollback --reboot-in 300") else { return };
     assert_eq!(said, "Slot A boots next.\ninit: restarts\n");
-    assert!(took < Duration::from_secs(9), "{took:?}");
+    assert!(took < Duration::from_secs(50), "{took:?}");
 }
 
 #[test]
