@@ -67,10 +67,10 @@ pub fn run(
             out.flush();
         }
     });
-    let (mut reasons, mut still_excused) = (String::new(), String::new());
+    let (mut reasons, mut failed) = (String::new(), String::new());
     for (name, failure) in report.failed() {
+        push_word(&mut failed, name);
         if is_excused(name) {
-            push_word(&mut still_excused, name);
             continue;
         }
         let between = if reasons.is_empty() { "" } else { "; " };
@@ -78,7 +78,7 @@ pub fn run(
     }
     let healthy = reasons.is_empty();
     let is_late = host.time_for_a_trial(config) == Some(0);
-    let concluded = flow::conclude(&mut machine, &reasons, &still_excused, config.auto_rollback_after, is_late);
+    let concluded = flow::conclude(&mut machine, &reasons, &failed, config.auto_rollback_after, is_late);
     // The checks are printed also if the commit or the rollback failed.
     let outcome = *concluded.as_ref().unwrap_or(&Outcome::Nothing);
     let printed = if json { print_json(out, &report, healthy, outcome) } else { print_outcome(out, outcome) };

@@ -16,7 +16,7 @@ use crate::scene::machine::{Machine, block_with, state};
 use crate::scene::{self, Folder, Ran, skipped, tool};
 use kubesolo_boot::update::state::now;
 use kubesolo_core::boot::slot::Slot::{A, B};
-use kubesolo_core::boot::slot::SlotState::{Bad, Good, Trial};
+use kubesolo_core::boot::slot::SlotState::{Bad, Good, Staged, Trial};
 use serde_json::{Value, json};
 
 /// The `boot_id` of the box.
@@ -515,6 +515,21 @@ fn an_excuse_ends_once_the_check_has_passed() {
     node.api.node("True");
     assert_eq!(node.sick(&format!("--healthcheck-url {url}/absent"))["outcome"], "counted");
     assert_eq!(node.check(&format!("--healthcheck-url {url}/well")).exit, 0);
+}
+
+/// The excused check passes between `apply` and `activate`, while the old system still runs.
+#[test]
+fn an_excuse_ends_once_the_check_has_passed_before_the_trial() {
+    let Some(node) = Node::new() else { return };
+    node.machine.set(state(A, 3, true, Good, Staged));
+    node.phase("staged", ",\"failed_before\":\"probe_url kube_system_ready\"");
+    let url = format!("http://127.0.0.1:{}", node.api.port);
+    node.api.says("/well", 200, "");
+    node.api.pods(&[("coredns", "Running", false, 100)]);
+    assert_eq!(node.check(&format!("--healthcheck-url {url}/well")).exit, 1);
+    assert_eq!(node.journal()["failed_before"], "kube_system_ready", "the URL has answered");
+    assert_eq!(node.journal()["phase"], "staged");
+    assert_eq!(node.machine.state(), state(A, 3, true, Good, Staged));
 }
 
 /// The block says what a trial is: the power went before the activation was recorded, the file is lost, of another update or another

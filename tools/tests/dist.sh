@@ -63,6 +63,7 @@ check 'these files are in it, and no others' diff <(files) - <<'END'
 644 docs/decisions/0008-size-limit.md
 644 docs/decisions/0009-child-processes.md
 644 docs/decisions/0010-ioctls.md
+644 docs/decisions/0011-small-crc.md
 644 docs/decisions/README.md
 644 docs/demo.svg
 644 docs/formats.md

@@ -41,24 +41,27 @@ pub fn begin<M: Running>(machine: &mut M) -> Option<M::State> {
     state.can_be_on_trial().then_some(state)
 }
 
-/// Acts on the result of the checks, if a trial runs. `reasons` is empty if all passed; `excused` are the checks that failed before the
-/// update and have failed since; `most` is how many failures in a row are too many; `is_late` says that a trial's time is over.
+/// Acts on the result of the checks, if a trial runs. `reasons` is empty if all passed; `failed` are those that did not, the excused ones
+/// too; `most` is how many failures in a row are too many; `is_late` says that a trial's time is over.
 ///
 /// # Errors
 /// Those of committing, rolling back, and reading the boot state; if another run holds the lock of `state.json`.
 pub fn conclude<M: Running>(
     machine: &mut M,
     reasons: &str,
-    excused: &str,
+    failed: &str,
     most: Option<u32>,
     is_late: bool,
 ) -> Result<Outcome, M::Error> {
-    let Some((state, booted)) = trial(machine)? else { return Ok(Outcome::Nothing) };
+    let Some((state, booted)) = trial(machine)? else {
+        end_excuses(machine, failed)?;
+        return Ok(Outcome::Nothing);
+    };
     if reasons.is_empty() {
         return commit(machine).map(|_| Outcome::Committed);
     }
     machine.log(Milestone::Failed);
-    let failures = match count(machine, reasons, excused)? {
+    let failures = match count(machine, reasons, failed)? {
         Some(failures) => failures,
         None => machine.count_in_this_boot(),
     };
@@ -70,10 +73,10 @@ pub fn conclude<M: Running>(
 }
 
 /// Counts a failure in `state.json`. Gives how many there are in a row, or `None`, with a warning, if they cannot be counted.
-fn count<M: Running>(machine: &mut M, reasons: &str, excused: &str) -> Result<Option<u32>, M::Error> {
+fn count<M: Running>(machine: &mut M, reasons: &str, failed: &str) -> Result<Option<u32>, M::Error> {
     let Some(mut state) = machine.open_state_if_possible()? else { return Ok(None) };
     let failures = state.count_failure();
-    state.excuse(excused);
+    state.end_excuses(failed);
     machine.set_last_error(&mut state, LastError::Checks(failures, reasons));
     // Of another update than this trial's, if the block or the file was lost, only the count is ours.
     let phase = if state.can_be_on_trial() { Phase::Verifying } else { state.phase() };
@@ -81,6 +84,24 @@ fn count<M: Running>(machine: &mut M, reasons: &str, excused: &str) -> Result<Op
     // Closed here, as `roll_back` opens the file itself and would wait for this lock.
     machine.close_state();
     Ok(machine.if_recorded(stored).map(|()| failures))
+}
+
+/// A check that passes before the update is activated has no excuse on its trial.
+fn end_excuses<M: Running>(machine: &mut M, failed: &str) -> Result<(), M::Error> {
+    let block = machine.boot_state()?;
+    if Slot::BOTH.into_iter().all(|slot| block.slot(slot) != SlotState::Staged) {
+        return Ok(());
+    }
+    let opened = machine.open_state();
+    if let Some(mut state) = machine.if_recorded(opened)
+        && state.end_excuses(failed)
+    {
+        let phase = state.phase();
+        let stored = machine.store_state(&mut state, phase);
+        machine.if_recorded(stored);
+    }
+    machine.close_state();
+    Ok(())
 }
 
 /// Whether a boot of `booted` has failed once the time for a trial is over: it is one, and there is a good slot to go back to. Where
