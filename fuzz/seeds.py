@@ -137,7 +137,7 @@ def update_conf():
 channel=stable
 pubkey=/etc/k\nca=/etc/ca\nmaintenance_window=23:00-01:00
 healthcheck_url=http://y/?a=b\nauto_rollback_after=3\nkube_system_settle=60
-healthcheck_timeout=5\ncontainerd=/s\nkubectl=/k\nkubeconfig=/c\nmark=init\nwatchdog=60
+healthcheck_timeout=5\ntrial_timeout=600\ncontainerd=/s\nkubectl=/k\nkubeconfig=/c\nmark=init\nwatchdog=60
 """
     seed("update_conf", "every-key", keys)
     seed("update_conf", "wrong", "mark=maybe\r\n\nmarks=init\ninit\nwatchdog=-1\nmaintenance_window=2-4\nserver=\n")

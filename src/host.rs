@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, CWD, OFlags, statat, statfs};
+use rustix::system::sysinfo;
 
 use crate::boot::env_files::{EnvFiles, Loaded};
 use crate::disk::chosen::{self, Chosen};
@@ -30,6 +31,7 @@ use kubesolo_core::boot::stage;
 use kubesolo_core::boot::state::{BootState, Reading};
 use kubesolo_core::disk::storage::read_at;
 use kubesolo_core::ignore::ignore;
+use kubesolo_core::update::config::{CommitBy, Config};
 
 /// Where the data partition is mounted.
 pub const DATA_FOLDER: &str = "/var/lib/kubesolo";
@@ -114,6 +116,14 @@ impl<'a> Host<'a> {
     /// Where the kernel makes its device nodes.
     pub fn dev_folder(&self) -> &'a str {
         self.flags.dev.unwrap_or("/dev")
+    }
+
+    /// How many seconds a trial of this boot may still take. `None`: for ever, as its settings or `init` decide; or as a person chose it in
+    /// GRUB's menu, where GRUB does not count it.
+    pub fn time_for_a_trial(&self, config: &Config<'_>) -> Option<u32> {
+        let is_judged = config.commit_by == CommitBy::Healthcheck && self.cmdline().via != Some("menu");
+        let uptime = sysinfo().uptime.try_into().unwrap_or_default();
+        config.trial_timeout.filter(|_| is_judged).map(|timeout| timeout.saturating_sub(uptime))
     }
 
     /// Where `state.json` is.

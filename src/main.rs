@@ -118,13 +118,16 @@ fn deadline(call: &Call<'_>, verb: Verb<'_>) -> Option<Duration> {
 fn run_in_time(call: &Call<'_>, verb: Verb<'_>, notes: &Notes) -> Result<Exit, Failure> {
     let host = Host::new(&call.given.flags, process::HOOKS);
     let session = Session { call, host: &host, notes, look: Look::of(verb, call.given.json) };
+    let delay = restart::delay(call.given.reboot_in)?;
     let (exit, restart) = match deadline(call, verb) {
         None => run_verb(session, verb)?,
         Some(deadline) if verb == Verb::Init => (run_init(session, deadline), false),
         Some(deadline) => run_in_child(session, verb, deadline)?,
     };
-    if restart {
-        restart::now(&host)?;
+    match delay {
+        _ if !restart => {}
+        None => restart::now(&host)?,
+        Some(delay) => restart::later(&host, delay)?,
     }
     Ok(exit)
 }
@@ -188,7 +191,7 @@ fn run_verb(session: Session<'_>, verb: Verb<'_>) -> Result<(Exit, bool), Failur
 fn work(session: Session<'_>, verb: Verb<'_>, out: &mut Output<'_>) -> Result<(Exit, bool), Failure> {
     let Session { call, host, notes, look } = session;
     let (json, ext4) = (call.given.json, call.given.ext4);
-    let (mut exit, mut restart) = (Exit::Done, call.given.reboot);
+    let (mut exit, mut restart) = (Exit::Done, call.given.reboot || call.given.reboot_in.is_some());
     let warn = |warning| notes.say(format_args!("warning: {warning}"));
     let buffer = &mut [[0; settings::LEN_MAX]; 2];
     match verb {
@@ -203,8 +206,8 @@ fn work(session: Session<'_>, verb: Verb<'_>, out: &mut Output<'_>) -> Result<(E
             out.line(format_args!("Slot {} boots next, on trial.", state.active));
         }
         Verb::Healthcheck => {
-            let (healthy, rolled_back) = verb::healthcheck::run(host, notes, &config(session, buffer)?, json, out)?;
-            (exit, restart) = (healthy, restart && rolled_back);
+            let (healthy, restarts) = verb::healthcheck::run(host, notes, &config(session, buffer)?, json, out)?;
+            (exit, restart) = (healthy, restart && restarts);
         }
         Verb::Rollback => {
             let state =
@@ -222,7 +225,9 @@ fn work(session: Session<'_>, verb: Verb<'_>, out: &mut Output<'_>) -> Result<(E
         Verb::EnvSet(pairs) => verb::env::set(host, pairs, &warn)?,
         Verb::EnvUnset(names) => verb::env::unset(host, names, &warn)?,
         Verb::EnvCreate => verb::env::create(host, &warn)?,
-        Verb::Watchdog => verb::watchdog::run(host, notes, &lenient_config(session, buffer, "watchdog"), out)?,
+        Verb::Watchdog => {
+            restart = verb::watchdog::run(host, notes, &lenient_config(session, buffer, "watchdog"), restart, out)?
+        }
         Verb::Stopping => verb::stopping::run(host)?,
         Verb::Metrics(file) => verb::metrics::run(host, file, out)?,
         Verb::Probe => exit = probe(host, json, out)?,

@@ -18,7 +18,7 @@ use rustix::io::{Errno, read, write};
 use rustix::ioctl;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, set_parent_process_death_signal, waitpid,
+    Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, set_parent_process_death_signal, setsid, waitpid,
 };
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout, stderr, stdin, stdout};
 
@@ -127,13 +127,28 @@ fn fork(work: &mut dyn FnMut() -> u8) -> Option<Pid> {
 fn apart(work: &mut dyn FnMut()) -> Option<Pid> {
     fork(&mut || {
         ignore(set_parent_process_death_signal(Some(Signal::KILL)), "without it the child ends by itself, later");
-        if let Ok((from, to)) = pipe_with(PipeFlags::CLOEXEC)
-            && dup2_stdin(from).and_then(|()| dup2_stdout(&to)).and_then(|()| dup2_stderr(&to)).is_ok()
-        {
+        if take_own_streams().is_ok() {
             work();
         }
         0
     })
+}
+
+/// Starts `work` in a process that outlives this one, in a session of its own. Gives whether it was started.
+pub fn leave_behind(work: &mut dyn FnMut()) -> bool {
+    let child = fork(&mut || {
+        let apart = setsid().map(drop).and_then(|()| take_own_streams());
+        ignore(apart, "who reads this process' output waits for longer");
+        work();
+        0
+    });
+    child.is_some()
+}
+
+/// Replaces the standard streams by a pipe that nobody else has.
+fn take_own_streams() -> Result<(), Errno> {
+    let (from, to) = pipe_with(PipeFlags::CLOEXEC)?;
+    dup2_stdin(from).and_then(|()| dup2_stdout(&to)).and_then(|()| dup2_stderr(&to))
 }
 
 /// An output stream of a child, and where to copy it.

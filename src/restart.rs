@@ -1,6 +1,7 @@
-//! `--reboot`: restarts the box, by its init if one is running, else by the kernel.
+//! `--reboot` and `--reboot-in`: restart the box, by its init if one is running, else by the kernel.
 
 use kubesolo_core::ignore::ignore;
+use kubesolo_core::text::decimal::decimal;
 use std::time::Duration;
 
 use embedded_io::Write;
@@ -14,7 +15,10 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::system::{RebootCommand, reboot};
 
-use crate::process::{Ended, outlive_shutdown, run_with_timeout};
+use crate::process::{Ended, leave_behind, outlive_shutdown, run_with_timeout};
+
+/// Most that `--reboot-in` takes, in seconds.
+const LATER_MAX: u32 = 300;
 
 /// How long init may take to stop its services.
 const INIT_DEADLINE: Duration = Duration::from_secs(30);
@@ -24,6 +28,46 @@ const SYNC_DEADLINE: Duration = Duration::from_secs(20);
 const KERNEL_DEADLINE: Duration = Duration::from_secs(10);
 /// For the case that all of this hangs: init, for example, kills this process before it syncs.
 const WATCHDOG_SECONDS: u32 = 60;
+
+/// How long `--reboot-in` says to wait.
+///
+/// # Errors
+/// [`Exit::Usage`] if that is no number, or too large a one.
+pub fn delay(given: Option<&str>) -> Result<Option<Duration>, Failure> {
+    let Some(text) = given else { return Ok(None) };
+    match decimal::<u32>(text).filter(|seconds| *seconds <= LATER_MAX) {
+        Some(seconds) => Ok(Some(Duration::from_secs(seconds.into()))),
+        None => Err(Failure::new(
+            Exit::Usage,
+            format_args!("--reboot-in {text}: not a number of seconds up to {LATER_MAX}"),
+        )),
+    }
+}
+
+/// Restarts the box so long after this process has ended, by a child that it leaves behind: what runs it, a Job of Kubernetes above all,
+/// sees first how it ended. What a container leaves behind is killed by its cgroup, so the child leaves that; where it cannot, the box
+/// restarts at once.
+///
+/// # Errors
+/// As [`now`].
+pub fn later(host: &Host<'_>, delay: Duration) -> Result<(), Failure> {
+    let restart = &mut || {
+        outlive_shutdown();
+        std::thread::sleep(delay);
+        ignore(now(host), "nobody is left to be told");
+    };
+    if join_init().is_some() && leave_behind(restart) { Ok(()) } else { now(host) }
+}
+
+/// Moves this process into init's cgroup (Linux `Documentation/admin-guide/cgroup-v2.rst`).
+fn join_init() -> Option<()> {
+    let mut buffer = [0; 512];
+    let text = core::str::from_utf8(Device::read_small(CWD, "/proc/1/cgroup", &mut buffer)?).ok()?;
+    // Of several lines, as under cgroup v1, the last one; and from a cgroup namespace of its own it leads nowhere.
+    let (_, place) = text.trim_ascii_end().rsplit_once("0::")?;
+    let members = std::format!("/sys/fs/cgroup{place}/cgroup.procs");
+    Device::open(CWD, &members, OFlags::WRONLY).ok()?.write(b"0").ok().map(drop)
+}
 
 /// Restarts the box. Everything written before is durable: filesystems are synced first, unless a disk hangs.
 ///

@@ -65,6 +65,7 @@ check 'init: a good slot is marked only with its data' caught flow/init.rs \
 check 'init: a copy that is damaged stays so' caught flow/init.rs 's/if !machine\.are_whole\(\) \{/if false {/; s/machine\.store\(&record\.block\)/if false { machine.store(&record.block) } else { Ok(()) }/g'
 check 'healthcheck: an unhealthy trial is committed' caught flow/healthcheck.rs 's/if reasons\.is_empty\(\)/if true/'
 check 'healthcheck: one failure more than allowed' caught flow/healthcheck.rs 's/failures < most/failures <= most/'
+check 'healthcheck: a trial whose time is over goes on' caught flow/healthcheck.rs 's/fails = is_late/fails = false/'
 check 'a new file: named before it is synced' caught flow/partial_file.rs \
     's/( +file\.sync\(\)\?;\n)( +file\.name\(\))\n(\}\n)/$2?;\n    file.sync()\n$3/'
 check 'a download: the resume point before the bytes' caught flow/partial_file.rs \

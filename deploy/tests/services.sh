@@ -90,7 +90,7 @@ called() {
 if "${within[@]}" /bin/sh -c : 2>/dev/null; then
     "${within[@]}" /bin/busybox init >"$work/said" 2>&1 &
     waiter=$!
-    check 'busybox init: the watchdog is fed, the health checked' called watchdog 'healthcheck --reboot'
+    check 'busybox init: the watchdog is fed, the health checked' called 'watchdog --reboot' 'healthcheck --reboot'
     # timeout > unshare > init
     init=$(pgrep -P "$(pgrep -P $waiter)")
     kill -USR2 "$init"
@@ -101,7 +101,7 @@ if "${within[@]}" /bin/sh -c : 2>/dev/null; then
     # The box lives until both have called, or for a minute.
     check 'S99kubesolo-boot start' "${within[@]}" /bin/sh -c '/etc/init.d/S99kubesolo-boot start; i=0
         while [ "$(sed -n "\$=" /calls)" != 2 ] && [ $((i += 1)) -le 60 ]; do sleep 1; done'
-    check 'does the same' called watchdog 'healthcheck --reboot'
+    check 'does the same' called 'watchdog --reboot' 'healthcheck --reboot'
     rm "$box/calls"
     check 'S99kubesolo-boot stop' "${within[@]}" /bin/sh /etc/init.d/S99kubesolo-boot stop
     check 'notes the stop' called stopping

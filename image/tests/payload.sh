@@ -59,6 +59,52 @@ echo '#!/bin/sh' >"$work/extra/usr/local/bin/kubectl"
 check 'EXTRA is laid over it' env EXTRA="$work/extra" KUBESOLO="$stand_in" image/payload "$payload"
 check 'and is there' test -f "$payload/usr/local/bin/kubectl"
 
+# in_path NAME: a program of that name is in the PATH that busybox's init gives what it starts, and leads to a file in the payload.
+in_path() {
+    local folder
+    for folder in $(grep -aom 1 'PATH=/[a-z:/]*' "$(command -v busybox)" | head -n 1 | cut -d = -f 2 | tr : ' '); do
+        if [ -x "$payload$folder/$1" ]; then return; fi
+    done
+    return 1
+}
+check 'a file that cannot be run is not linked' refuted in_path kubectl
+printf '#!/bin/sh\n' | tee "$work/extra/usr/local/bin/crictl" >"$work/extra/usr/local/bin/kubectl"
+mkdir -p "$work/extra/usr/local/sbin" "$work/extra/sbin"
+printf '#!/bin/sh\n' | tee "$work/extra/usr/local/sbin/iptables" "$work/extra/usr/local/sbin/ipset" >"$work/extra/sbin/ipset"
+chmod +x "$work/extra/usr/local"/*bin/* "$work/extra/sbin/ipset"
+check 'an EXTRA with programs' env EXTRA="$work/extra" KUBESOLO="$stand_in" image/payload "$payload"
+for program in kubesolo kubectl crictl iptables ipset; do
+    check "what init starts finds $program" in_path $program
+done
+check 'one that is in PATH anyway is not hidden' test ! -e "$payload/usr/sbin/ipset" -a -f "$payload/sbin/ipset"
+check 'no other' refuted in_path nothing
+
+# kubelet ends where there is no /etc/passwd.
+for file in passwd group; do
+    check "root is in $file" grep -q '^root:x:0:' "$payload/etc/$file"
+    check "and nobody" grep -q '^nobody:x:65534:' "$payload/etc/$file"
+    check "/etc/$file can be read by all" test "$(stat -c %a "$payload/etc/$file")" = 644
+done
+cp -R initramfs/payload "$work/base"
+echo 'admin:x:0:0:admin:/root:/bin/sh' >"$work/base/etc/passwd"
+check 'a BASE with users' env BASE="$work/base" KUBESOLO="$stand_in" image/payload "$payload"
+check 'keeps them' cmp "$work/base/etc/passwd" "$payload/etc/passwd"
+check 'and gets the file that it lacks' grep -q '^root:x:0:' "$payload/etc/group"
+echo 'mine:x:0:0::/:/bin/sh' >"$work/extra/etc-passwd"
+mkdir -p "$work/extra/etc"
+mv "$work/extra/etc-passwd" "$work/extra/etc/passwd"
+check 'an EXTRA with users' env BASE="$work/base" EXTRA="$work/extra" KUBESOLO="$stand_in" image/payload "$payload"
+check 'has the last word' cmp "$work/extra/etc/passwd" "$payload/etc/passwd"
+rm -r "$work/extra/etc"
+
+# As kubelet finds it: there, and what /etc/network has written is kept.
+sed -n '/resolv.conf$/p' initramfs/kubesolo/etc/kubesolo/prepare | sed "s|/etc/|$work/|" >"$work/resolves"
+check 'resolv.conf is made' sh -e "$work/resolves"
+check 'empty' test -f "$work/resolv.conf" -a ! -s "$work/resolv.conf"
+echo nameserver 192.0.2.1 >"$work/resolv.conf"
+check 'made again' sh -e "$work/resolves"
+check 'and kept' grep -q 192.0.2.1 "$work/resolv.conf"
+
 check 'without KUBESOLO: refused' refuses 'KUBESOLO is not set' image/payload "$work/bad"
 check 'a binary that is not there: refused' refuses 'no such file' env KUBESOLO="$work/nothing" image/payload "$work/bad"
 dynamic=$(command -v sgdisk || echo /bin/ls)

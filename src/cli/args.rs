@@ -237,7 +237,7 @@ mod tests {
             ("status --json=yes", "--json: takes no value; see kubesolo-boot --help"),
             (
                 "--reboot status",
-                "--reboot: not a flag of status, but of activate, healthcheck, rollback; see kubesolo-boot status --help",
+                "--reboot: not a flag of status, but of activate, healthcheck, rollback, watchdog; see kubesolo-boot status --help",
             ),
             ("grow --wait=3 --help", "--wait: not a flag of grow, but of find; see kubesolo-boot grow --help"),
         ] {

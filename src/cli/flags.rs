@@ -25,6 +25,8 @@ pub struct Given<'a> {
     pub json: bool,
     /// `--reboot`.
     pub reboot: bool,
+    /// `--reboot-in`: so many seconds after the command has ended.
+    pub reboot_in: Option<&'a str>,
     /// `--ext4`.
     pub ext4: bool,
     /// Those that say which machine is meant, and by which rules.
@@ -147,15 +149,15 @@ const BLOCK: Verbs =
     These(&[Status, Check, Apply, Activate, Healthcheck, Rollback, Commit, Slot, Env, Watchdog, Metrics, Init]);
 /// Verbs that read or write what is on the data partition.
 const DATA: Verbs =
-    These(&[Status, Check, Apply, Activate, Healthcheck, Rollback, Commit, Stopping, Metrics, Probe, Init]);
+    These(&[Status, Check, Apply, Activate, Healthcheck, Rollback, Commit, Watchdog, Stopping, Metrics, Probe, Init]);
 /// Verbs that look into the log of boots.
-const BOOTS: Verbs = These(&[Status, Check, Apply, Activate, Healthcheck, Rollback, Commit, Stopping, Init]);
+const BOOTS: Verbs = These(&[Status, Check, Apply, Activate, Healthcheck, Rollback, Commit, Watchdog, Stopping, Init]);
 /// Verbs that use `state.json`.
 const STATE: Verbs = These(&[Status, Check, Apply, Activate, Healthcheck, Rollback, Commit, Metrics, Init]);
 /// Verbs that read `update.conf`.
 const CONF: Verbs = These(&[Check, Apply, Activate, Healthcheck, Watchdog, Grow, Init]);
 /// Verbs that may restart the box.
-const REBOOT: Verbs = These(&[Activate, Healthcheck, Rollback]);
+const REBOOT: Verbs = These(&[Activate, Healthcheck, Rollback, Watchdog]);
 /// Verbs that can answer in JSON.
 const JSON: Verbs = These(&[Status, Check, Apply, Activate, Healthcheck, Slot, Env, Probe]);
 /// Verbs that judge the box's health.
@@ -172,9 +174,16 @@ pub static FLAGS: &[Flag] = &[
     },
     Flag { short: Some("-V"), ..Flag::switch("version", "the version", Verbs::All, |given| &mut given.version) },
     Flag::switch("json", "answer in JSON", JSON, |given| &mut given.json),
-    Flag::switch("reboot", "restart the box at once; healthcheck: only after a rollback", REBOOT, |given| {
+    Flag::switch("reboot", "restart the box at once; healthcheck, watchdog: only if a trial failed", REBOOT, |given| {
         &mut given.reboot
     }),
+    Flag::text(
+        "reboot_in",
+        Text("SECONDS"),
+        "the same, so long after this command has ended",
+        These(&[Activate, Healthcheck, Rollback]),
+        |given| &mut given.reboot_in,
+    ),
     Flag::switch("force", "overrule what can be overruled, never the signature", PUBLISHED, |given| {
         &mut given.flags.force
     }),
@@ -227,6 +236,7 @@ pub static FLAGS: &[Flag] = &[
     Flag::key(&Key::MAINTENANCE_WINDOW, These(&[Apply])),
     Flag::key(&Key::HEALTHCHECK_URL, HEALTH),
     Flag::key(&Key::HEALTHCHECK_TIMEOUT, These(&[Healthcheck])),
+    Flag::key(&Key::TRIAL_TIMEOUT, These(&[Healthcheck, Watchdog])),
     Flag::key(&Key::AUTO_ROLLBACK_AFTER, These(&[Healthcheck])),
     Flag::key(&Key::KUBE_SYSTEM_SETTLE, HEALTH),
     Flag::key(&Key::CONTAINERD, HEALTH),

@@ -147,7 +147,7 @@ pub static VERBS: &[Row] = &[
         line: "is the box healthy? commits a trial, or counts against it",
         text: "containerd, API server, node, kube-system, healthcheck_url, data partition: each has a deadline.\n\
                All pass: a trial is committed. Not so --auto-rollback-after times in a row: the old slot boots\n\
-               next, with --reboot at once.",
+               next, with --reboot at once. Not in --trial-timeout seconds: --reboot ends this boot, and GRUB counts.",
         read: |words| words.is_empty().then_some(Verb::Healthcheck),
     },
     Row {
@@ -211,7 +211,8 @@ pub static VERBS: &[Row] = &[
         forms: BARE,
         line: "send the hardware watchdog its keepalives until this boot is committed",
         text: "init starts it where watchdog=SECONDS is set. Then it is stopped, if it can be. A boot that is\n\
-               given up, or a disk that hangs, is left to it: the box is reset.",
+               given up, or a disk that hangs, is left to it: the box is reset. --reboot ends a trial\n\
+               after --trial-timeout seconds, also without a watchdog.",
         read: |words| words.is_empty().then_some(Verb::Watchdog),
     },
     Row {

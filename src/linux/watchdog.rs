@@ -58,7 +58,7 @@ impl Watchdog {
     }
 
     /// Stops it, if it can be stopped.
-    pub fn stop(self) {
+    pub fn stop(&self) {
         ignore(write(self.device.fd(), b"V"), "a watchdog that cannot be stopped runs on");
     }
 }

@@ -1,5 +1,5 @@
 //! `healthcheck`: runs the checks. A trial that passes them is committed; failures are counted, and at the N-th in a row the trial is
-//! rolled back. If no trial runs, the checks are only reported.
+//! rolled back; one that is not committed in its time restarts the box. If no trial runs, the checks are only reported.
 
 use core::fmt::{self, Write};
 use core::time::Duration;
@@ -17,6 +17,9 @@ use kubesolo_core::update::config::Config;
 
 use super::machine::Machine;
 
+/// What is said of a trial that `trial_timeout` ends.
+pub const OUT_OF_TIME: &str = "The trial's time is over (trial_timeout): this boot has failed.";
+
 /// The word for it in JSON.
 const fn word(outcome: Outcome) -> &'static str {
     match outcome {
@@ -24,10 +27,11 @@ const fn word(outcome: Outcome) -> &'static str {
         Outcome::Committed => "committed",
         Outcome::Counted(..) => "counted",
         Outcome::RolledBack => "rolled_back",
+        Outcome::OutOfTime => "out_of_time",
     }
 }
 
-/// Runs all checks and commits or rolls back a trial. Gives the exit code, and whether the old slot boots next.
+/// Runs all checks and commits or rolls back a trial. Gives the exit code, and whether the box is to be restarted, if it may be.
 ///
 /// # Errors
 /// Those of committing, rolling back, and reading the boot state. A failed check is not an error but an exit code.
@@ -73,13 +77,14 @@ pub fn run(
         ignore(write!(reasons, "{between}{name}: {}", reason(name, failure)), "a text in memory has no errors");
     }
     let healthy = reasons.is_empty();
-    let concluded = flow::conclude(&mut machine, &reasons, &failed, config.auto_rollback_after);
+    let is_late = host.time_for_a_trial(config) == Some(0);
+    let concluded = flow::conclude(&mut machine, &reasons, &failed, config.auto_rollback_after, is_late);
     // The checks are printed also if the commit or the rollback failed.
     let outcome = *concluded.as_ref().unwrap_or(&Outcome::Nothing);
     let printed = if json { print_json(out, &report, healthy, outcome) } else { print_outcome(out, outcome) };
     ignore(printed, KEEPS_ITS_ERROR);
-    let rolled_back = matches!(concluded?, Outcome::RolledBack);
-    Ok((if healthy { Exit::Done } else { Exit::No }, rolled_back))
+    let restarts = matches!(concluded?, Outcome::RolledBack | Outcome::OutOfTime);
+    Ok((if healthy { Exit::Done } else { Exit::No }, restarts))
 }
 
 /// Why a check failed, without its name, which stands before it.
@@ -112,6 +117,7 @@ fn print_outcome(out: &mut Output<'_>, outcome: Outcome) -> fmt::Result {
         Outcome::Counted(failures, Some(most)) => writeln!(out, "Failure {failures} of {most} in a row."),
         Outcome::Counted(failures, None) => writeln!(out, "Failure {failures} in a row."),
         Outcome::RolledBack => writeln!(out, "Rolled back: the old slot boots next. To boot it now: reboot"),
+        Outcome::OutOfTime => writeln!(out, "{OUT_OF_TIME} To end it: reboot"),
     }
 }
 

@@ -97,6 +97,7 @@ impl Cluster {
             "--service-account-key-file=sa.pub",
             "--service-account-signing-key-file=sa.key",
             "--service-cluster-ip-range=10.0.0.0/24",
+            "--allow-privileged=true",
         ];
         let api = start(&api, &flags, "api.log").unwrap();
         let server = format!("https://127.0.0.1:{port}");
@@ -151,7 +152,8 @@ impl Cluster {
         }
     }
 
-    fn ran(&self, words: &str, input: &str) -> Output {
+    /// Runs kubectl.
+    pub fn ran(&self, words: &str, input: &str) -> Output {
         let mut child = Command::new(&self.kubectl)
             .args(["--kubeconfig", &self.folder.text("kubeconfig"), "--namespace=kube-system"])
             .args(words.split_whitespace())

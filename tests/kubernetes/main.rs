@@ -1,7 +1,7 @@
-//! The verdict of `healthcheck` on a real API server: etcd, kube-apiserver and kubectl, without kubelet and controllers. The status of
-//! every object is set through the API, as they would have; each row is a state that real boxes get into.
+//! The verdict of `healthcheck`, and `deploy/`, on a real API server: etcd, kube-apiserver and kubectl, without kubelet and controllers.
+//! The status of every object is set through the API, as they would have; each row is a state that real boxes get into.
 //!
-//! `make kubernetes` builds what this needs, and runs it.
+//! `make proof PART=kubernetes` builds what this needs, and runs it.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -13,6 +13,7 @@
 )]
 
 mod cluster;
+mod deploy;
 #[path = "../program/scene/mod.rs"]
 mod scene;
 mod verdict;

@@ -601,6 +601,7 @@ fn a_malformed_value_stops_only_the_verbs_that_need_its_key() {
         ("mark=maybe", &["apply"]),
         ("grow=off", &["grow"]),
         ("auto_rollback_after=3x", &["healthcheck"]),
+        ("trial_timeout=15m", &["healthcheck"]),
         ("kube_system_settle=30s", &["apply", "healthcheck"]),
         ("maintenance_window=2-4", &["apply"]),
         ("server=\"/srv", &["check", "apply"]),
@@ -653,7 +654,7 @@ fn a_flag_of_another_verb_is_refused_by_name() {
     assert!(pairs > 200, "{pairs}");
     for words in ["status --reboot", "apply /nowhere --reboot", "commit --reboot", "init --reboot", "grow --reboot"] {
         refused(&machine, words, 2, "--reboot: not a flag of ");
-        refused(&machine, words, 2, ", but of activate, healthcheck, rollback; see kubesolo-boot ");
+        refused(&machine, words, 2, ", but of activate, healthcheck, rollback, watchdog; see kubesolo-boot ");
     }
 }
 
@@ -688,7 +689,8 @@ fn command_lines_in_use_are_taken() {
         "init --grubenv grubenv --cmdline cmdline --data data --conf conf",
         "grow --grow yes",
         "grow --disk disk --conf conf",
-        "healthcheck --reboot --conf /conf/update.conf",
+        "healthcheck --reboot-in 20 --conf /conf/update.conf",
+        "healthcheck --reboot",
         "healthcheck --state state --healthcheck-timeout 0 --auto-rollback-after 1",
         "healthcheck --json --healthcheck-timeout 0 --healthcheck-url http://x/",
         "check --conf /conf/update.conf",
@@ -697,6 +699,7 @@ fn command_lines_in_use_are_taken() {
         "apply http://x/ --allow-downgrade --grubenv x --cmdline x --data x --target x",
         "apply --server www --grubenv x --data x --state x --cmdline x --target x --allow-downgrade",
         "apply --force --json",
+        "activate --reboot-in 20 --conf /conf/update.conf",
         "activate --reboot --conf /conf/update.conf",
         "rollback --reboot",
         "status --json",
@@ -705,6 +708,7 @@ fn command_lines_in_use_are_taken() {
         "metrics /x.prom",
         "stopping",
         "watchdog",
+        "watchdog --reboot --trial-timeout 600",
     ] {
         let words: Vec<&OsStr> = line.split(' ').map(OsStr::new).collect();
         let call = Call::parse(&words).unwrap_or_else(|failure| panic!("{line}: {failure}"));

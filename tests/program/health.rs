@@ -400,6 +400,66 @@ fn without_a_number_failures_are_only_counted() {
     assert_eq!(node.machine.state(), state(B, 2, false, Good, Trial));
 }
 
+/// By this machine's own clock: the time is over two seconds after the first look.
+#[test]
+fn a_trial_that_is_not_committed_in_its_time_has_failed_and_grub_counts_it() {
+    let Some(node) = Node::new() else { return };
+    node.api.node("False");
+    let soon = format!("--trial-timeout {}", rustix::system::sysinfo().uptime + 60);
+    assert_eq!(node.sick(&soon)["outcome"], "counted");
+    let over = rustix::system::sysinfo().uptime + 2;
+    let now = format!("--trial-timeout {over}");
+    assert_eq!(node.sick(&now)["outcome"], "counted", "too slow a machine");
+    while rustix::system::sysinfo().uptime < over {
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(node.sick(&now)["outcome"], "out_of_time");
+    assert_eq!(node.machine.state(), state(B, 2, false, Good, Trial), "GRUB counts");
+    assert_eq!(node.journal()["health_check_failures"], 3);
+    let ran = node.check(&now);
+    let said = "The trial's time is over (trial_timeout): this boot has failed. To end it: reboot\n";
+    assert!(ran.exit == 1 && ran.out().ends_with(said), "{}", ran.out());
+    // What passes is committed, however late.
+    node.api.node("True");
+    assert_eq!(node.check(&now).exit, 0);
+    assert_eq!(node.machine.state(), state(B, 3, true, Good, Good));
+}
+
+#[test]
+fn only_a_trial_that_grub_counts_and_healthcheck_judges_runs_out_of_time() {
+    let Some(node) = Node::new() else { return };
+    node.api.node("False");
+    let outcome = |conf: &str, flags: &str| {
+        node.machine.folder.write("conf", conf);
+        let report = node.sick(flags);
+        report["outcome"].as_str().unwrap().to_owned()
+    };
+    for (conf, flags) in [
+        ("trial_timeout=0\n", ""),
+        ("trial_timeout=1\n", "--trial-timeout 0"),
+        ("trial_timeout=4000000000\n", ""),
+        ("trial_timeout=1\nmark=init\n", ""),
+    ] {
+        assert_eq!(outcome(conf, flags), "counted", "{conf} {flags}");
+    }
+    assert_eq!(outcome("trial_timeout=1\n", "--auto-rollback-after 1"), "rolled_back");
+    for (case, now, cmdline, want) in [
+        ("a trial", state(B, 2, false, Good, Trial), "ksolo.slot=B ksolo.via=auto", "out_of_time"),
+        ("its last boot", state(B, 0, false, Good, Trial), "ksolo.slot=B ksolo.via=auto", "out_of_time"),
+        ("an older grub.cfg", state(B, 2, false, Good, Trial), "quiet", "out_of_time"),
+        ("chosen by a person", state(B, 2, false, Good, Trial), "ksolo.slot=B ksolo.via=menu", "counted"),
+        ("nothing to go back to", state(B, 2, false, Bad, Trial), "ksolo.slot=B ksolo.via=auto", "counted"),
+        ("a good slot", state(B, 2, false, Good, Good), "ksolo.slot=B ksolo.via=auto", "none"),
+        ("not booted yet", state(B, 3, false, Good, Trial), "ksolo.slot=A ksolo.via=auto", "none"),
+        ("rolled back by hand", state(A, 3, false, Good, Bad), "ksolo.slot=B ksolo.via=auto", "none"),
+    ] {
+        node.machine.set(now);
+        node.machine.cmdline(cmdline);
+        assert_eq!(outcome("trial_timeout=1\n", ""), want, "{case}");
+        assert_eq!(node.machine.state(), now, "{case}");
+    }
+}
+
 #[test]
 fn what_failed_before_the_update_cannot_undo_it() {
     let Some(node) = Node::new() else { return };

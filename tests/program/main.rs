@@ -22,6 +22,7 @@ mod grub_editenv;
 mod health;
 mod init;
 mod nginx;
+mod restarts;
 mod scene;
 mod servers;
 mod side_by_side;

@@ -142,6 +142,7 @@ fn default(key: &str) -> Option<String> {
     Some(match key {
         "kube_system_settle" => config.kube_system_settle.to_string(),
         "healthcheck_timeout" => config.healthcheck_timeout.to_string(),
+        "trial_timeout" => config.trial_timeout?.to_string(),
         "containerd" => config.containerd.into(),
         "kubectl" => config.kubectl.into(),
         "kubeconfig" => config.kubeconfig.into(),

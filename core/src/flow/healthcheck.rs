@@ -1,7 +1,10 @@
 //! `healthcheck`: commits a trial whose checks pass. Failures are counted, and at the N-th in a row the trial is rolled back. If no
 //! trial runs, the checks are only reported. The env block says what a trial is; `state.json` only holds the count.
+//!
+//! A trial that is not committed in its time is left to GRUB: the box restarts, and GRUB counts the boot, as one that hung.
 
 use crate::boot::slot::{Slot, SlotState};
+use crate::boot::state::BootState;
 use crate::flow::outcome::{commit, roll_back};
 use crate::flow::ports::{Env, LastError, Progress, Running};
 use crate::history::boot_log::Milestone;
@@ -18,13 +21,15 @@ pub enum Outcome {
     Counted(u32, Option<u32>),
     /// The old slot boots next.
     RolledBack,
+    /// The trial's time is over: this boot has failed, and the box is to be restarted.
+    OutOfTime,
 }
 
 /// To be called before the checks run. Gives the state of the update on trial, with the checks that are excused; `None` if no trial
 /// runs, or `state.json` tells of another update or cannot be read, which was reported.
 pub fn begin<M: Running>(machine: &mut M) -> Option<M::State> {
     // What keeps the block from being read is reported by `conclude`: the checks run all the same.
-    let Ok(true) = is_on_trial(machine) else { return None };
+    let Ok(Some(_)) = trial(machine) else { return None };
     let opened = machine.open_state();
     let mut state = machine.if_recorded(opened)?;
     // The checks run even if the new phase cannot be recorded.
@@ -37,7 +42,7 @@ pub fn begin<M: Running>(machine: &mut M) -> Option<M::State> {
 }
 
 /// Acts on the result of the checks, if a trial runs. `reasons` is empty if all passed; `failed` are those that did not, the excused ones
-/// too; `most` is how many failures in a row are too many.
+/// too; `most` is how many failures in a row are too many; `is_late` says that a trial's time is over.
 ///
 /// # Errors
 /// Those of committing, rolling back, and reading the boot state; if another run holds the lock of `state.json`.
@@ -46,11 +51,12 @@ pub fn conclude<M: Running>(
     reasons: &str,
     failed: &str,
     most: Option<u32>,
+    is_late: bool,
 ) -> Result<Outcome, M::Error> {
-    if !is_on_trial(machine)? {
+    let Some((state, booted)) = trial(machine)? else {
         end_excuses(machine, failed)?;
         return Ok(Outcome::Nothing);
-    }
+    };
     if reasons.is_empty() {
         return commit(machine).map(|_| Outcome::Committed);
     }
@@ -60,7 +66,8 @@ pub fn conclude<M: Running>(
         None => machine.count_in_this_boot(),
     };
     if most.is_none_or(|most| failures < most) {
-        return Ok(Outcome::Counted(failures, most));
+        let fails = is_late && can_run_out_of_time(&state, booted);
+        return Ok(if fails { Outcome::OutOfTime } else { Outcome::Counted(failures, most) });
     }
     roll_back(machine, LastError::Checks(failures, reasons)).map(|_| Outcome::RolledBack)
 }
@@ -97,10 +104,20 @@ fn end_excuses<M: Running>(machine: &mut M, failed: &str) -> Result<(), M::Error
     Ok(())
 }
 
-/// Whether the slot that runs is on trial, by the block alone. Where the kernel command line does not say which slot runs, it is the
-/// active one: the grub.cfg of an older KubeSolo OS boots no other.
-fn is_on_trial<M: Env>(machine: &mut M) -> Result<bool, M::Error> {
+/// Whether a boot of `booted` has failed once the time for a trial is over: it is one, and there is a good slot to go back to. Where
+/// there is none a box that runs is better than one that restarts.
+pub fn can_run_out_of_time(state: &BootState, booted: Slot) -> bool {
+    is_on_trial(state, booted) && state.slot(!booted) == SlotState::Good
+}
+
+fn is_on_trial(state: &BootState, booted: Slot) -> bool {
+    booted == state.active && state.slot(booted) == SlotState::Trial
+}
+
+/// The boot state, and the slot that runs, if that is on trial, by the block alone. Where the kernel command line does not say which
+/// slot runs, it is the active one: the grub.cfg of an older KubeSolo OS boots no other.
+fn trial<M: Env>(machine: &mut M) -> Result<Option<(BootState, Slot)>, M::Error> {
     let state = machine.boot_state()?;
     let booted = machine.booted()?.unwrap_or(state.active);
-    Ok(booted == state.active && state.slot(booted) == SlotState::Trial)
+    Ok(is_on_trial(&state, booted).then_some((state, booted)))
 }

@@ -76,6 +76,11 @@ impl Key {
         value: Value::Text("SECONDS"),
         help: "how long each check may take to come right",
     };
+    pub const TRIAL_TIMEOUT: Key = Key {
+        name: "trial_timeout",
+        value: Value::Text("SECONDS"),
+        help: "so long after power-on a trial that is not committed has failed; 0: never",
+    };
     pub const CONTAINERD: Key = Key { name: "containerd", value: Value::File("FILE"), help: "containerd's socket" };
     pub const KUBECTL: Key =
         Key { name: "kubectl", value: Value::File("FILE"), help: "the program to ask Kubernetes with" };
@@ -115,6 +120,7 @@ pub const KEYS: &[Key] = &[
     Key::AUTO_ROLLBACK_AFTER,
     Key::KUBE_SYSTEM_SETTLE,
     Key::HEALTHCHECK_TIMEOUT,
+    Key::TRIAL_TIMEOUT,
     Key::CONTAINERD,
     Key::KUBECTL,
     Key::KUBECONFIG,
@@ -156,6 +162,8 @@ pub struct Config<'a> {
     pub kube_system_settle: u32,
     /// [`Key::HEALTHCHECK_TIMEOUT`].
     pub healthcheck_timeout: u32,
+    /// [`Key::TRIAL_TIMEOUT`].
+    pub trial_timeout: Option<u32>,
     /// [`Key::CONTAINERD`].
     pub containerd: &'a str,
     /// [`Key::KUBECTL`].
@@ -186,6 +194,7 @@ impl Default for Config<'_> {
             auto_rollback_after: None,
             kube_system_settle: 30,
             healthcheck_timeout: 60,
+            trial_timeout: Some(15 * 60),
             containerd: "/var/lib/kubesolo/containerd/containerd.sock",
             kubectl: "kubectl",
             kubeconfig: "/var/lib/kubesolo/pki/admin/admin.kubeconfig",
@@ -319,6 +328,10 @@ impl<'a> Config<'a> {
             "auto_rollback_after" => self.auto_rollback_after = number()?.filter(|times| *times > 0),
             "kube_system_settle" => self.kube_system_settle = number()?.unwrap_or(default.kube_system_settle),
             "healthcheck_timeout" => self.healthcheck_timeout = number()?.unwrap_or(default.healthcheck_timeout),
+            "trial_timeout" => {
+                self.trial_timeout =
+                    number()?.map_or(default.trial_timeout, |seconds| (seconds > 0).then_some(seconds));
+            }
             "containerd" => self.containerd = text.unwrap_or(default.containerd),
             "kubectl" => self.kubectl = text.unwrap_or(default.kubectl),
             "kubeconfig" => self.kubeconfig = text.unwrap_or(default.kubeconfig),
@@ -365,7 +378,7 @@ mod tests {
         let (config, problems) = parse(
             "# a box\n server = http://x/u/ \nchannel=stable\npubkey=/etc/k\nca=/etc/ca\nmaintenance_window=23:00-01:00\n\
              healthcheck_url=http://y/?a=b\nauto_rollback_after=3\nkube_system_settle=60\n\
-             healthcheck_timeout=5\ncontainerd=/s\nkubectl=/k\nkubeconfig=/c\nmark=init\nwatchdog=60\nwant=v1.2.0\nrollout_group=late\ngrow=no\n\n",
+             healthcheck_timeout=5\ntrial_timeout=600\ncontainerd=/s\nkubectl=/k\nkubeconfig=/c\nmark=init\nwatchdog=60\nwant=v1.2.0\nrollout_group=late\ngrow=no\n\n",
         );
         assert!(problems.is_empty(), "{problems:?}");
         assert_eq!(
@@ -380,6 +393,7 @@ mod tests {
                 auto_rollback_after: Some(3),
                 kube_system_settle: 60,
                 healthcheck_timeout: 5,
+                trial_timeout: Some(600),
                 containerd: "/s",
                 kubectl: "/k",
                 kubeconfig: "/c",
@@ -391,7 +405,8 @@ mod tests {
             }
         );
         assert_eq!(parse("").0, Config::default());
-        assert_eq!(parse("server=\nmark=\nwatchdog=0\ngrow=\n"), (Config::default(), Vec::new()));
+        assert_eq!(parse("trial_timeout=0\n").0.trial_timeout, None);
+        assert_eq!(parse("server=\ntrial_timeout=\nmark=\nwatchdog=0\ngrow=\n"), (Config::default(), Vec::new()));
     }
 
     #[test]

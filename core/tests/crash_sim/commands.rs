@@ -8,7 +8,7 @@ use kubesolo_core::boot::state::BootState;
 use kubesolo_core::flow::activate::{Staged, activate};
 use kubesolo_core::flow::apply::{Applied, Update, apply};
 use kubesolo_core::flow::change::{Change, Changed, Refusal};
-use kubesolo_core::flow::healthcheck;
+use kubesolo_core::flow::healthcheck::{self, Outcome};
 use kubesolo_core::flow::init::{BootStage, EnvCopies, Notice, Record, init};
 use kubesolo_core::flow::install::{TargetSlot, WritableSlot};
 use kubesolo_core::flow::outcome::{commit, roll_back};
@@ -70,7 +70,21 @@ impl Machine {
         if passes && state.active == booted {
             self.passed |= self.system(booted).map_or(0, |version| 1 << version);
         }
-        healthcheck::conclude(self, if passes { "" } else { "sick" }, "", Some(most.into())).map(drop)
+        healthcheck::conclude(self, if passes { "" } else { "sick" }, "", Some(most.into()), false).map(drop)
+    }
+
+    /// A health check that fails after the trial's time, and what follows: the box goes down.
+    pub fn is_late(&mut self) -> Result<(), Stop> {
+        healthcheck::begin(self);
+        let (state, booted) = (self.boot_state()?, self.booted.unwrap());
+        let is_over = healthcheck::conclude(self, "sick", "", None, true)? == Outcome::OutOfTime;
+        let is_trial = state.active == booted && state.slot(booted) == SlotState::Trial;
+        assert_eq!(is_over, is_trial && state.slot(!booted) == SlotState::Good, "a trial, with a slot to go back to");
+        if is_over {
+            assert_eq!(self.boot_state()?, state, "the boot state is GRUB's to change");
+            self.booted = None;
+        }
+        Ok(())
     }
 
     pub fn rollback(&mut self) -> Result<(), Stop> {

@@ -69,6 +69,7 @@ const fn word(command: Command) -> &'static str {
         Command::Activate => "activate",
         Command::Check { passes: true, .. } | Command::Commit => "commit",
         Command::Check { passes: false, .. } => "failed check",
+        Command::Late => "late check",
         Command::Rollback => "rollback",
         Command::Status => "status",
     }

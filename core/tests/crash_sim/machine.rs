@@ -87,6 +87,8 @@ pub enum Command {
         passes: bool,
         most: u8,
     },
+    /// A health check that fails after the trial's time.
+    Late,
     Rollback,
     /// A person wants to keep what runs.
     Commit,
@@ -220,6 +222,7 @@ impl Machine {
             Command::Apply(version, server) => self.apply(version, server),
             Command::Activate => self.activate(),
             Command::Check { passes, most } => self.check(passes, most),
+            Command::Late => self.is_late(),
             Command::Rollback => self.rollback(),
             Command::Commit => self.commit(),
             Command::Status => self.status(),

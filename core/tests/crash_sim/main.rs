@@ -59,6 +59,7 @@ const POWER: Event = ok(PowerOn { init_decides: false });
 const DIES: Event = ok(Dies);
 const COMMIT: Event = ok(Check { passes: true, most: 0 });
 const FAILED_CHECK: Event = ok(Check { passes: false, most: 2 });
+const LATE: Event = ok(Late);
 const ACTIVATE: Event = ok(Activate);
 const ROLLBACK: Event = ok(Rollback);
 
@@ -99,6 +100,30 @@ const LIVES: &[Life] = &[
         "health checks that fail",
         false,
         &[POWER, apply(2), ACTIVATE, POWER, FAILED_CHECK, FAILED_CHECK, POWER, apply(3), ACTIVATE, POWER, COMMIT],
+        (Slot::B, [SlotState::Good, SlotState::Good], [Some(1), Some(3)]),
+    ),
+    (
+        "a trial whose time is over in each boot",
+        false,
+        &[
+            POWER,
+            apply(2),
+            ACTIVATE,
+            POWER,
+            LATE,
+            POWER,
+            LATE,
+            POWER,
+            LATE,
+            POWER,
+            fails(Apply(2, Whole), Stop::Refused),
+            apply(3),
+            ACTIVATE,
+            POWER,
+            LATE,
+            POWER,
+            COMMIT,
+        ],
         (Slot::B, [SlotState::Good, SlotState::Good], [Some(1), Some(3)]),
     ),
     (
@@ -381,6 +406,7 @@ fn live_at_random(number: usize, seed: u64, commands: usize, report: &mut Report
                 Check { passes: true, most: 0 },
                 Check { passes: false, most: 1 },
                 Check { passes: false, most: 2 },
+                Late,
                 Rollback,
             ]),
             Some(booted) if booted != state.active => power_on,

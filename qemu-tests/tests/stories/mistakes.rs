@@ -9,7 +9,7 @@ use qemu_tests::{ensure, ensure_eq, shell};
 
 /// What is typed, the exit code, and what the answer has in it.
 const MISTAKES: &[(&str, u8, &str)] = &[
-    ("status --reboot", 2, "--reboot: not a flag of status, but of activate, healthcheck, rollback"),
+    ("status --reboot", 2, "--reboot: not a flag of status, but of activate, healthcheck, rollback, watchdog"),
     ("apply --reboot", 2, "--reboot: not a flag of apply"),
     ("commit --force", 2, "--force: not a flag of commit, but of check, apply"),
     ("activate --allow-downgrade", 2, "not a flag of activate"),
