@@ -141,6 +141,21 @@ check 'and in no other' refuses '' grep cloud-init <(listed "$work/one/os.gz")
 quiet_or_die initramfs --cloud-init none --out "$work/none.gz"
 check '--cloud-init none is the same as without' cmp "$work/none.gz" "$work/one/os.gz"
 
+chunks=dist/kubesolo-chunks
+needs $chunks
+quiet_or_die initramfs --chunks $chunks --out "$work/chunks.gz"
+check 'packed in chunks, the initramfs holds the same' diff <(listed "$work/chunks.gz") <(listed "$work/one/os.gz")
+check 'and is 3 % larger at most' \
+    test "$(wc -c <"$work/chunks.gz")" -le $(($(wc -c <"$work/one/os.gz") * 103 / 100))
+mkdir "$work/payload"
+cp -R initramfs/payload/. "$work/payload"
+echo 'one line more' >"$work/payload/etc/one-line-more"
+quiet_or_die initramfs --chunks $chunks --payload "$work/payload" --out "$work/more.gz"
+# entries FILE: its chunks, each as hex.
+entries() { $chunks index "$1" | tail -c +17 | od -An -v -tx1 -w36 | sort -u; }
+check 'a file more changes a few of its chunks' \
+    test "$(comm -13 <(entries "$work/chunks.gz") <(entries "$work/more.gz") | wc -l)" -le 4
+
 for platform in 'i386-pc:UEFI, 32-bit UEFI' 'i386-efi:UEFI, BIOS' 'x86_64-efi:32-bit UEFI, BIOS'; do
     lib=$work/without-${platform%%:*}
     mkdir "$lib"

@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod digest;
+pub mod index;
 pub mod manifest;
 pub mod phase;
 pub mod signature;
