@@ -93,7 +93,7 @@ pub fn run(
 
 /// The kernel and the initramfs that a manifest describes.
 pub fn files_of(manifest: &Manifest<'_>) -> Files {
-    let image = |Image { sha256, size, .. }| Image { url: None, sha256, size };
+    let image = |Image { sha256, size, .. }| Image { url: None, sha256, size, index: None };
     [("vmlinuz", image(manifest.vmlinuz)), ("kubesolo-os.gz", image(manifest.initramfs))]
 }
 
