@@ -125,7 +125,7 @@ image-kubesolo: deps-build $(BINARY) $(CLOUD_INIT_BINARY) $(CHUNKS) ## the disk 
 	MODULES_TOO="$$(image/payload --modules)" $(KERNEL_FROM) image/kernel $(BUILD)/kubesolo
 	image/initramfs --binary $(BINARY) --cloud-init $(CLOUD_INIT_BINARY) --kernel-modules $(BUILD)/kubesolo/modules \
 	  --chunks $(CHUNKS) --payload $(BUILD)/payload $(INITRAMFS_FROM) --out $(BUILD)/kubesolo/kubesolo-os.gz
-	image/build --kernel $(BUILD)/kubesolo/vmlinuz --initramfs $(BUILD)/kubesolo/kubesolo-os.gz $(IMAGE_FROM) \
+	image/build --kernel $(BUILD)/kubesolo/vmlinuz --initramfs $(BUILD)/kubesolo/kubesolo-os.gz --chunks $(CHUNKS) $(IMAGE_FROM) \
 	  --out dist/kubesolo-kubernetes$(SUFFIX).img
 
 demo: deps dist/kubesolo-test.img ## a good update, a bad update, and its rollback, before your eyes (RECORD=1: into docs/demo.svg)
@@ -202,8 +202,8 @@ $(BUILD)/kubesolo-os.gz $(BUILD)/test/kubesolo-os.gz: %/kubesolo-os.gz: %/vmlinu
 	  $(INITRAMFS_FROM) --out $@
 
 dist/kubesolo$(SUFFIX).img: $(BUILD)/kubesolo-os.gz grub/grub.cfg image/build
-	image/build --kernel $(BUILD)/vmlinuz --initramfs $(BUILD)/kubesolo-os.gz --out $@ $(IMAGE_FROM)
+	image/build --kernel $(BUILD)/vmlinuz --initramfs $(BUILD)/kubesolo-os.gz --chunks $(CHUNKS) --out $@ $(IMAGE_FROM)
 
 dist/kubesolo-test$(SUFFIX).img: $(BUILD)/test/kubesolo-os.gz grub/grub.cfg image/build
-	image/build --kernel $(BUILD)/test/vmlinuz --initramfs $(BUILD)/test/kubesolo-os.gz --out $@ $(IMAGE_FROM) \
+	image/build --kernel $(BUILD)/test/vmlinuz --initramfs $(BUILD)/test/kubesolo-os.gz --chunks $(CHUNKS) --out $@ $(IMAGE_FROM) \
 	  --size-esp 34 --size-slot 48 --size-data 32 $(TEST_IMAGE)
