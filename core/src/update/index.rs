@@ -11,7 +11,6 @@
 
 use core::fmt;
 
-use crate::disk::field::le64;
 use crate::update::digest::Hash;
 
 /// How an index begins.
@@ -64,6 +63,12 @@ pub struct Chunk {
 }
 
 impl Chunk {
+    /// Reads what an index has of it. A length may be one that no chunk has.
+    pub fn from_bytes(entry: &[u8; ENTRY_LEN]) -> Chunk {
+        let [a, b, c, d, hash @ ..] = *entry;
+        Chunk { len: u32::from_le_bytes([a, b, c, d]), hash: Hash(hash) }
+    }
+
     /// As an index has it.
     pub fn to_bytes(&self) -> [u8; ENTRY_LEN] {
         let mut bytes = [0; ENTRY_LEN];
@@ -79,6 +84,12 @@ pub fn head(file_size: u64) -> [u8; HEAD_LEN] {
     let fields = MAGIC.iter().copied().chain(file_size.to_le_bytes());
     bytes.iter_mut().zip(fields).for_each(|(to, from)| *to = from);
     bytes
+}
+
+/// What an index that begins so says of the file's size.
+pub fn file_size(head: &[u8; HEAD_LEN]) -> u64 {
+    let [.., a, b, c, d, e, f, g, h] = *head;
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
 /// Reads an index, a chunk at a time, and sees to it that it is a whole one. What it says of a file's bytes is believed of no
@@ -106,7 +117,7 @@ impl Reader {
         let chunks =
             u32::try_from(count).ok().filter(|chunks| *chunks <= CHUNKS_MAX).ok_or(Error::TooManyChunks(count))?;
         let reader = Reader { chunks, bytes: file_size };
-        if le64(bytes, 8) != Some(file_size) || chunks == 0 && file_size > 0 {
+        if self::file_size(bytes) != file_size || chunks == 0 && file_size > 0 {
             return Err(Error::Sum);
         }
         Ok(reader)
@@ -122,17 +133,16 @@ impl Reader {
     /// # Errors
     /// If it is none, or the file is shorter than it, or as the last one leaves something of the file.
     pub fn take(&mut self, entry: &[u8; ENTRY_LEN]) -> Result<Chunk, Error> {
-        let [a, b, c, d, hash @ ..] = *entry;
-        let len = u32::from_le_bytes([a, b, c, d]);
-        if !(1..=CHUNK_MAX).contains(&len) {
-            return Err(Error::Chunk(len));
+        let chunk = Chunk::from_bytes(entry);
+        if !(1..=CHUNK_MAX).contains(&chunk.len) {
+            return Err(Error::Chunk(chunk.len));
         }
         self.chunks = self.chunks.checked_sub(1).ok_or(Error::Sum)?;
-        self.bytes = self.bytes.checked_sub(len.into()).ok_or(Error::Sum)?;
+        self.bytes = self.bytes.checked_sub(chunk.len.into()).ok_or(Error::Sum)?;
         if self.chunks == 0 && self.bytes != 0 {
             return Err(Error::Sum);
         }
-        Ok(Chunk { len, hash: Hash(hash) })
+        Ok(chunk)
     }
 }
 
