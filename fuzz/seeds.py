@@ -176,6 +176,7 @@ def http_peer():
     seed("http_peer", "chunks", "\0\2\5" + chunked)
     seed("http_peer", "small-chunks", "\2\7\1" + chunked)
     seed("http_peer", "resumed", "\1\11\1" + part)
+    seed("http_peer", "beyond-its-end", "\1\1\1" + part.replace("Content-Length: 7", "X: y") + "more")
     seed("http_peer", "start-over", "\1\1\1HTTP/1.1 416 Range\r\nContent-Range: bytes */3\r\n\r\n", whole)
     seed("http_peer", "other-file", "\1\1\1" + part.replace('"a"', '"b"'), whole)
     seed("http_peer", "redirects", "\0\1\1" + redirect.format("/a?b"), redirect.format("//other/c"), redirect.format("../d"), whole)

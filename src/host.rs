@@ -6,7 +6,6 @@ use core::fmt;
 use core::time::Duration;
 use std::string::String;
 use std::time::Instant;
-use std::vec::Vec;
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, CWD, OFlags, statat, statfs};
@@ -17,6 +16,8 @@ use crate::disk::partitions;
 use crate::disk::partitions::Disk;
 use crate::disk::search::Search;
 use crate::failure::{Exit, Failure, Reason};
+use crate::flags::Flags;
+use crate::history::boots;
 use crate::linux::children::Hanging;
 use crate::linux::device::Device;
 use crate::linux::folder::{folder_and_name, open_folder};
@@ -49,43 +50,6 @@ const SAY_EVERY: Duration = Duration::from_secs(10);
 
 /// Most of `/proc/cmdline` that is read, in bytes: the kernel's limit on x86.
 const CMDLINE_MAX: usize = 2048;
-
-/// The flags that say which machine is meant, and by which rules.
-#[derive(Clone, Debug, Default)]
-pub struct Flags<'a> {
-    /// `--disk`: this disk or image file.
-    pub disk: Option<&'a str>,
-    /// `--grubenv`: this env block file instead of the one on the ESP.
-    pub grubenv: Option<&'a str>,
-    /// `--data`: this folder instead of the data partition.
-    pub data: Option<&'a str>,
-    /// `--cmdline`: this file instead of `/proc/cmdline`.
-    pub cmdline: Option<&'a str>,
-    /// `--sys`: this folder instead of `/sys/class/block`.
-    pub sys: Option<&'a str>,
-    /// `--dev`: this folder instead of `/dev`.
-    pub dev: Option<&'a str>,
-    /// `--run`: this folder instead of `/run/kubesolo-boot`.
-    pub run: Option<&'a str>,
-    /// `--wait`: how long `find` may wait for the disk, in seconds.
-    pub wait: Option<&'a str>,
-    /// `--boot-id`: this file instead of the kernel's.
-    pub boot_id: Option<&'a str>,
-    /// `--conf`: this file instead of `/etc/kubesolo/update.conf`.
-    pub conf: Option<&'a str>,
-    /// `--image-conf`: this file instead of `/etc/kubesolo/image.conf`.
-    pub image_conf: Option<&'a str>,
-    /// `--state`: this file instead of the data partition's `update/state.json`.
-    pub state: Option<&'a str>,
-    /// `--target`: this folder instead of the target slot's filesystem.
-    pub target: Option<&'a str>,
-    /// `--force`: where a rule can be overruled, it is.
-    pub force: bool,
-    /// `--allow-downgrade`: a version that is not newer is taken too.
-    pub allow_downgrade: bool,
-    /// Keys of `update.conf` given as flags, `--maintenance-window` for `maintenance_window`, with their values.
-    pub settings: Vec<(&'a str, &'a str)>,
-}
 
 /// `f_type` of ramfs and of tmpfs (Linux `include/uapi/linux/magic.h`).
 const IN_MEMORY: [i64; 2] = [0x8584_58f6, 0x0102_1994];
@@ -195,6 +159,15 @@ impl<'a> Host<'a> {
     /// The folder for what holds for this boot only.
     pub fn run_folder(&self) -> &'a str {
         self.flags.run.unwrap_or("/run/kubesolo-boot")
+    }
+
+    /// The log of boots.
+    pub fn boot_log(&self) -> boots::Place<'a> {
+        boots::Place {
+            data: self.data_folder(),
+            boot_id: self.flags.boot_id.unwrap_or("/proc/sys/kernel/random/boot_id"),
+            is_own: self.flags.data.is_none(),
+        }
     }
 
     /// Records the disk that was found, for every later verb of this boot. If that fails, each verb searches again.

@@ -9,6 +9,7 @@ pub mod boot;
 pub mod cli;
 pub mod disk;
 pub mod failure;
+pub mod flags;
 pub mod health;
 pub mod history;
 pub mod host;

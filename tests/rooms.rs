@@ -14,9 +14,10 @@ use std::path::Path;
 
 /// The rooms of the core, from the bottom; docs/architecture.md says what each holds.
 const CORE: &[&str] = &["ignore", "text", "disk", "boot", "history", "net", "update", "flow"];
-/// Those of the edge; `failure` and `host` are files.
-const EDGE: &[&str] =
-    &["failure", "linux", "disk", "boot", "net", "host", "update", "history", "cli", "report", "health", "verb"];
+/// Those of the edge; `failure`, `flags` and `host` are files.
+const EDGE: &[&str] = &[
+    "failure", "flags", "linux", "disk", "boot", "net", "update", "history", "cli", "report", "host", "health", "verb",
+];
 
 #[test]
 fn no_import_runs_back() {

@@ -6,9 +6,10 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
+use kubesolo_boot::flags::Flags;
 use kubesolo_boot::health::Report;
 use kubesolo_boot::health::kubectl;
-use kubesolo_boot::host::{Flags, Host};
+use kubesolo_boot::host::Host;
 use kubesolo_boot::linux::process::{Process, Ran};
 use kubesolo_core::update::config::Config;
 use kubesolo_fuzz::bounded;

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::os::fd::AsRawFd;
 use std::sync::LazyLock;
 
-use kubesolo_boot::host::Flags;
+use kubesolo_boot::flags::Flags;
 use kubesolo_boot::update::settings::{LEN_MAX, Settings};
 use kubesolo_core::update::config::{Config, KEYS};
 use kubesolo_fuzz::bounded;

@@ -242,9 +242,9 @@ impl Drop for Rig {
     }
 }
 
-/// A rule fails each write that touches its one sector; a filesystem writes whole blocks of 1 KiB or more.
+/// A rule fails each write that touches its one sector: GRUB writes single ones.
 fn blkdebug_rules(start: u64, len: u64) -> String {
-    let sectors = (start / 512..(start + len) / 512).step_by(2);
+    let sectors = start / 512..(start + len) / 512;
     let rule = |sector| {
         format!("[inject-error]\nevent = \"none\"\niotype = \"write\"\nerrno = \"5\"\nsector = \"{sector}\"\n")
     };

@@ -103,9 +103,7 @@ impl Write for Output<'_> {
             };
             self.bytes(plain.as_bytes());
             if let Some(last) = last {
-                const HEX: &[u8; 16] = b"0123456789abcdef";
-                let digit = |shift: u32| HEX.get((u32::from(last) >> shift & 15) as usize).copied().unwrap_or(b'0');
-                self.bytes(&[b'\\', b'u', b'0', b'0', digit(4), digit(0)]);
+                write!(self, "\\u{:04x}", u32::from(last))?;
             }
         }
         Ok(())

@@ -12,7 +12,7 @@ use super::verbs::Name::{
     self, Activate, Apply, Check, Commit, Env, Find, Grow, Healthcheck, Init, Metrics, Probe, Rollback, Slot, Status,
     Stopping, Watchdog,
 };
-use crate::host::Flags;
+use crate::flags::Flags;
 
 /// The flags that were given.
 #[derive(Clone, Debug, Default)]

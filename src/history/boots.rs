@@ -9,7 +9,6 @@ use rustix::io::Errno;
 
 use crate::failure::{Exit, Failure, Reason};
 use crate::history::pstore;
-use crate::host::Host;
 use crate::linux::device::{Device, IoError};
 use crate::linux::folder::open_folder;
 use crate::linux::lock::{self, Share};
@@ -59,6 +58,17 @@ impl Boot {
     }
 }
 
+/// Where the log is, and who writes it.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The folder in which the data partition is mounted.
+    pub data: &'a str,
+    /// The file with the kernel's name of this boot.
+    pub boot_id: &'a str,
+    /// Whether it is the log of the machine that this runs on.
+    pub is_own: bool,
+}
+
 /// Logs that this boot has reached the data partition, and how the one before ended. The kernel's record of a panic is copied and
 /// then cleared; after a power cut between the two, the next boot reports the panic once more. Durable on return. For `init`: no
 /// other process writes the log yet.
@@ -66,24 +76,24 @@ impl Boot {
 /// # Errors
 /// [`Exit::Io`].
 pub fn begin(
-    host: &Host<'_>,
+    place: &Place<'_>,
     slot: Slot,
     state: SlotState,
     mismatch: Option<EnvMismatch>,
     watchdog: bool,
     log: &mut [u8; LEN],
 ) -> Result<Boot, Failure> {
-    let (mut file, log) = open(host, OFlags::RDWR | OFlags::CREATE, log).map_err(failed)?;
+    let (mut file, log) = open(place, OFlags::RDWR | OFlags::CREATE, log).map_err(failed)?;
     let mut id = [0; 36];
-    let boot_id = boot_id(host, &mut id);
+    let boot_id = boot_id(place, &mut id);
     let before = newest(log);
     let mut line = Line::new();
     if let Some(before) = before.filter(|before| before.boot_id() == boot_id) {
         ignore(line.push_str(before.line), "a record was a line before");
         return Ok(Boot { file, line });
     }
-    // With --data the log is another machine's, and this kernel's panic is not part of it.
-    let panic = if host.flags().data.is_none() { pstore::read() } else { None };
+    // Of another machine's log this kernel's panic is no part.
+    let panic = if place.is_own { pstore::read() } else { None };
     let traces = Traces { panic: panic.as_ref().and_then(|panic| panic.message()), watchdog };
     let begun = Begun { boot_id, slot, state, at: now(), mismatch, before, traces };
     ignore(write!(line, "{begun}"), "a longer record is cut off");
@@ -94,7 +104,7 @@ pub fn begin(
     write(&mut file, begun.number(), &line).map_err(failed)?;
     if let Some(panic) = panic {
         if panic.message().is_some() {
-            let folder = open_folder(CWD, host.data_folder()).and_then(|data| open_folder(data, FOLDER));
+            let folder = open_folder(CWD, place.data).and_then(|data| open_folder(data, FOLDER));
             ignore(
                 folder.and_then(|folder| replace(folder.as_fd(), PANIC, panic.log())),
                 "on a full disk only the message in the record is kept",
@@ -109,34 +119,34 @@ pub fn begin(
 ///
 /// # Errors
 /// [`Exit::Io`].
-pub fn log(host: &Host<'_>, milestone: Milestone) -> Result<(), Failure> {
+pub fn log(place: &Place<'_>, milestone: Milestone) -> Result<(), Failure> {
     let mut log = [0; LEN];
-    let (file, log) = match open(host, OFlags::RDWR, &mut log) {
+    let (file, log) = match open(place, OFlags::RDWR, &mut log) {
         Err(Errno::NOENT) => return Ok(()),
         opened => opened.map_err(failed)?,
     };
-    let Some(record) = this(host, log) else { return Ok(()) };
+    let Some(record) = this(place, log) else { return Ok(()) };
     let mut line = Line::new();
     ignore(line.push_str(record.line), "a record was a line before");
     Boot { file, line }.log(milestone)
 }
 
 /// The log as it is, for [`kubesolo_core::history::boot_log::record`]; empty where it cannot be read.
-pub fn read_unlocked<'a>(host: &Host<'_>, log: &'a mut [u8; LEN]) -> &'a [u8] {
-    open(host, OFlags::RDONLY, log).map_or(&[], |(_, log)| log)
+pub fn read_unlocked<'a>(place: &Place<'_>, log: &'a mut [u8; LEN]) -> &'a [u8] {
+    open(place, OFlags::RDONLY, log).map_or(&[], |(_, log)| log)
 }
 
 /// The record of the boot that runs.
-pub fn this<'a>(host: &Host<'_>, log: &'a [u8]) -> Option<Record<'a>> {
+pub fn this<'a>(place: &Place<'_>, log: &'a [u8]) -> Option<Record<'a>> {
     let mut id = [0; 36];
-    let id = boot_id(host, &mut id);
+    let id = boot_id(place, &mut id);
     newest(log).filter(|record| record.boot_id() == id)
 }
 
 /// Opens the log and reads it into `log`. Opened for writing, it is locked until it is closed. With [`OFlags::CREATE`] it is created,
 /// and whatever else has its name is renamed.
-fn open<'a>(host: &Host<'_>, flags: OFlags, log: &'a mut [u8; LEN]) -> Result<(Device, &'a [u8]), Errno> {
-    let data = open_folder(CWD, host.data_folder())?;
+fn open<'a>(place: &Place<'_>, flags: OFlags, log: &'a mut [u8; LEN]) -> Result<(Device, &'a [u8]), Errno> {
+    let data = open_folder(CWD, place.data)?;
     let make = flags.contains(OFlags::CREATE);
     let folder = if make { odd::folder(&data, FOLDER) } else { open_folder(&data, FOLDER) }?;
     let mut open = || {
@@ -169,9 +179,9 @@ fn failed(errno: Errno) -> Failure {
 }
 
 /// The kernel's name of this boot; `-` where it cannot be read.
-fn boot_id<'a>(host: &Host<'_>, bytes: &'a mut [u8; 36]) -> &'a str {
-    let path = host.flags().boot_id.unwrap_or("/proc/sys/kernel/random/boot_id");
-    let read = Device::open(CWD, path, OFlags::RDONLY).ok().and_then(|mut file| read_at(&mut file, 0, bytes).ok());
+fn boot_id<'a>(place: &Place<'_>, bytes: &'a mut [u8; 36]) -> &'a str {
+    let read =
+        Device::open(CWD, place.boot_id, OFlags::RDONLY).ok().and_then(|mut file| read_at(&mut file, 0, bytes).ok());
     let text = bytes.get(..read.unwrap_or_default()).and_then(|bytes| core::str::from_utf8(bytes).ok());
     text.map(str::trim_ascii).filter(|text| !text.is_empty()).unwrap_or("-")
 }

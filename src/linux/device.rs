@@ -9,7 +9,7 @@ use rustix::fs::{Advice, Mode, OFlags, fadvise, fdatasync, openat};
 use rustix::io::{Errno, pread, pwrite};
 
 use crate::failure::Reason;
-use kubesolo_core::disk::storage::Storage;
+use kubesolo_core::disk::storage::{Storage, read_at};
 
 /// An open file or block device. Its position is kept here, so that moving it costs no system call.
 pub struct Device {
@@ -24,6 +24,14 @@ impl Device {
     /// The kernel's.
     pub fn open(folder: impl AsFd, path: impl AsRef<OsStr>, flags: OFlags) -> Result<Device, Errno> {
         open_file(folder.as_fd(), path.as_ref(), flags).map(|fd| Device { fd, position: 0 })
+    }
+
+    /// Reads a small file in `folder` into `buffer`, as much of it as fits; `None` if there is none, or it cannot be read. Follows no
+    /// link.
+    pub fn read_small<'b>(folder: impl AsFd, name: &str, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
+        let mut file = Device::open(folder, name, OFlags::RDONLY | OFlags::NOFOLLOW).ok()?;
+        let len = read_at(&mut file, 0, buffer).ok()?;
+        buffer.get(..len)
     }
 
     fn advance(&mut self, moved: Result<usize, Errno>) -> Result<usize, IoError> {

@@ -405,22 +405,25 @@ impl Body {
 
     fn read_some(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
         let location = &self.location;
+        // What comes behind the end that was told is not of this file.
+        let most = self.left.map_or(usize::MAX, |left| usize::try_from(left).unwrap_or(usize::MAX)).min(buffer.len());
+        let buffer = buffer.get_mut(..most).unwrap_or_default();
+        if buffer.is_empty() {
+            return Ok(0);
+        }
         let result = match &mut self.source {
             Source::Web(body) => body
                 .read(buffer)
                 .map_err(|error| fetch_error(location, format_args!("{error}")).transient(error.is_transient())),
             Source::File(file) => {
-                let most = usize::try_from(self.left.unwrap_or_default()).unwrap_or(usize::MAX);
-                let most = most.min(buffer.len());
-                let free = buffer.get_mut(..most).unwrap_or_default();
-                read(&*file, free).map_err(|errno| fetch_error(location, format_args!("{}", Reason(errno))))
+                read(&*file, &mut *buffer).map_err(|errno| fetch_error(location, format_args!("{}", Reason(errno))))
             }
         };
         let count = result?;
         if let Some(left) = &mut self.left {
             *left = left.saturating_sub(count as u64);
             // A server may send less of the file than was asked for, and a file may shrink.
-            if count == 0 && *left > 0 && !buffer.is_empty() {
+            if count == 0 && *left > 0 {
                 return Err(fetch_error(location, format_args!("{}", connection::Error::Truncated)).transient(true));
             }
         }

@@ -3,15 +3,13 @@
 use std::string::String;
 
 use rustix::fd::AsFd;
-use rustix::fs::{AtFlags, CWD, OFlags, unlinkat};
+use rustix::fs::{AtFlags, CWD, unlinkat};
 use rustix::io::Errno;
 
-use crate::host::Host;
 use crate::linux::device::Device;
 use crate::linux::folder::open_folder;
 use crate::linux::odd;
 use crate::linux::replace::replace;
-use kubesolo_core::disk::storage::read_at;
 
 const FILE: &str = "degraded";
 /// Longest reason that is read, in bytes.
@@ -21,8 +19,8 @@ const LEN_MAX: usize = 512;
 ///
 /// # Errors
 /// The kernel's.
-pub fn note(host: &Host<'_>, why: Option<&str>) -> Result<(), Errno> {
-    let folder = odd::folder(CWD, host.run_folder())?;
+pub fn note(run_folder: &str, why: Option<&str>) -> Result<(), Errno> {
+    let folder = odd::folder(CWD, run_folder)?;
     match why {
         Some(why) => replace(folder.as_fd(), FILE, why.as_bytes()),
         None => match unlinkat(&folder, FILE, AtFlags::empty()) {
@@ -33,10 +31,8 @@ pub fn note(host: &Host<'_>, why: Option<&str>) -> Result<(), Errno> {
 }
 
 /// Why this boot is degraded; `None` if it is not.
-pub fn read(host: &Host<'_>) -> Option<String> {
-    let folder = open_folder(CWD, host.run_folder()).ok()?;
-    let mut file = Device::open(folder, FILE, OFlags::RDONLY | OFlags::NOFOLLOW).ok()?;
+pub fn read(run_folder: &str) -> Option<String> {
+    let folder = open_folder(CWD, run_folder).ok()?;
     let mut bytes = [0; LEN_MAX];
-    let len = read_at(&mut file, 0, &mut bytes).ok()?;
-    Some(String::from_utf8_lossy(bytes.get(..len)?).into_owned())
+    Some(String::from_utf8_lossy(Device::read_small(folder, FILE, &mut bytes)?).into_owned())
 }

@@ -4,13 +4,11 @@
 use std::format;
 
 use rustix::fd::AsFd;
-use rustix::fs::{CWD, OFlags};
+use rustix::fs::CWD;
 
-use crate::host::Host;
 use crate::linux::device::Device;
 use crate::linux::odd;
 use crate::linux::replace::replace;
-use kubesolo_core::disk::storage::read_at;
 use kubesolo_core::text::decimal::decimal;
 
 const FILE: &str = "failures";
@@ -18,13 +16,11 @@ const FILE: &str = "failures";
 const LEN_MAX: usize = 10;
 
 /// Counts one more; gives how many there are. `None` if the run folder takes no file.
-pub fn count(host: &Host<'_>) -> Option<u32> {
-    let folder = odd::folder(CWD, host.run_folder()).ok()?;
+pub fn count(run_folder: &str) -> Option<u32> {
+    let folder = odd::folder(CWD, run_folder).ok()?;
     let mut bytes = [0; LEN_MAX];
-    let len = Device::open(&folder, FILE, OFlags::RDONLY | OFlags::NOFOLLOW)
-        .ok()
-        .and_then(|mut file| read_at(&mut file, 0, &mut bytes).ok());
-    let text = core::str::from_utf8(bytes.get(..len.unwrap_or_default())?).unwrap_or_default();
+    let text =
+        core::str::from_utf8(Device::read_small(&folder, FILE, &mut bytes).unwrap_or_default()).unwrap_or_default();
     let failures = decimal::<u32>(text).unwrap_or_default().saturating_add(1);
     replace(folder.as_fd(), FILE, format!("{failures}").as_bytes()).ok()?;
     Some(failures)

@@ -7,7 +7,7 @@ use rustix::fs::{Access, CWD, OFlags, access};
 use rustix::io::Errno;
 
 use crate::failure::{Exit, Failure, Reason};
-use crate::host::Flags;
+use crate::flags::Flags;
 use crate::linux::device::Device;
 use kubesolo_core::disk::storage::read_at;
 use kubesolo_core::update::config::{Config, KEYS, Key, Problem};

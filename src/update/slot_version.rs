@@ -4,12 +4,8 @@
 use std::string::String;
 
 use rustix::fd::OwnedFd;
-use rustix::fs::OFlags;
 
-use crate::host::Host;
 use crate::linux::device::Device;
-use kubesolo_core::boot::slot::Slot;
-use kubesolo_core::disk::storage::read_at;
 use kubesolo_core::update::manifest::Manifest;
 
 /// Longest `slot.json` that is read, in bytes: as long as a `latest.json` may be.
@@ -18,26 +14,17 @@ const DOCUMENT_MAX: usize = 64 * 1024;
 /// First line of a slot's `version` file.
 pub type Version = heapless::String<32>;
 
-/// The version in the slot's `version` file; `None` if there is none, or the slot cannot be mounted.
-pub fn read_version(host: &Host<'_>, slot: Slot) -> Option<Version> {
-    version_in(&host.slot_files(slot).ok()?)
-}
-
-/// The same, of a slot's filesystem.
-pub fn version_in(files: &OwnedFd) -> Option<Version> {
-    let mut file = Device::open(files, "version", OFlags::RDONLY | OFlags::NOFOLLOW).ok()?;
+/// The version in the `version` file of that filesystem; `None` if there is none.
+pub fn read_version(files: &OwnedFd) -> Option<Version> {
     let mut bytes = [0; 32];
-    let len = read_at(&mut file, 0, &mut bytes).ok()?;
-    let text = core::str::from_utf8(bytes.get(..len)?).ok()?;
+    let text = core::str::from_utf8(Device::read_small(files, "version", &mut bytes)?).ok()?;
     let line = text.lines().next()?.trim_ascii();
     (!line.is_empty()).then(|| Version::try_from(line).ok())?
 }
 
-/// The image in the slot, as [`Manifest::image`] names it; `None` if its `slot.json` does not say, or it cannot be mounted.
-pub fn read_image(host: &Host<'_>, slot: Slot) -> Option<String> {
-    let files = host.slot_files(slot).ok()?;
-    let mut file = Device::open(&files, "slot.json", OFlags::RDONLY | OFlags::NOFOLLOW).ok()?;
+/// The image in the slot, as [`Manifest::image`] names it; `None` if its `slot.json` does not say.
+pub fn read_image(files: &OwnedFd) -> Option<String> {
     let mut bytes = std::vec![0; DOCUMENT_MAX];
-    let len = read_at(&mut file, 0, &mut bytes).ok()?;
-    Some(Manifest::parse(bytes.get(..len)?).ok()?.image().as_str().into())
+    let document = Device::read_small(files, "slot.json", &mut bytes)?;
+    Some(Manifest::parse(document).ok()?.image().as_str().into())
 }

@@ -140,8 +140,7 @@ impl Target {
     /// What a small file holds; `None` if there is none, or it cannot be read.
     pub fn read_text(&self, name: &str) -> Option<Vec<u8>> {
         let mut text = std::vec![0; TEXT_MAX];
-        let mut device = Device::open(&self.root, name, OFlags::RDONLY | OFlags::NOFOLLOW).ok()?;
-        let len = read_at(&mut device, 0, &mut text).ok()?;
+        let len = Device::read_small(&self.root, name, &mut text)?.len();
         text.truncate(len);
         Some(text)
     }

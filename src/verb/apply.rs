@@ -280,7 +280,8 @@ fn target_slot(host: &Host<'_>, state: &BootState) -> Result<Slot, Failure> {
     };
     let force = host.flags().force;
     let mut log = [0; boot_log::LEN];
-    let boot = boots::this(host, boots::read_unlocked(host, &mut log));
+    let place = host.boot_log();
+    let boot = boots::this(&place, boots::read_unlocked(&place, &mut log));
     if let Some(mismatch) = boot.and_then(|boot| boot.mismatch()).filter(|_| !force) {
         return Err(refused(format_args!("{mismatch}; or --force")));
     }

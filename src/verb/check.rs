@@ -7,13 +7,15 @@ use rustix::fs::{Access, access};
 
 use crate::cli::console::{KEEPS_ITS_ERROR, Notes, Output};
 use crate::failure::{Exit, Failure};
-use crate::host::{Flags, Host};
+use crate::flags::Flags;
+use crate::host::Host;
 use crate::net::fetch::Client;
 use crate::update::offer::RemoteManifest;
 use crate::update::slot_version::read_version;
 use crate::update::state::read_unlocked;
 use kubesolo_core::ignore::ignore;
 use kubesolo_core::net::url::Location;
+use kubesolo_core::text::hex;
 use kubesolo_core::text::json::{self, Shown};
 use kubesolo_core::update::config::Config;
 use kubesolo_core::update::manifest::{ARCHITECTURE, Manifest, Refusal, UpdatePolicy};
@@ -72,7 +74,7 @@ pub fn fetch_manifest(
     if !text.contains("://") && !text.starts_with(['/', '.']) && access(text, Access::EXISTS).is_err() {
         return Err(usage(format_args!("update server {text}: no such folder here; of a web server: http://{text}")));
     }
-    if let Some(key) = config.pubkey.filter(|key| key.len() == 64 && key.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+    if let Some(key) = config.pubkey.filter(|key| hex::parse::<32>(key.as_bytes()).is_some()) {
         return Err(usage(format_args!(
             "pubkey {key}: is a key itself; write it into a file, and give the file's name"
         )));
@@ -108,7 +110,7 @@ fn known_bad(host: &Host<'_>) -> String {
 /// The version of the slot that runs.
 pub fn running_version(host: &Host<'_>) -> Option<Version> {
     let booted = host.booted_if_known().ok()??;
-    read_version(host, booted).and_then(|text| Version::parse(&text).ok())
+    read_version(&host.slot_files(booted).ok()?).and_then(|text| Version::parse(&text).ok())
 }
 
 fn print(

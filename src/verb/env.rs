@@ -5,7 +5,7 @@ use crate::cli::console::{KEEPS_ITS_ERROR, Output};
 use crate::failure::{Exit, Failure};
 use crate::host::Host;
 use crate::linux::mount::Access;
-use kubesolo_core::boot::env_block::{EnvBlock, SIZE, Variable};
+use kubesolo_core::boot::env_block::{EnvBlock, SIZE, Value, Variable};
 use kubesolo_core::boot::env_copies::Bytes;
 use kubesolo_core::ignore::ignore;
 use kubesolo_core::text::json::{self, Quoted};
@@ -25,10 +25,9 @@ pub fn list(host: &Host<'_>, json: bool, out: &mut Output<'_>) -> Result<(), Fai
         return Ok(());
     }
     for var in block.variables() {
-        let value: heapless::Vec<u8, SIZE> = var.value.bytes().take(SIZE).collect();
         out.unknown(var.name);
         out.bytes(b"=");
-        out.unknown(&value);
+        out.unknown(&unescaped(var.value));
         out.bytes(b"\n");
     }
     Ok(())
@@ -49,20 +48,21 @@ pub fn get(host: &Host<'_>, name: &str, json: bool, out: &mut Output<'_>) -> Res
         print_object([Variable { name: name.as_bytes(), value }], out);
         return Ok(());
     }
-    let value: heapless::Vec<u8, SIZE> = value.bytes().take(SIZE).collect();
-    out.unknown(&value);
+    out.unknown(&unescaped(value));
     out.bytes(b"\n");
     Ok(())
+}
+
+/// A value's bytes, as they were set.
+fn unescaped(value: Value<'_>) -> heapless::Vec<u8, SIZE> {
+    value.bytes().take(SIZE).collect()
 }
 
 /// A text for each variable. Bytes that are not UTF-8 are replaced.
 fn print_object<'a>(variables: impl IntoIterator<Item = Variable<'a>>, out: &mut Output<'_>) {
     let mut variables = variables.into_iter();
     let written = json::object(out, &mut |all| {
-        variables.try_for_each(|var| {
-            let value: heapless::Vec<u8, SIZE> = var.value.bytes().take(SIZE).collect();
-            all.member_of(&Quoted(var.name), &Quoted(&value))
-        })
+        variables.try_for_each(|var| all.member_of(&Quoted(var.name), &Quoted(&unescaped(var.value))))
     });
     ignore(written, KEEPS_ITS_ERROR);
     out.bytes(b"\n");

@@ -88,12 +88,15 @@ fn conclude(machine: &mut Machine<'_, Open<'_>>, ended: &Ended<Failure>) -> Exit
         }
         (_, None, Ok(Record { state, booted, .. })) => {
             notes.say(format_args!("init: go on (slot {booted}, {})", state.slot(*booted)));
-            ignore(degraded::note(host, None), "status then reports a degraded boot; the console does not");
+            ignore(
+                degraded::note(host.run_folder(), None),
+                "status then reports a degraded boot; the console does not",
+            );
         }
         (_, why, _) => {
             let why = why.map_or("", |failure| failure.text());
             notes.say(format_args!("init: go on, degraded: {why}"));
-            ignore(degraded::note(host, Some(why)), "the console has the reason");
+            ignore(degraded::note(host.run_folder(), Some(why)), "the console has the reason");
             if let Some(boot) = &mut machine.job.boot {
                 ignore(boot.degraded(why), "a log that cannot be written was reported when the boot began");
             }
@@ -111,7 +114,7 @@ pub fn too_late(host: &Host<'_>, notes: &Notes, deadline: Duration) -> Exit {
         Exit::Reboot
     } else {
         notes.say(format_args!("init: go on, degraded: {why}"));
-        ignore(degraded::note(host, Some(why.text())), "the console has the reason");
+        ignore(degraded::note(host.run_folder(), Some(why.text())), "the console has the reason");
         Exit::GoOnDegraded
     }
 }
@@ -245,7 +248,7 @@ impl BootStage for Machine<'_, Open<'_>> {
         let by_grub = || Some((self.host.cmdline().booted().ok()??, SlotState::Trial));
         let Some((slot, state)) = known.or_else(by_grub) else { return };
         let mismatch = record.and_then(|record| record.mismatch);
-        match boots::begin(self.host, slot, state, mismatch, self.job.reset_by_watchdog, self.job.log) {
+        match boots::begin(&self.host.boot_log(), slot, state, mismatch, self.job.reset_by_watchdog, self.job.log) {
             Ok(boot) => self.job.boot = Some(boot),
             Err(failure) => self.notes.say(format_args!("init: {failure}")),
         }

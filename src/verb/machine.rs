@@ -39,7 +39,12 @@ impl<'a, J> Machine<'a, J> {
 
     /// The version in the slot, for people to read.
     fn version_of(&self, slot: Slot) -> Version {
-        read_version(self.host, slot).or_else(|| Version::try_from("unknown").ok()).unwrap_or_default()
+        self.host
+            .slot_files(slot)
+            .ok()
+            .and_then(|files| read_version(&files))
+            .or_else(|| Version::try_from("unknown").ok())
+            .unwrap_or_default()
     }
 }
 
@@ -94,7 +99,7 @@ impl<J> ports::StateFile for Machine<'_, J> {
     }
 
     fn remember_slot(&mut self, state: &mut State, slot: Slot) -> bool {
-        let image = read_image(self.host, slot);
+        let image = self.host.slot_files(slot).ok().and_then(|files| read_image(&files));
         if let Some(image) = &image {
             state.remember(image);
         }
@@ -130,7 +135,7 @@ impl<J> ports::StateFile for Machine<'_, J> {
     }
 
     fn count_in_this_boot(&mut self) -> u32 {
-        failures::count(self.host).unwrap_or(u32::MAX)
+        failures::count(self.host.run_folder()).unwrap_or(u32::MAX)
     }
 
     fn close_state(&mut self) {
@@ -144,7 +149,7 @@ impl<J> ports::StateFile for Machine<'_, J> {
 
 impl BootLog for Machine<'_> {
     fn log(&mut self, milestone: Milestone) {
-        if let Err(failure) = boots::log(self.host, milestone) {
+        if let Err(failure) = boots::log(&self.host.boot_log(), milestone) {
             self.notes.say(format_args!("warning: {failure}"));
         }
     }

@@ -27,7 +27,7 @@ use kubesolo_core::update::phase::Phase;
 pub fn run(host: &Host<'_>, file: Option<&str>, out: &mut Output<'_>) -> Result<(), Failure> {
     let boot = host.boot_state()?;
     let update = read_unlocked(&host.state_path()).unwrap_or_default();
-    let is_degraded = degraded::read(host).is_some();
+    let is_degraded = degraded::read(host.run_folder()).is_some();
     let Some(path) = file else {
         ignore(
             print(&boot, is_degraded, &update, out),

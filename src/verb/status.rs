@@ -15,7 +15,7 @@ use crate::host::{Host, SLOT_FILES};
 use crate::linux::mount::Access;
 use crate::report::progress::Size;
 use crate::report::{degraded, last_update};
-use crate::update::slot_version::{Version, version_in};
+use crate::update::slot_version::{Version, read_version};
 use crate::update::state::{State, read_unlocked};
 use kubesolo_core::boot::env_copies::Source;
 use kubesolo_core::boot::env_mismatch::EnvMismatch;
@@ -89,7 +89,7 @@ impl Inspected for Machine<'_> {
     }
 
     fn degraded(&mut self) -> Option<String> {
-        degraded::read(self.host)
+        degraded::read(self.host.run_folder())
     }
 
     fn update(&mut self) -> Option<State> {
@@ -98,8 +98,8 @@ impl Inspected for Machine<'_> {
 
     fn boots(&mut self) -> Boots {
         let mut log = [0; boot_log::LEN];
-        let log = boots::read_unlocked(self.host, &mut log);
-        let mismatch = boots::this(self.host, log).and_then(|boot| boot.mismatch());
+        let log = boots::read_unlocked(&self.host.boot_log(), &mut log);
+        let mismatch = boots::this(&self.host.boot_log(), log).and_then(|boot| boot.mismatch());
         Boots { log: log.to_vec(), mismatch }
     }
 }
@@ -291,7 +291,7 @@ impl Content {
             Some(size.saturating_add(u64::try_from(of(name)?.st_size).unwrap_or_default()))
         });
         let installed = of("version").and_then(|stat| u64::try_from(stat.st_mtime).ok()).map(Moment);
-        Content { version: version_in(&files), size, installed }
+        Content { version: read_version(&files), size, installed }
     }
 }
 

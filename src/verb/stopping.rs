@@ -10,5 +10,5 @@ use kubesolo_core::history::boot_log::Milestone;
 /// # Errors
 /// Those of [`boots::log`].
 pub fn run(host: &Host<'_>) -> Result<(), Failure> {
-    boots::log(host, Milestone::Stopped)
+    boots::log(&host.boot_log(), Milestone::Stopped)
 }

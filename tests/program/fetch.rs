@@ -617,6 +617,18 @@ fn a_cut_transfer_goes_on_where_it_stopped() {
 }
 
 #[test]
+fn what_comes_behind_the_last_byte_is_not_of_the_file() {
+    let answer = partial("3-9/10", "3456789and more");
+    let chunked =
+        "HTTP/1.1 206 Part\r\nContent-Range: bytes 3-9/10\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n3456789more\r\n";
+    for answer in [answer.replace("Content-Length", "X"), chunked.into()] {
+        let server = Server::saying(answer);
+        let mut body = client().open(&server.at("/"), 3).unwrap();
+        assert_eq!(read_all(&mut body).unwrap(), b"3456789");
+    }
+}
+
+#[test]
 fn whatever_becomes_of_a_range_the_file_is_asked_for_once_without() {
     let refusal = |status: u16| format!("HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n");
     let mut rows: Vec<(String, String)> = vec![

@@ -67,6 +67,7 @@ check 'these files are in it, and no others' diff <(files) - <<'END'
 644 docs/demo.svg
 644 docs/formats.md
 644 docs/image.md
+644 docs/migration.md
 644 docs/proofs.md
 644 docs/reliability.md
 644 docs/threat-model.md

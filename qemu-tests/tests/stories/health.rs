@@ -25,9 +25,9 @@ pub fn sick_update_is_rolled_back(rig: &mut Rig) -> Result {
     for failure in ["Failure 1 of 3", "Failure 2 of 3"] {
         let reply = shell::run(&mut machine, "kubesolo-boot healthcheck", BOOT)?;
         ensure!(reply.status == SICK && reply.text.contains(failure), "healthcheck: {}", reply.text);
-        ensure!(reply.text.contains("probe_url          FAILED: probe_url: fetch http"), "healthcheck: {}", reply.text);
+        ensure!(reply.text.contains("probe_url          FAILED: fetch http"), "healthcheck: {}", reply.text);
         ensure!(reply.text.contains("containerd         failed, as before"), "healthcheck: {}", reply.text);
-        rig.image.env_of_both_copies()?.expect("active_slot=A slot_A=good slot_B=bad")?;
+        rig.image.env_of_both_copies()?.expect("active_slot=B slot_A=good slot_B=trial")?;
     }
     // The third is too many, and nobody has to touch the box any more.
     machine.type_line("kubesolo-boot healthcheck --reboot")?;

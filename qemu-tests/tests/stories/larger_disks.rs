@@ -4,7 +4,8 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use kubesolo_boot::host::{Flags, Host};
+use kubesolo_boot::flags::Flags;
+use kubesolo_boot::host::Host;
 use kubesolo_boot::linux::process::Process;
 use kubesolo_core::boot::slot::Slot;
 use qemu_tests::dice::Dice;

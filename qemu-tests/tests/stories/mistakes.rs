@@ -29,7 +29,6 @@ const MISTAKES: &[(&str, u8, &str)] = &[
 ];
 
 pub fn a_person_makes_each_mistake(rig: &mut Rig) -> Result {
-    rig.image.hurry_grub()?;
     rig.add_empty_optical_drive();
     let block = "active_slot=A boot_counter=3 boot_success=1 slot_A=good slot_B=good";
     let mut machine = rig.power_on()?;
