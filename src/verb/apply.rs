@@ -18,9 +18,8 @@ use crate::disk::ours;
 use crate::failure::{Exit, Failure, Reason};
 use crate::health::{self, kubectl};
 use crate::history::boots;
-use crate::host::Host;
+use crate::host::{Host, open_instead};
 use crate::linux::device::Device;
-use crate::linux::folder::open_folder;
 use crate::linux::mount::{self, Access, Kind};
 use crate::net::fetch::Client;
 use crate::net::retry::patiently;
@@ -40,6 +39,7 @@ use kubesolo_core::net::backoff::pause_after_wrong;
 use kubesolo_core::net::url::Location;
 use kubesolo_core::update::config::{CommitBy, Config};
 use kubesolo_core::update::digest::Hash;
+use kubesolo_core::update::index::INDEX_MAX;
 use kubesolo_core::update::manifest::{Image, Index, Manifest, Refusal};
 use kubesolo_core::update::sums::{self, Sums};
 use kubesolo_core::update::version::Version;
@@ -326,8 +326,7 @@ fn failed_before(host: &Host<'_>, notes: &Notes, config: &Config<'_>) -> String 
 /// [`Exit::Refused`] if its filesystem is damaged; those of finding and mounting it.
 pub fn open_target(host: &Host<'_>, slot: Slot) -> Result<Target, Failure> {
     let root = match host.flags().target {
-        Some(folder) => open_folder(CWD, folder)
-            .map_err(|errno| Failure::new(Exit::Io, format_args!("open {folder}: {}", Reason(errno))))?,
+        Some(folder) => open_instead(folder)?,
         None => {
             let partition = host.disk()?.partition(slot.partition())?;
             check_filesystem(&partition, slot)?;
@@ -456,7 +455,8 @@ fn has_room(target: &Target, sources: &Sources) -> Result<(), Failure> {
     let mut wanted: u64 = 0;
     for (name, source, index) in sources {
         let left = source.size.saturating_sub(target.partial_len(name, &source.sha256));
-        wanted = wanted.saturating_add(left).saturating_add(index.as_ref().map_or(0, |index| index.size));
+        wanted =
+            wanted.saturating_add(left).saturating_add(index.as_ref().map_or(0, |index| index.size.min(INDEX_MAX)));
     }
     let (needed, free) = (
         wanted.saturating_add(wanted / 10),
