@@ -403,6 +403,26 @@ impl Body {
         self.total
     }
 
+    /// Reads the next bytes, as many as fit into `buffer`.
+    ///
+    /// # Errors
+    /// As those of reading; the file ends before.
+    pub fn fill(&mut self, buffer: &mut [u8]) -> Result<(), Failure> {
+        let mut rest = buffer;
+        while !rest.is_empty() {
+            let count = self.read_some(rest)?;
+            if count == 0 {
+                return Err(self.truncated());
+            }
+            rest = rest.get_mut(count..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    fn truncated(&self) -> Failure {
+        fetch_error(&self.location, format_args!("{}", connection::Error::Truncated)).transient(true)
+    }
+
     fn read_some(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
         let location = &self.location;
         // What comes behind the end that was told is not of this file.
@@ -424,7 +444,7 @@ impl Body {
             *left = left.saturating_sub(count as u64);
             // A server may send less of the file than was asked for, and a file may shrink.
             if count == 0 && *left > 0 {
-                return Err(fetch_error(location, format_args!("{}", connection::Error::Truncated)).transient(true));
+                return Err(self.truncated());
             }
         }
         Ok(count)

@@ -168,6 +168,12 @@ impl Target {
         Ok((hash.finish(), len))
     }
 
+    /// Opens the file if it is that one.
+    pub fn open_same(&self, name: &str, hash: &Hash, size: u64) -> Option<Device> {
+        let is_same = self.len(name) == size && self.hash(name, &mut |_| ()).is_ok_and(|(of, _)| of == *hash);
+        self.open(name).ok().filter(|_| is_same)
+    }
+
     fn rename(&self, from: &str, to: &str) -> Result<(), Failure> {
         rename(self.root.as_fd(), from, to).map_err(|errno| self.failed("rename to", to, errno))
     }

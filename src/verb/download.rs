@@ -5,7 +5,6 @@
 use core::mem::replace;
 use std::time::{Duration, Instant};
 use std::vec;
-use std::vec::Vec;
 
 use embedded_io::Read;
 
@@ -14,6 +13,7 @@ use crate::failure::{Exit, Failure};
 use crate::linux::device::Device;
 use crate::net::fetch::{Body, Client};
 use crate::report::progress::{Progress, Style};
+use crate::update::chunks::{Held, read_index, reading};
 use crate::update::state;
 use crate::update::target::{CHUNK, PartialFile, Target, index_name};
 use kubesolo_core::disk::storage::read_at;
@@ -22,8 +22,7 @@ use kubesolo_core::ignore::ignore;
 use kubesolo_core::net::backoff::Retry;
 use kubesolo_core::net::url::Location;
 use kubesolo_core::update::digest::{Hash, Sha256};
-use kubesolo_core::update::held::{self, Place};
-use kubesolo_core::update::index::{self, CHUNK_MAX, Chunk, ENTRY_LEN, HEAD_LEN, Reader};
+use kubesolo_core::update::index::{self, CHUNK_MAX, Chunk, ENTRY_LEN, HEAD_LEN, INDEX_MAX, chunks_of};
 
 /// The tries of one file end when nothing of it came for so long.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(15 * 60);
@@ -56,11 +55,11 @@ pub struct Download<'a> {
     pub source: &'a Source,
 }
 
-/// What of the file is on this box: the running slot's own file of that name, and where each chunk is in it.
-struct Known {
-    old: Device,
-    places: Vec<Place>,
-    /// The new file's chunk index, checked.
+/// The pieces of which the file can be put together.
+struct Pieces {
+    /// What the running slot has of it.
+    held: Held,
+    /// The file's chunk index, looked through.
     index: Device,
     chunks: u32,
 }
@@ -78,6 +77,13 @@ struct Growing<'a> {
 }
 
 impl Growing<'_> {
+    fn append(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.partial.append(bytes)?;
+        self.hash.update(bytes);
+        self.done = self.done.saturating_add(bytes.len() as u64);
+        Ok(())
+    }
+
     fn restart(&mut self) -> Result<(), Failure> {
         self.partial.restart()?;
         (self.hash, self.done, self.answers) = (Sha256::new(), 0, 0);
@@ -87,40 +93,79 @@ impl Growing<'_> {
 
 impl Download<'_> {
     /// Downloads the file into the slot. After a failure the partial file is kept for the next run, unless its content is wrong. What
-    /// `running`, the slot that runs, has of it by that `index` is not fetched; if that fails, all of it is.
+    /// the slot that runs, `running`, has of it is not fetched; which chunks that are is in `index`.
     ///
     /// # Errors
     /// [`Exit::Io`].
     pub fn run(&self, running: Option<&Target>, index: Option<&Source>, notes: &Notes) -> Result<(), Failure> {
-        let mut known = None;
-        if let Some(index) = index {
-            match self.look_up(running, index, notes) {
-                Ok(found) => known = found,
-                Err(failure) => notes.say(format_args!("apply: {failure}; so all of {} is fetched", self.name)),
-            }
-        }
         let Source { location, sha256, size } = self.source;
+        let mut pieces = match index.map(|index| self.look_up(running, index, notes)) {
+            Some(Ok(pieces)) => pieces,
+            Some(Err(failure)) => {
+                self.tell(notes, &failure);
+                None
+            }
+            None => None,
+        };
         let partial = self.target.partial_file(self.name, sha256)?;
         let mut file = Growing { partial, hash: Sha256::new(), done: 0, answers: 0, fetched: 0 };
         file.done = file.partial.resume(&mut file.hash)?;
         file.answers = u32::from(file.done > 0);
+        if let Some(mut same) = running.and_then(|running| running.open_same(self.name, sha256, *size)) {
+            self.copy(&mut file, &mut same)?;
+        }
         let mut started_over = false;
         loop {
-            self.fill(&mut file, known.as_mut())?;
+            let filled = self.fill(&mut file, pieces.as_mut());
+            if let Err(failure) = &filled
+                && !failure.is_transient()
+                && pieces.take().is_some()
+            {
+                self.tell(notes, failure);
+                continue;
+            }
+            filled?;
             let (done, got) = (file.done, replace(&mut file.hash, Sha256::new()).finish());
             if done == *size && got == *sha256 {
                 return file.partial.finish();
             }
-            known = None;
-            // The parts may be of two files. Nothing that a server says of its file shows that; the hash does.
-            let pieced = file.answers > 1;
+            let wrong = self.wrong(done, got);
+            // The parts may be of two files, or what is in the index. Nothing that a server says of its file shows that; the hash does.
+            let by_index = pieces.take().is_some();
+            let pieced = by_index || file.answers > 1;
             file.restart()?;
             if !pieced || started_over {
                 file.partial.note_wrong(location.as_str(), state::now().0);
-                return Err(self.wrong(done, got));
+                return Err(wrong);
+            }
+            if by_index {
+                self.tell(notes, &wrong);
             }
             started_over = true;
         }
+    }
+
+    /// Why the chunks are of no use.
+    fn tell(&self, notes: &Notes, failure: &Failure) {
+        notes.say(format_args!("apply: {failure}; so {} is fetched whole", self.name));
+    }
+
+    /// Copies the rest of the file from the running slot, which has the same one. What cannot be read is fetched.
+    fn copy(&self, file: &mut Growing<'_>, same: &mut Device) -> Result<(), Failure> {
+        let mut progress = Progress::begin(self.style, self.name, file.done, self.source.size);
+        progress.fetched(0);
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            let count = read_at(same, file.done, &mut chunk).unwrap_or(0);
+            let bytes = chunk.get(..count).unwrap_or_default();
+            if bytes.is_empty() {
+                break;
+            }
+            file.append(bytes)?;
+            progress.at(file.done);
+        }
+        progress.end();
+        Ok(())
     }
 
     fn wrong(&self, done: u64, got: Hash) -> Failure {
@@ -139,15 +184,18 @@ impl Download<'_> {
     }
 
     /// Downloads until all bytes are there, in as many tries as that takes.
-    fn fill(&self, file: &mut Growing<'_>, mut known: Option<&mut Known>) -> Result<(), Failure> {
+    fn fill(&self, file: &mut Growing<'_>, mut pieces: Option<&mut Pieces>) -> Result<(), Failure> {
         let size = self.source.size;
+        if file.done == size {
+            return Ok(());
+        }
         let mut progress = Progress::begin(self.style, self.name, file.done, size);
         let mut since = Instant::now();
         let mut retry = Retry::new(RETRY_TIMEOUT, std::process::id());
         while file.done < size {
             let before = file.done;
-            let transferred = match known.as_deref_mut() {
-                Some(known) => self.assemble(file, known, &mut progress),
+            let transferred = match pieces.as_deref_mut() {
+                Some(pieces) => self.assemble(file, pieces, &mut progress),
                 None => self.transfer(file, &mut progress),
             };
             let Err(failure) = transferred else { break };
@@ -196,84 +244,51 @@ impl Download<'_> {
                 is_new = false;
                 file.answers = file.answers.saturating_add(1);
             }
-            file.done = file.done.saturating_add(bytes.len() as u64);
-            if file.done > size {
+            let done = file.done.saturating_add(bytes.len() as u64);
+            if done > size {
                 // Longer than promised: that is not the file.
+                file.done = done;
                 return Ok(());
             }
             file.fetched = file.fetched.saturating_add(bytes.len() as u64);
-            file.partial.append(bytes)?;
-            file.hash.update(bytes);
+            file.append(bytes)?;
             progress.at(file.done);
         }
     }
 
-    /// Fetches the index into the slot, where it stays for the next update, and looks up what the running slot has by its own one;
-    /// `None` if that has none.
-    fn look_up(&self, running: Option<&Target>, index: &Source, notes: &Notes) -> Result<Option<Known>, Failure> {
+    /// Fetches the index into the slot, where it stays for the next update; gives the pieces, or `None` if the running slot has none.
+    fn look_up(&self, running: Option<&Target>, index: &Source, notes: &Notes) -> Result<Option<Pieces>, Failure> {
         let name = index_name(self.name);
-        Download { name, source: index, ..*self }.run(None, None, notes)?;
         let failed = |error: index::Error| Failure::new(Exit::Io, format_args!("read {name}: {error}"));
-        let mut new = self.target.open(name)?;
-        let mut chunks = 0;
-        read_index(&mut new, index.size, Some(self.source.size), &mut |_, _| chunks += 1).map_err(failed)?;
-        let Some(running) = running else { return Ok(None) };
-        let (Ok(old), Ok(mut old_index)) = (running.open(self.name), running.open(name)) else { return Ok(None) };
-        let mut places = Vec::new();
-        let read = read_index(&mut old_index, running.len(name), None, &mut |chunk, at| {
-            places.push(Place::new(&chunk.hash, at));
-        });
-        // One that is no index, or none any more, costs the whole download and nothing else.
-        if read.is_err() {
-            return Ok(None);
+        if index.size > INDEX_MAX {
+            return Err(failed(index::Error::TooLong(index.size)));
         }
-        held::sort(&mut places);
-        Ok(Some(Known { old, places, index: new, chunks }))
+        Download { name, source: index, ..*self }.run(running, None, notes)?;
+        let mut new = self.target.open(name)?;
+        read_index(index.size, Some(self.source.size), &mut reading(&mut new), &mut |_, _| ()).map_err(failed)?;
+        let held = running.and_then(|running| Held::of(running, self.name));
+        Ok(held.map(|held| Pieces { held, index: new, chunks: chunks_of(index.size) }))
     }
 
     /// Puts the rest of the file together from the running slot's chunks and those that only the server has.
-    fn assemble(&self, file: &mut Growing<'_>, known: &mut Known, progress: &mut Progress<'_>) -> Result<(), Failure> {
+    fn assemble(
+        &self,
+        file: &mut Growing<'_>,
+        pieces: &mut Pieces,
+        progress: &mut Progress<'_>,
+    ) -> Result<(), Failure> {
         let done = file.done;
         let mut buffer = vec![0; CHUNK_MAX as usize];
-        let mut job = Job { download: self, file, known, progress, body: None };
+        let mut job = Job { download: self, file, pieces, progress, body: None };
         assemble::assemble(&mut job, done, &mut buffer)
     }
-}
-
-/// Reads an index of `len` bytes from its first chunk to its last; calls `take` with each and where in the file it begins. `size` is
-/// that of the file, if it is known by other means.
-fn read_index(
-    device: &mut Device,
-    len: u64,
-    size: Option<u64>,
-    take: &mut dyn FnMut(Chunk, u64),
-) -> Result<(), index::Error> {
-    let mut head = [0; HEAD_LEN];
-    let read = read_at(device, 0, &mut head).unwrap_or(0);
-    if read != HEAD_LEN {
-        return Err(index::Error::Length(read as u64));
-    }
-    let size = size.unwrap_or_else(|| index::file_size(&head));
-    let mut reader = Reader::new(&head, len, size)?;
-    let (mut at, mut place) = (HEAD_LEN as u64, 0_u64);
-    while reader.left() > 0 {
-        let mut entry = [0; ENTRY_LEN];
-        if read_at(device, at, &mut entry).unwrap_or(0) != ENTRY_LEN {
-            return Err(index::Error::Length(at));
-        }
-        let chunk = reader.take(&entry)?;
-        take(chunk, place);
-        at = at.saturating_add(ENTRY_LEN as u64);
-        place = place.saturating_add(chunk.len.into());
-    }
-    Ok(())
 }
 
 /// A file that is put together.
 struct Job<'a, 'd, 'f, 'p> {
     download: &'a Download<'d>,
     file: &'a mut Growing<'f>,
-    known: &'a mut Known,
+    pieces: &'a mut Pieces,
     progress: &'a mut Progress<'p>,
     /// The server's answer, of which the rest is still to come.
     body: Option<Body>,
@@ -289,12 +304,12 @@ impl Assembly for Job<'_, '_, '_, '_> {
     type Error = Failure;
 
     fn chunk(&mut self, number: u32) -> Result<Option<Chunk>, Failure> {
-        if number >= self.known.chunks {
+        if number >= self.pieces.chunks {
             return Ok(None);
         }
         let at = u64::from(number).saturating_mul(ENTRY_LEN as u64).saturating_add(HEAD_LEN as u64);
         let mut entry = [0; ENTRY_LEN];
-        match read_at(&mut self.known.index, at, &mut entry) {
+        match read_at(&mut self.pieces.index, at, &mut entry) {
             Ok(ENTRY_LEN) => Ok(Some(Chunk::from_bytes(&entry))),
             _ => Err(Failure::new(
                 Exit::Io,
@@ -304,8 +319,7 @@ impl Assembly for Job<'_, '_, '_, '_> {
     }
 
     fn read_held(&mut self, chunk: &Chunk, buffer: &mut [u8]) -> bool {
-        let Some(at) = held::find(&self.known.places, &chunk.hash) else { return false };
-        read_at(&mut self.known.old, at, buffer).is_ok_and(|read| read == buffer.len())
+        self.pieces.held.read(chunk, buffer)
     }
 
     fn ask(&mut self, from: u64, to: u64) -> Result<Answer, Failure> {
@@ -323,22 +337,13 @@ impl Assembly for Job<'_, '_, '_, '_> {
             return Err(self.failed(format_args!("not here after 6 hours")));
         }
         let Some(body) = &mut self.body else { return Err(self.failed(format_args!("nobody was asked"))) };
-        let mut rest = &mut *buffer;
-        while !rest.is_empty() {
-            let count = body.read(rest)?;
-            if count == 0 {
-                return Err(self.failed(format_args!("the connection ended before the file did")).transient(true));
-            }
-            rest = rest.get_mut(count..).unwrap_or_default();
-        }
+        body.fill(buffer)?;
         self.file.fetched = self.file.fetched.saturating_add(buffer.len() as u64);
         Ok(())
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        self.file.partial.append(bytes)?;
-        self.file.hash.update(bytes);
-        self.file.done = self.file.done.saturating_add(bytes.len() as u64);
+        self.file.append(bytes)?;
         self.progress.fetched(self.file.fetched);
         self.progress.at(self.file.done);
         Ok(())

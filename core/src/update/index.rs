@@ -33,8 +33,8 @@ pub enum Error {
     NoMagic,
     /// No whole number of chunks is that long.
     Length(u64),
-    /// More than [`CHUNKS_MAX`].
-    TooManyChunks(u64),
+    /// It is longer than [`INDEX_MAX`]; its bytes.
+    TooLong(u64),
     /// A chunk that is empty or longer than [`CHUNK_MAX`].
     Chunk(u32),
     /// The chunks are not as long as the file.
@@ -46,7 +46,7 @@ impl fmt::Display for Error {
         match self {
             Error::NoMagic => f.write_str("not a chunk index"),
             Error::Length(len) => write!(f, "{len} bytes are no whole number of chunks"),
-            Error::TooManyChunks(count) => write!(f, "{count} chunks; {CHUNKS_MAX} is the most"),
+            Error::TooLong(len) => write!(f, "{len} bytes; {INDEX_MAX} is the most"),
             Error::Chunk(len) => write!(f, "a chunk of {len} bytes; it must have 1 to {CHUNK_MAX}"),
             Error::Sum => f.write_str("its chunks are not as long as the file"),
         }
@@ -86,6 +86,12 @@ pub fn head(file_size: u64) -> [u8; HEAD_LEN] {
     bytes
 }
 
+/// How many chunks are in an index of that many bytes.
+pub fn chunks_of(index_len: u64) -> u32 {
+    // What it begins with is shorter than a chunk's entry.
+    index_len.checked_div(ENTRY_LEN as u64).and_then(|count| u32::try_from(count).ok()).unwrap_or(u32::MAX)
+}
+
 /// What an index that begins so says of the file's size.
 pub fn file_size(head: &[u8; HEAD_LEN]) -> u64 {
     let [.., a, b, c, d, e, f, g, h] = *head;
@@ -113,9 +119,10 @@ impl Reader {
         if !entries.is_multiple_of(ENTRY_LEN as u64) {
             return Err(Error::Length(index_len));
         }
-        let count = entries.checked_div(ENTRY_LEN as u64).unwrap_or(0);
-        let chunks =
-            u32::try_from(count).ok().filter(|chunks| *chunks <= CHUNKS_MAX).ok_or(Error::TooManyChunks(count))?;
+        if index_len > INDEX_MAX {
+            return Err(Error::TooLong(index_len));
+        }
+        let chunks = chunks_of(index_len);
         let reader = Reader { chunks, bytes: file_size };
         if self::file_size(bytes) != file_size || chunks == 0 && file_size > 0 {
             return Err(Error::Sum);
@@ -197,7 +204,7 @@ mod tests {
         assert_eq!(read(&[], 0), Err(Error::Length(0)));
         let many = INDEX_MAX + ENTRY_LEN as u64;
         let head = head(1 << 40);
-        assert_eq!(Reader::new(&head, many, 1 << 40).err(), Some(Error::TooManyChunks(32_769)));
+        assert_eq!(Reader::new(&head, many, 1 << 40).err(), Some(Error::TooLong(many)));
         assert!(Reader::new(&head, INDEX_MAX, 1 << 40).is_ok());
         assert_eq!(Reader::new(&head, u64::MAX, 1 << 40).err(), Some(Error::Length(u64::MAX)));
     }
