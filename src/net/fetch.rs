@@ -419,7 +419,8 @@ impl Body {
         Ok(())
     }
 
-    fn truncated(&self) -> Failure {
+    /// It ends before the file does.
+    pub fn truncated(&self) -> Failure {
         fetch_error(&self.location, format_args!("{}", connection::Error::Truncated)).transient(true)
     }
 

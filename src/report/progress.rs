@@ -235,6 +235,8 @@ mod tests {
                     let row = progress.row(rate, left);
                     assert!(row.len() < 80 && row.ends_with(" left"), "{} columns: {row}", row.len());
                 }
+                let row = Progress { fetched: Some(999_949_999_999), ..progress }.row(0, 0);
+                assert!(row.len() < 80 && row.ends_with(" fetched"), "{} columns: {row}", row.len());
             }
         }
     }

@@ -40,12 +40,12 @@ use kubesolo_core::net::url::Location;
 use kubesolo_core::update::config::{CommitBy, Config};
 use kubesolo_core::update::digest::Hash;
 use kubesolo_core::update::index::INDEX_MAX;
-use kubesolo_core::update::manifest::{Image, Index, Manifest, Refusal};
+use kubesolo_core::update::manifest::{Image, Manifest, Refusal};
 use kubesolo_core::update::sums::{self, Sums};
 use kubesolo_core::update::version::Version;
 
 use super::check;
-use super::download::{Download, Source, fits};
+use super::download::{Download, Source, fits, index_source, running_slot};
 use super::machine::Machine;
 
 /// Both files are looked at before the slot is given up: the tries of each end after so long.
@@ -366,34 +366,23 @@ fn check_filesystem(partition: &str, slot: Slot) -> Result<(), Failure> {
 
 /// Where the two files are; relative URLs start from the manifest's own location.
 fn locations(remote: &RemoteManifest) -> Result<[Location; 2], Failure> {
-    let failed = |error: &dyn fmt::Display| Failure::new(Exit::Io, format_args!("read {}: {error}", remote.at));
-    let (vmlinuz, initramfs) = remote.manifest()?.urls().map_err(|error| failed(&error))?;
-    let join = |text: kubesolo_core::text::json::Text<'_>| {
-        remote.at.join(&text.chars().collect::<String>()).map_err(|error| failed(&error))
-    };
-    Ok([join(vmlinuz)?, join(initramfs)?])
+    let (vmlinuz, initramfs) = remote.manifest()?.urls().map_err(|error| remote.unusable(&error))?;
+    Ok([remote.join(vmlinuz)?, remote.join(initramfs)?])
 }
 
 /// All that is to be fetched.
 fn sources(remote: &RemoteManifest, locations: [Location; 2], sizes: [u64; 2]) -> Result<Sources, Failure> {
     let manifest = remote.manifest()?;
     let ([kernel, initramfs], [kernel_size, initramfs_size]) = (locations, sizes);
-    let index = |image: &Image<'_>| {
-        let Some(Index { url, sha256, size }) = image.index else { return Ok(None) };
-        let location = remote.at.join(&url.chars().collect::<String>());
-        let location = location.map_err(|error| Failure::new(Exit::Io, format_args!("read {}: {error}", remote.at)))?;
-        Ok::<_, Failure>(Some(Source { location, sha256, size }))
-    };
     let source = |location, image: &Image<'_>, size| Source { location, sha256: image.sha256, size };
     Ok([
-        ("vmlinuz", source(kernel, &manifest.vmlinuz, kernel_size), index(&manifest.vmlinuz)?),
-        ("kubesolo-os.gz", source(initramfs, &manifest.initramfs, initramfs_size), index(&manifest.initramfs)?),
+        ("vmlinuz", source(kernel, &manifest.vmlinuz, kernel_size), index_source(remote, &manifest.vmlinuz)?),
+        (
+            "kubesolo-os.gz",
+            source(initramfs, &manifest.initramfs, initramfs_size),
+            index_source(remote, &manifest.initramfs)?,
+        ),
     ])
-}
-
-/// The slot that runs, to read; `None` if it cannot be.
-fn running_slot(host: &Host<'_>, slot: Slot) -> Option<Target> {
-    Some(Target::new(host.slot_files(slot).ok()?, slot.partition()))
 }
 
 /// The files' sizes in bytes, by the manifest, or else by the server, which has to have both files, as long as promised: the slot is

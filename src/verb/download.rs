@@ -10,12 +10,15 @@ use embedded_io::Read;
 
 use crate::cli::console::Notes;
 use crate::failure::{Exit, Failure};
+use crate::host::Host;
 use crate::linux::device::Device;
 use crate::net::fetch::{Body, Client};
 use crate::report::progress::{Progress, Style};
 use crate::update::chunks::{Held, read_index, reading};
+use crate::update::offer::RemoteManifest;
 use crate::update::state;
 use crate::update::target::{CHUNK, PartialFile, Target, index_name};
+use kubesolo_core::boot::slot::Slot;
 use kubesolo_core::disk::storage::read_at;
 use kubesolo_core::flow::assemble::{self, Answer, Assembly};
 use kubesolo_core::ignore::ignore;
@@ -23,6 +26,7 @@ use kubesolo_core::net::backoff::Retry;
 use kubesolo_core::net::url::Location;
 use kubesolo_core::update::digest::{Hash, Sha256};
 use kubesolo_core::update::index::{self, CHUNK_MAX, Chunk, ENTRY_LEN, HEAD_LEN, INDEX_MAX, chunks_of};
+use kubesolo_core::update::manifest::{Image, Index};
 
 /// The tries of one file end when nothing of it came for so long.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(15 * 60);
@@ -39,6 +43,20 @@ pub struct Source {
     pub sha256: Hash,
     /// Its bytes.
     pub size: u64,
+}
+
+/// The chunk index of an image, if it has one.
+///
+/// # Errors
+/// [`Exit::Io`] if its URL leads nowhere.
+pub fn index_source(remote: &RemoteManifest, image: &Image<'_>) -> Result<Option<Source>, Failure> {
+    let Some(Index { url, sha256, size }) = image.index else { return Ok(None) };
+    Ok(Some(Source { location: remote.join(url)?, sha256, size }))
+}
+
+/// The slot that runs, to read; `None` if it cannot be.
+pub fn running_slot(host: &Host<'_>, slot: Slot) -> Option<Target> {
+    Some(Target::new(host.slot_files(slot).ok()?, slot.partition()))
 }
 
 /// One file on its way.
@@ -214,6 +232,13 @@ impl Download<'_> {
         Ok(())
     }
 
+    fn in_time(&self, progress: &Progress<'_>) -> Result<(), Failure> {
+        if progress.elapsed() <= FILE_TIMEOUT {
+            return Ok(());
+        }
+        Err(Failure::new(Exit::Io, format_args!("fetch {}: not here after 6 hours", self.source.location)))
+    }
+
     /// Downloads as much of the file as one connection gives.
     fn transfer(&self, file: &mut Growing<'_>, progress: &mut Progress<'_>) -> Result<(), Failure> {
         let Source { location, size, .. } = self.source;
@@ -226,13 +251,10 @@ impl Download<'_> {
         let mut chunk = std::vec![0; CHUNK];
         let mut is_new = true;
         loop {
-            if progress.elapsed() > FILE_TIMEOUT {
-                return Err(Failure::new(Exit::Io, format_args!("fetch {location}: not here after 6 hours")));
-            }
+            self.in_time(progress)?;
             let count = body.read(&mut chunk)?;
             if count == 0 && file.done < size {
-                let text = format_args!("fetch {location}: the connection ended before the file did");
-                return Err(Failure::new(Exit::Io, text).transient(true));
+                return Err(body.truncated());
             }
             let skipped = known.min(count as u64);
             known = known.saturating_sub(skipped);
@@ -294,12 +316,6 @@ struct Job<'a, 'd, 'f, 'p> {
     body: Option<Body>,
 }
 
-impl Job<'_, '_, '_, '_> {
-    fn failed(&self, why: core::fmt::Arguments<'_>) -> Failure {
-        Failure::new(Exit::Io, format_args!("fetch {}: {why}", self.download.source.location))
-    }
-}
-
 impl Assembly for Job<'_, '_, '_, '_> {
     type Error = Failure;
 
@@ -311,10 +327,7 @@ impl Assembly for Job<'_, '_, '_, '_> {
         let mut entry = [0; ENTRY_LEN];
         match read_at(&mut self.pieces.index, at, &mut entry) {
             Ok(ENTRY_LEN) => Ok(Some(Chunk::from_bytes(&entry))),
-            _ => Err(Failure::new(
-                Exit::Io,
-                format_args!("read {}: it ended before its end", index_name(self.download.name)),
-            )),
+            _ => Err(self.differs(self.file.done)),
         }
     }
 
@@ -333,10 +346,8 @@ impl Assembly for Job<'_, '_, '_, '_> {
     }
 
     fn read_fetched(&mut self, buffer: &mut [u8]) -> Result<(), Failure> {
-        if self.progress.elapsed() > FILE_TIMEOUT {
-            return Err(self.failed(format_args!("not here after 6 hours")));
-        }
-        let Some(body) = &mut self.body else { return Err(self.failed(format_args!("nobody was asked"))) };
+        self.download.in_time(self.progress)?;
+        let Some(body) = &mut self.body else { return Err(self.differs(self.file.done)) };
         body.fill(buffer)?;
         self.file.fetched = self.file.fetched.saturating_add(buffer.len() as u64);
         Ok(())
@@ -350,9 +361,10 @@ impl Assembly for Job<'_, '_, '_, '_> {
     }
 
     fn differs(&mut self, at: u64) -> Failure {
-        self.failed(format_args!(
-            "byte {at} and those behind it are not what its chunk index says; the server's files do not fit its latest.json"
-        ))
+        Failure::new(
+            Exit::Io,
+            format_args!("fetch {}: byte {at} is not what its chunk index says", self.download.source.location),
+        )
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod activate;
 pub mod apply;
 pub mod check;
+pub mod cost;
 pub mod download;
 pub mod env;
 pub mod find;

@@ -468,13 +468,13 @@ fn without_a_right_index_the_file_is_fetched_whole() {
     let with_length = |len: u32| [&right[..HEAD_LEN], &len.to_le_bytes(), &right[HEAD_LEN + 4..]].concat();
     let rows = [
         ("no index", chunk(9), "read kubesolo-os.gz.idx: "),
-        ("cut", right[..right.len() - 1].to_vec(), "no whole number of chunks"),
-        ("without the last chunk", right[..right.len() - 36].to_vec(), "not as long as the file"),
-        ("of another size", index(&new[1..]), "not as long as the file"),
-        ("an empty chunk", with_length(0), "a chunk of 0 bytes"),
-        ("a long chunk", with_length(CHUNK_MAX + 1), "a chunk of 131073 bytes"),
-        ("the longest chunk", with_length(u32::MAX), "a chunk of 4294967295 bytes"),
-        ("of another order", index(&other), "not as long as the file"),
+        ("cut", right[..right.len() - 1].to_vec(), "that is cut"),
+        ("without the last chunk", right[..right.len() - 36].to_vec(), "of another file"),
+        ("of another size", index(&new[1..]), "of another file"),
+        ("an empty chunk", with_length(0), "too long, or empty"),
+        ("a long chunk", with_length(CHUNK_MAX + 1), "too long, or empty"),
+        ("the longest chunk", with_length(u32::MAX), "too long, or empty"),
+        ("of another order", index(&other), "of another file"),
     ];
     for (name, bytes, says) in rows {
         let update = Update::to(&new);
@@ -552,7 +552,7 @@ fn the_longest_index_fits_into_memory_and_a_longer_one_is_not_fetched() {
         update.replace(&format!("\"initramfs_index_size\":{is}"), &format!("\"initramfs_index_size\":{size}"));
         let server = update.good_server();
         let said = update.is_installed(&server);
-        assert!(said.contains("1179664 is the most") && said.contains("is fetched whole"), "{said}");
+        assert!(said.contains("that is too long") && said.contains("is fetched whole"), "{said}");
         assert_eq!(server.sent("initrd.idx"), 0);
         update.fleet.machine.set(state(A, 3, true, Good, Good));
     }
@@ -614,6 +614,64 @@ fn a_slot_without_room_is_left_as_it_is() {
     };
     assert!(ran.exit == 7 && ran.stderr.contains("free, "), "{}{}", ran.out(), ran.stderr);
     assert_eq!((update.fleet.b(), server.asked("initrd").len()), (Good, 0));
+}
+
+/// What `check` says is what `apply` fetches, but for what is between two chunks.
+#[test]
+fn check_says_what_an_update_would_cost() {
+    let new = with(&[3, 30, 60]);
+    let needed: usize = [3, 30, 60].map(|at| place(&new, at..at + 1).len()).iter().sum();
+    let total = file(&new).len() + 23;
+    let none: fn(&Update) = |_| {};
+    let no_index: fn(&Update) = |update| fs::remove_file(update.folder().path("server/initrd.idx")).unwrap();
+    let no_old: fn(&Update) = |update| fs::remove_file(update.folder().path("running/kubesolo-os.gz.idx")).unwrap();
+    let other: fn(&Update) = |update| update.folder().write("server/initrd.idx", index(&with(&[])));
+    let is_the_same: fn(&Update) = |update| {
+        update.folder().write("running/kubesolo-os.gz", file(&with(&[3, 30, 60])));
+        fs::remove_file(update.folder().path("running/kubesolo-os.gz.idx")).unwrap();
+    };
+    for (name, spoil, to_fetch) in [
+        ("as it should be", none, needed + index(&new).len()),
+        ("no index", no_index, file(&new).len()),
+        ("no index in the slot", no_old, file(&new).len()),
+        ("another index", other, file(&new).len()),
+        ("the same file", is_the_same, 0),
+    ] {
+        let update = Update::to(&new);
+        spoil(&update);
+        let server = update.good_server();
+        let ran = update.verb("check", server.port, "--json");
+        let json: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
+        assert_eq!(
+            (json["to_fetch"].as_u64(), json["total"].as_u64()),
+            (Some(to_fetch as u64), Some(total as u64)),
+            "{name}"
+        );
+        assert_eq!(fs::read_dir(update.folder().path("target")).unwrap().count(), 1, "{name}");
+    }
+    let update = Update::to(&new);
+    let server = update.good_server();
+    let said = update.verb("check", server.port, "");
+    assert!(said.out().contains("To fetch: ") && said.out().contains(" kB of 3.2 MB\n"), "{}", said.out());
+    // Nothing is said where nobody says how long the files are.
+    update.replace("\"vmlinuz_size\":23,", "");
+    let said = update.verb("check", server.port, "--json");
+    assert!(said.out().contains("\"to_fetch\":null,\"total\":null"), "{}", said.out());
+}
+
+/// Percentage and bytes, for a person and for a script.
+#[test]
+fn progress_shows_what_was_fetched() {
+    let new = with(&[3, 30]);
+    let update = Update::to(&new);
+    let server = update.good_server();
+    let ran = update.verb("apply", server.port, "--json");
+    let events: Vec<serde_json::Value> = ran.out().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let last = events.iter().rfind(|event| event["file"] == "kubesolo-os.gz").unwrap();
+    let needed: usize = [3, 30].map(|at| place(&new, at..at + 1).len()).iter().sum();
+    assert_eq!((last["bytes"].as_u64(), last["fetched"].as_u64()), (last["total"].as_u64(), Some(needed as u64)));
+    let read_back = events.iter().rfind(|event| event["file"] == "verify kubesolo-os.gz").unwrap();
+    assert!(read_back["fetched"].is_null());
 }
 
 /// A real server, and what it says it sent.

@@ -43,13 +43,13 @@ pub enum Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Error::NoMagic => f.write_str("not a chunk index"),
-            Error::Length(len) => write!(f, "{len} bytes are no whole number of chunks"),
-            Error::TooLong(len) => write!(f, "{len} bytes; {INDEX_MAX} is the most"),
-            Error::Chunk(len) => write!(f, "a chunk of {len} bytes; it must have 1 to {CHUNK_MAX}"),
-            Error::Sum => f.write_str("its chunks are not as long as the file"),
-        }
+        f.write_str(match self {
+            Error::NoMagic => "not a chunk index",
+            Error::Length(_) => "a chunk index that is cut",
+            Error::TooLong(_) => "a chunk index that is too long",
+            Error::Chunk(_) => "a chunk index with a chunk that is too long, or empty",
+            Error::Sum => "a chunk index of another file: the lengths differ",
+        })
     }
 }
 

@@ -177,7 +177,7 @@ impl Assembly for Job<'_> {
         for sector in bytes.chunks(2) {
             self.part.folder.append(self.part.file, Sector::from_le_bytes([sector[0], sector[1]]))?;
             let done = self.part.length();
-            if done as usize % KEEP_AFTER == 0 {
+            if (done as usize).is_multiple_of(KEEP_AFTER) {
                 partial_file::save_resume_point(&mut self.part, done)?;
             }
         }
