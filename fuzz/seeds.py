@@ -155,14 +155,29 @@ def state_json():
 
 
 def kubectl_output():
-    well = "Warning: old kubectl\nok\nnode True box\npod dns Running true=2026-11-23T15:29:30Z\npod job Succeeded false=\n"
+    # kind, name, uid, deleted, created, owner's kind and uid, label, replicas, node or boot, phase, Ready, Failed, its time,
+    # containers, reasons, message
+    def line(kind, name, owner=" ", block="", replicas="", place="box", phase="", ready="", failed="", containers="", reason=""):
+        of, uid = owner.split(" ")
+        fields = [kind, name, "u" + name, "", "2026-11-23T15:29:30Z", of, uid, block, replicas, place, phase, ready]
+        return "\t".join(fields + [failed, "2999-01-01T00:00:00Z", containers, reason, "its message"]) + "\n"
+
+    node = line("Node", "box", place="b1", ready="True")
+    old = line("Node", "old", place="b0", ready="Unknown", block="true")
+    runs = line("Pod", "dns", "ReplicaSet us", phase="Running", ready="True", containers="c,9,2026-11-23T15:29:30Z,2999-01-01T00:00:00Z, ")
+    sets = line("ReplicaSet", "s", replicas="1") + line("StatefulSet", "t", replicas="0")
+    well = "Warning: old kubectl\nok\n" + old + node + line("Pod", "once", phase="Succeeded", ready="False")
     seed("kubectl_output", "all-well", " " + well)
-    seed("kubectl_output", "blocked", " true\n")
-    seed("kubectl_output", "not-ready", " [-]etcd failed\nreadyz check failed\nnode False box\npod dns Pending\n")
+    seed("kubectl_output", "blocked", " " + line("Node", "box", place="b1", ready="True", block="true"))
+    not_ready = old + sets + line("Pod", "x", phase="Pending", containers="c,0,,,ErrImagePull ", reason="Unschedulable")
+    seed("kubectl_output", "not-ready", " [-]etcd failed\nreadyz check failed\n" + not_ready)
     refused = "E1123 10:00:00 memcache.go:265] couldn't get current server API group list\n"
     refused += "The connection to the server 127.0.0.1:6443 was refused - did you specify the right host or port?\n"
     seed("kubectl_output", "refused", "!" + refused)
-    seed("kubectl_output", "young", " node True a\nnode Unknown b\npod dns Running true=2999-01-01T00:00:00Z false=\n")
+    seed("kubectl_output", "young", " " + node + sets + runs)
+    left = line("Pod", "old", "DaemonSet ud", phase="Failed", reason="Evicted") + line("Pod", "a-try", "Job uj", phase="Failed")
+    jobs = line("Job", "j", "CronJob uc", failed="True", reason="BackoffLimitExceeded") + line("Job", "k", "CronJob uc", ready="True")
+    seed("kubectl_output", "leftovers", " " + node + jobs + left)
 
 
 def http_peer():

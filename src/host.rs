@@ -211,7 +211,7 @@ impl<'a> Host<'a> {
         let mut loaded = Loaded::nothing();
         EnvFiles::lock(open_env_folder(esp, ENV_FOLDER)?, ENV_FILE, Access::Read)?.load(&mut loaded);
         // No slot is mounted to look for files: the comparison is about the booted slot, which has them.
-        let state = loaded.block().map(|block| BootState::read_safely(&block, |_| true).state);
+        let state = loaded.block().map(|block| BootState::read_safely(&block, &|_| true).state);
         let named = stage::names_a_slot(loaded.chosen());
         Ok(env_mismatch::is_the_same_block(&self.cmdline(), state.as_ref().ok().filter(|_| named)))
     }
@@ -269,7 +269,7 @@ impl<'a> Host<'a> {
     /// # Errors
     /// [`Exit::NoBlock`].
     pub fn reading(&self, loaded: &Loaded) -> Result<Reading, Failure> {
-        Ok(BootState::read_safely(&loaded.block()?, |slot| self.has_files(slot)))
+        Ok(BootState::read_safely(&loaded.block()?, &|slot| self.has_files(slot)))
     }
 
     /// Opens a slot's filesystem for reading.

@@ -310,22 +310,20 @@ fn variable(name: &str) -> Option<String> {
 
 /// Runs a program: `words` are its name and its arguments, `buffer` gets its standard output and standard error. Its standard input is
 /// empty, and it is killed at the deadline.
-fn output(words: &[&str], deadline: Duration, buffer: &mut [u8]) -> Ran {
+fn output(words: &[&str], deadline: Duration, take: &mut dyn FnMut(&[u8])) -> Ran {
     let now = Instant::now();
     let deadline = now.checked_add(deadline).unwrap_or(now);
     let Some((child, from)) = start(words) else { return Ran::NotStarted };
-    let mut filled: usize = 0;
+    let mut buffer = [0; 4096];
     let early = loop {
         if !is_ready(&from, deadline.saturating_duration_since(Instant::now())) {
             break Some(Ran::TimedOut);
         }
-        match read(&from, buffer.get_mut(filled..).unwrap_or_default()) {
-            // With a full buffer it is not known whether there is more output.
-            Ok(0) if filled == buffer.len() => break Some(Ran::OutputTooLong),
+        match read(&from, &mut buffer) {
             Ok(0) => break None,
-            Ok(count) => filled = filled.saturating_add(count),
+            Ok(count) => take(buffer.get(..count).unwrap_or_default()),
             Err(Errno::INTR) => {}
-            Err(_) => break Some(Ran::Failed(filled)),
+            Err(_) => break Some(Ran::Failed),
         }
     };
     let early = early.or_else(|| {
@@ -340,7 +338,7 @@ fn output(words: &[&str], deadline: Duration, buffer: &mut [u8]) -> Ran {
         }
     }
     let code = exit_code(child);
-    early.unwrap_or(if code == Some(0) { Ran::Succeeded(filled) } else { Ran::Failed(filled) })
+    early.unwrap_or(if code == Some(0) { Ran::Succeeded } else { Ran::Failed })
 }
 
 /// Starts a program; gives it and the end of the pipe that it writes to.

@@ -13,7 +13,7 @@ use std::fs;
 use std::path::Path;
 
 /// The rooms of the core, from the bottom; docs/architecture.md says what each holds.
-const CORE: &[&str] = &["ignore", "text", "disk", "boot", "history", "net", "update", "flow"];
+const CORE: &[&str] = &["ignore", "text", "disk", "boot", "history", "net", "health", "update", "flow"];
 /// Those of the edge; `failure`, `flags` and `host` are files.
 const EDGE: &[&str] = &[
     "failure", "flags", "linux", "disk", "boot", "net", "update", "history", "cli", "report", "host", "health", "verb",

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`flow`] | the order in which a command does things |
 //! | [`update`] | an update: what it is, and whether it may be |
+//! | [`health`] | whether Kubernetes runs, by what its API server says |
 //! | [`net`] | protocols without sockets |
 //! | [`history`] | past boots |
 //! | [`boot`] | who boots next |
@@ -22,6 +23,7 @@ extern crate std;
 pub mod boot;
 pub mod disk;
 pub mod flow;
+pub mod health;
 pub mod history;
 pub mod ignore;
 pub mod net;

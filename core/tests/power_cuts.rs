@@ -58,7 +58,7 @@ fn state_of(first: &[u8], second: &[u8]) -> Option<BootState> {
     if source == Source::NoActiveSlot {
         return None;
     }
-    let reading = BootState::read_safely(&block, |_| false);
+    let reading = BootState::read_safely(&block, &|_| false);
     reading.assumptions.is_empty().then_some(reading.state)
 }
 

@@ -94,6 +94,7 @@ cat >"$work/bin/kubesolo-boot" <<'STUB'
 #!/bin/sh
 echo "$*" >>"$CALLS"
 [ "$1" != status ] || echo "$STATUS"
+[ "$2" != --json ] || echo "{\"running\":${RUNNING:-\"1.0.0\"}}"
 eval "exit \${$1:-0}"
 STUB
 chmod +x "$work/bin/kubesolo-boot"
@@ -111,7 +112,9 @@ script() {
 check 'update: installs what is there' script update 0 'check apply'
 check 'update: up to date is no failure' script update 0 check check=1
 check 'update: a wrong signature is one' script update 9 check check=9
-check 'update: outside the window is none' script update 0 'check apply' apply=7
+check 'update: outside the window is none' script update 0 'check apply check' apply=7
+check 'update: a version that is refused is none' script update 0 'check check' check=7
+check 'update: not to know which version runs is one' script update 7 'check check' check=7 RUNNING=null
 check 'update: a broken download is one' script update 6 'check apply' apply=6
 check 'healthcheck: ends as the check does' script healthcheck 1 healthcheck healthcheck=1
 check 'activate: boots what is staged' script activate 0 'status activate' 'STATUS={"slot_B":{"state":"staged"}}'

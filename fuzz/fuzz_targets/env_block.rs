@@ -51,11 +51,11 @@ fn boot_state_of(file: &[u8]) {
     let Some((block, _)) = choose(&none, &found) else { return };
     let sound = block.canonical();
     for (a, b) in [(false, false), (false, true), (true, false), (true, true)] {
-        let reading = BootState::read_safely(&block, |slot| if slot.name() == "A" { a } else { b });
+        let reading = BootState::read_safely(&block, &|slot| if slot.name() == "A" { a } else { b });
         assert_eq!(flaw == Some(CopyFault::NoSlot), !state::names_a_slot(&block));
         let mut sound = sound.clone();
         if reading.state.write_to(&mut sound).is_ok() {
-            let again = BootState::read_safely(&sound, |_| panic!("no state is unrecorded now"));
+            let again = BootState::read_safely(&sound, &|_| panic!("no state is unrecorded now"));
             assert_eq!((again.state, again.assumptions.len()), (reading.state, 0), "written and read back");
         }
     }

@@ -120,7 +120,7 @@ impl Judge {
         let state = match env_copies::choose(&copies[0], &copies[1]) {
             Some((block, source)) if source != Source::NoActiveSlot => {
                 // Whether a slot holds files is only asked where the block does not say, which is wrong anyway.
-                let reading = BootState::read_safely(&block, |_| false);
+                let reading = BootState::read_safely(&block, &|_| false);
                 verdict.wrong.extend(reading.assumptions.iter().map(|doubt| format!("the block: {doubt}")));
                 verdict.second_copy = source == Source::Second;
                 Some(reading.state)

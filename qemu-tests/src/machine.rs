@@ -1,5 +1,6 @@
 //! Knows QEMU: starting it on a disk, its power switch, its keyboard. One `Machine` is one time that the power is on.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
@@ -12,6 +13,15 @@ use crate::bus::Bus;
 use crate::failure::{Failure, Result, Step};
 use crate::firmware::Firmware;
 use crate::serial::{Serial, Transcript};
+
+thread_local! {
+    static BUSY: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
+/// How long the machines that have ended in this thread kept a core busy.
+pub fn busy() -> Duration {
+    BUSY.get()
+}
 
 /// What the machine is made of.
 pub struct Parts<'a> {
@@ -187,7 +197,7 @@ impl Machine {
     /// When the deadline passes first.
     pub fn wait_exit(mut self, deadline: Duration) -> Result<String> {
         let rest = self.serial.wait_for_end(deadline)?;
-        self.child.wait().step(|| "wait for QEMU".into())?;
+        self.end();
         Ok(rest)
     }
 
@@ -222,9 +232,19 @@ impl Machine {
         Ok(answer)
     }
 
+    /// Adds the time that it kept a core busy: fields 14 and 15 of proc(5)'s `stat`, in hundredths of a second. It must not have been
+    /// waited for.
+    fn count(&self) {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+        let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ').skip(11);
+        let ticks: u64 = fields.take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+        BUSY.set(BUSY.get() + Duration::from_millis(ticks * 10));
+    }
+
     fn end(&mut self) {
         // Both fail only when QEMU has ended by itself, which is what is wanted.
         drop(self.child.kill());
+        self.count();
         drop(self.child.wait());
         self.serial.drain();
     }

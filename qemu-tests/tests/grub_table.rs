@@ -317,7 +317,7 @@ fn model(row: &Row, first: Option<&[u8]>, second: Option<&[u8]>) -> (Outcome, Op
         Some((*name, block))
     });
     if let Some((name, block)) = used {
-        let state = BootState::read_as_grub(block, |slot| row.files(slot).are_there()).state;
+        let state = BootState::read_as_grub(block, &|slot| row.files(slot).are_there()).state;
         let result = state.grub_boot(files, row.saves);
         let told =
             result.booted.map(|slot| (result.on_disk.slot(slot).to_string(), result.on_disk.counter.to_string()));
@@ -380,7 +380,7 @@ fn check_in(row: &Row, base: &Path, work: &Path, transcript: &Transcript) -> Res
             // Where the block can be parsed by grub-editenv as well, both parsers must agree.
             let parsed = if row.saves { image.env_of(copy)? } else { Variables::parse(&bytes)? };
             let block = EnvBlock::parse(bytes).step(|| format!("{copy} after the boot"))?;
-            let reading = BootState::read_as_grub(&block, |slot| row.files(slot).are_there());
+            let reading = BootState::read_as_grub(&block, &|slot| row.files(slot).are_there());
             ensure_eq!(parsed.get("other_state"), "", "GRUB's own variables are not saved");
             Some(reading.state)
         }

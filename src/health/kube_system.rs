@@ -1,103 +1,67 @@
-//! Succeeds if every pod of kube-system has settled: its containers have been running for `kube_system_settle` seconds since their
-//! last start. A completed pod of a Job counts as settled.
+//! Succeeds if the pods of kube-system are well, and have been for `kube_system_settle` seconds.
 
-use core::fmt;
 use std::time::{Duration, Instant};
+use std::vec::Vec;
+
+use rustix::system::sysinfo;
 
 use super::Subject;
 use crate::failure::{Exit, Failure};
 use crate::health::kubectl;
+use crate::history::boots::boot_id;
 use crate::update::state::now;
-use kubesolo_core::text::timestamp::Moment;
+use kubesolo_core::health::object::TEMPLATE;
+use kubesolo_core::health::pods::{Boot, Pods};
 
-/// One line for each pod: name, phase, and for each container whether it is ready and when it was started.
-const PODS: &str = "jsonpath={range .items[*]}pod {.metadata.name} {.status.phase}{range .status.containerStatuses[*]} \
-                    {.ready}={.state.running.startedAt}{end}{\"\\n\"}{end}";
-/// Longest answer, in bytes: some three hundred pods.
-const ANSWER_MAX: usize = 64 * 1024;
+/// In the order in which they are judged. Nodes are in no namespace.
+const KINDS: &str = "nodes,replicasets.apps,statefulsets.apps,jobs.batch,pods";
+/// How many pods can be watched at once.
+const WATCHED_MAX: usize = 4096;
 
 pub fn check(subject: &Subject<'_>) -> Result<(), Failure> {
-    let settle = Duration::from_secs(subject.config.kube_system_settle.into());
+    let settle = subject.config.kube_system_settle;
     // The time to settle is added to the time that the check may wait.
-    let deadline = subject.deadline.checked_add(if subject.left().is_zero() { Duration::ZERO } else { settle });
+    let more = if subject.left().is_zero() { Duration::ZERO } else { Duration::from_secs(settle.into()) };
+    let deadline = subject.deadline.checked_add(more);
     let subject = Subject { deadline: deadline.unwrap_or(subject.deadline), ..*subject };
-    let mut buffer = std::vec![0; ANSWER_MAX];
-    let mut seen = std::string::String::new();
-    let mut since = Instant::now();
+    let mut id = [0; 36];
+    let id = boot_id(&subject.host.boot_log(), &mut id);
+    let mut watched = Vec::new();
     subject.until(&mut || {
-        let words = ["get", "pods", "-n", "kube-system", "-o", PODS];
-        let answer = kubectl::run(subject.host.process, subject.config, &words, &mut buffer)?;
-        if answer != seen {
-            seen = answer.into();
-            since = Instant::now();
-        }
-        // If the clock was set back, start times are in the future. So the time since the last change seen here counts as well.
-        settled(answer, now(), settle.saturating_sub(since.elapsed()))
+        let uptime = u64::try_from(sysinfo().uptime).unwrap_or_default();
+        let mut pods = Pods::new(Boot { id, now: now(), uptime }, settle.into());
+        let mut watch = Watch { before: &watched, now: Vec::new() };
+        let words = ["get", KINDS, "-n", "kube-system", "-o", TEMPLATE];
+        kubectl::run(subject.host.process, subject.config, &words, &mut |line| {
+            pods.take(line, &mut |line| watch.seen(line));
+        })?;
+        watched = watch.now;
+        pods.verdict().map_err(|reason| Failure::new(Exit::No, format_args!("kube_system_ready: {reason}")))
     })
 }
 
-/// Succeeds if every pod of the answer has been running for `settle` at the moment `now`.
-fn settled(answer: &str, now: Moment, settle: Duration) -> Result<(), Failure> {
-    let mut pods: u32 = 0;
-    for pod in answer.lines().filter_map(|line| line.strip_prefix("pod ")) {
-        let mut words = pod.split(' ');
-        let (name, phase) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        let failed = |reason: fmt::Arguments<'_>| {
-            Err(Failure::new(Exit::No, format_args!("kube_system_ready: pod {name} {reason}")))
-        };
-        pods = pods.saturating_add(1);
-        if phase == "Succeeded" {
-            continue;
-        }
-        if phase != "Running" {
-            return failed(format_args!("is {phase}"));
-        }
-        for container in words {
-            let Some(started) = container.strip_prefix("true=").and_then(Moment::parse) else {
-                return failed(format_args!("has a container that is not ready"));
-            };
-            let age = now.0.checked_sub(started.0).map_or(Duration::ZERO, Duration::from_secs);
-            if age < settle {
-                return failed(format_args!(
-                    "has been running for {} s only, less than kube_system_settle",
-                    age.as_secs()
-                ));
-            }
-        }
-    }
-    if pods == 0 {
-        return Err(Failure::new(Exit::No, format_args!("kube_system_ready: there are no pods in kube-system")));
-    }
-    Ok(())
+/// Pods whose age says too little, as the clock was set or they have died: a sum of each one's line, and since when it is seen.
+struct Watch<'a> {
+    before: &'a [(u64, Instant)],
+    now: Vec<(u64, Instant)>,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::string::ToString;
-
-    #[test]
-    fn pods_settle_by_their_own_start_times() {
-        let now = Moment::parse("2026-11-23T15:30:00Z").unwrap();
-        let rows = [
-            ("pod dns Running true=2026-11-23T15:29:30Z\n", ""),
-            ("Warning: old kubectl\npod dns Running true=2026-11-23T15:29:30Z true=2026-11-23T10:00:00Z\n", ""),
-            ("pod dns Running true=2026-11-23T15:29:30Z\npod job-1 Succeeded false=\n", ""),
-            ("pod dns Running true=2026-11-23T15:29:31Z\n", "pod dns has been running for 29 s only"),
-            ("pod dns Running true=2026-11-23T15:31:00Z\n", "for 0 s only"),
-            ("pod dns Running true=2026-11-23T15:29:30Z false=\n", "not ready"),
-            ("pod dns Running false=2026-11-23T15:00:30Z\n", "not ready"),
-            ("pod dns Pending\n", "pod dns is Pending"),
-            ("pod job-1 Failed false=\n", "is Failed"),
-            ("", "no pods"),
-            ("<html>", "no pods"),
-        ];
-        for (answer, want) in rows {
-            let got = settled(answer, now, Duration::from_secs(30))
-                .map_or_else(|failure| failure.to_string(), |()| "".into());
-            assert!(got.contains(want) && got.is_empty() == want.is_empty(), "{answer}: {got}");
+impl Watch<'_> {
+    /// For how many seconds this line has been in each answer.
+    fn seen(&mut self, line: &str) -> u64 {
+        let sum = fnv1a(line);
+        let is_it = |watched: &&(u64, Instant)| watched.0 == sum;
+        let known = self.now.last().filter(is_it).or_else(|| self.before.iter().find(is_it));
+        let since = known.map_or_else(Instant::now, |watched| watched.1);
+        // One that is not remembered begins anew with each look.
+        if self.now.last().filter(is_it).is_none() && self.now.len() < WATCHED_MAX {
+            self.now.push((sum, since));
         }
-        // Seen for long enough, whatever the clock says.
-        assert!(settled("pod dns Running true=2026-11-23T15:31:00Z\n", now, Duration::ZERO).is_ok());
+        since.elapsed().as_secs()
     }
+}
+
+/// FNV-1a with 64 bits.
+fn fnv1a(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }

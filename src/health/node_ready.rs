@@ -1,24 +1,19 @@
-//! Succeeds if the API server reports the node as Ready.
+//! Succeeds if kubelet has registered this box's node in this boot, and the node is Ready.
 
 use super::Subject;
 use crate::failure::{Exit, Failure};
 use crate::health::kubectl;
-
-const CONDITION: &str = "jsonpath={range .items[*]}node {.status.conditions[?(@.type==\"Ready\")].status} {.metadata.name}\
-                         {\"\\n\"}{end}";
+use crate::history::boots::boot_id;
+use kubesolo_core::health::node::Nodes;
+use kubesolo_core::health::object::TEMPLATE;
 
 pub fn check(subject: &Subject<'_>) -> Result<(), Failure> {
+    let mut id = [0; 36];
+    let boot_id = boot_id(&subject.host.boot_log(), &mut id);
     subject.until(&mut || {
-        let mut buffer = [0; 4096];
-        let answer =
-            kubectl::run(subject.host.process, subject.config, &["get", "nodes", "-o", CONDITION], &mut buffer)?;
-        let mut nodes = answer.lines().filter_map(|line| line.strip_prefix("node ")).peekable();
-        if nodes.peek().is_none() {
-            return Err(Failure::new(Exit::No, format_args!("node_ready: the API server knows no node")));
-        }
-        match nodes.find(|node| !node.starts_with("True ")) {
-            None => Ok(()),
-            Some(node) => Err(Failure::new(Exit::No, format_args!("node_ready: its Ready condition is: {node}"))),
-        }
+        let mut nodes = Nodes::new(boot_id);
+        let words = ["get", "nodes", "-o", TEMPLATE];
+        kubectl::run(subject.host.process, subject.config, &words, &mut |line| nodes.take(line))?;
+        nodes.ready().map_err(|reason| Failure::new(Exit::No, format_args!("node_ready: {reason}")))
     })
 }

@@ -179,7 +179,7 @@ fn failed(errno: Errno) -> Failure {
 }
 
 /// The kernel's name of this boot; `-` where it cannot be read.
-fn boot_id<'a>(place: &Place<'_>, bytes: &'a mut [u8; 36]) -> &'a str {
+pub fn boot_id<'a>(place: &Place<'_>, bytes: &'a mut [u8; 36]) -> &'a str {
     let read =
         Device::open(CWD, place.boot_id, OFlags::RDONLY).ok().and_then(|mut file| read_at(&mut file, 0, bytes).ok());
     let text = bytes.get(..read.unwrap_or_default()).and_then(|bytes| core::str::from_utf8(bytes).ok());

@@ -18,8 +18,8 @@ pub struct Process {
     pub resize_partition: fn(BorrowedFd<'_>, u32, u64, u64) -> Result<(), Errno>,
     /// Makes the mounted ext4 filesystem that the file is on so many blocks long.
     pub resize_filesystem: fn(BorrowedFd<'_>, u64) -> Result<(), Errno>,
-    /// Runs a program (its name and its arguments); its standard output and standard error go into the buffer.
-    pub output: fn(&[&str], Duration, &mut [u8]) -> Ran,
+    /// Runs a program (its name and its arguments); the function gets its standard output and standard error, as they come.
+    pub output: fn(&[&str], Duration, &mut dyn FnMut(&[u8])) -> Ran,
     /// Starts work in a child process and does not wait for it. `None`: no child could be started, or the work is done already.
     pub apart: fn(&mut dyn FnMut()) -> Option<Pid>,
 }
@@ -27,12 +27,10 @@ pub struct Process {
 /// How a program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ran {
-    /// With exit code 0; so many bytes are in the buffer.
-    Succeeded(usize),
-    /// With another exit code, or killed; so many bytes are in the buffer.
-    Failed(usize),
-    /// It printed more than the buffer holds, and was killed.
-    OutputTooLong,
+    /// With exit code 0.
+    Succeeded,
+    /// With another exit code, or killed.
+    Failed,
     /// It did not end by the deadline, and was killed.
     TimedOut,
     /// No process could be started.

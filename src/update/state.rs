@@ -150,8 +150,14 @@ impl Progress for State {
         self.health_check_failures
     }
 
-    fn excuse(&mut self, names: &str) {
-        self.failed_before = names.into();
+    fn end_excuses(&mut self, failed: &str) -> bool {
+        let mut left = String::new();
+        for name in self.failed_before.split(' ').filter(|name| failed.split(' ').any(|failed| failed == *name)) {
+            push_word(&mut left, name);
+        }
+        let ends = left.len() < self.failed_before.len();
+        self.failed_before = left;
+        ends
     }
 
     fn clear_failures(&mut self) {

@@ -299,13 +299,20 @@ fn target_slot(host: &Host<'_>, state: &BootState) -> Result<Slot, Failure> {
 }
 
 fn not_held_back(host: &Host<'_>, config: &Config<'_>) -> Result<(), Failure> {
-    if host.flags().force || kubectl::updates_blocked(host.process, config) != Some(true) {
+    if host.flags().force {
         return Ok(());
     }
-    Err(Failure::new(
-        Exit::Refused,
-        format_args!("apply: the node is labelled updates.kubesolo.io/block=true; remove the label, or --force"),
-    ))
+    let refused = |reason: fmt::Arguments<'_>| Err(Failure::new(Exit::Refused, reason));
+    let mut id = [0; 36];
+    match kubectl::updates_blocked(host.process, config, boots::boot_id(&host.boot_log(), &mut id)) {
+        Ok(false) => Ok(()),
+        Ok(true) => refused(format_args!(
+            "apply: the node is labelled updates.kubesolo.io/block=true; remove the label, or --force"
+        )),
+        Err(failure) => {
+            refused(format_args!("apply: cannot ask whether updates are held back: {failure}; mend that, or --force"))
+        }
+    }
 }
 
 /// The health checks that fail before the update. None with `mark=init`, as no check decides about the trial then.

@@ -63,17 +63,17 @@ pub fn run(
             out.flush();
         }
     });
-    let (mut reasons, mut still_excused) = (String::new(), String::new());
+    let (mut reasons, mut failed) = (String::new(), String::new());
     for (name, failure) in report.failed() {
+        push_word(&mut failed, name);
         if is_excused(name) {
-            push_word(&mut still_excused, name);
             continue;
         }
         let between = if reasons.is_empty() { "" } else { "; " };
         ignore(write!(reasons, "{between}{name}: {}", reason(name, failure)), "a text in memory has no errors");
     }
     let healthy = reasons.is_empty();
-    let concluded = flow::conclude(&mut machine, &reasons, &still_excused, config.auto_rollback_after);
+    let concluded = flow::conclude(&mut machine, &reasons, &failed, config.auto_rollback_after);
     // The checks are printed also if the commit or the rollback failed.
     let outcome = *concluded.as_ref().unwrap_or(&Outcome::Nothing);
     let printed = if json { print_json(out, &report, healthy, outcome) } else { print_outcome(out, outcome) };

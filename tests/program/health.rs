@@ -16,13 +16,16 @@ use crate::scene::machine::{Machine, block_with, state};
 use crate::scene::{self, Folder, Ran, skipped, tool};
 use kubesolo_boot::update::state::now;
 use kubesolo_core::boot::slot::Slot::{A, B};
-use kubesolo_core::boot::slot::SlotState::{Bad, Good, Trial};
+use kubesolo_core::boot::slot::SlotState::{Bad, Good, Staged, Trial};
 use serde_json::{Value, json};
+
+/// The `boot_id` of the box.
+const BOOT: &str = "6f1b4b1e-7e3a-4f3e-9d0c-0d9c8a7b6c5d";
 
 /// What the API server says, by path; `hang` says nothing.
 type Answers = HashMap<&'static str, (u16, String)>;
 
-/// A stand-in for the API server: no cluster can be had here. The objects are those of a real one, cut to what counts.
+/// A stand-in for the API server: the real one is in `tests/kubernetes/`. The objects are those of a real one, cut to what counts.
 struct ApiServer {
     answers: Arc<Mutex<Answers>>,
     port: u16,
@@ -31,20 +34,31 @@ struct ApiServer {
 impl ApiServer {
     fn new() -> ApiServer {
         let resource = |name: &str, kind: &str, namespaced: bool| json!({ "name": name, "singularName": "", "namespaced": namespaced, "kind": kind, "verbs": ["get", "list"] });
+        let resources = |version: &str, all: &[Value]| {
+            (200, json!({ "kind": "APIResourceList", "groupVersion": version, "resources": all }).to_string())
+        };
+        let group = |name: &str| {
+            let version = json!({ "groupVersion": format!("{name}/v1"), "version": "v1" });
+            json!({ "name": name, "versions": [version], "preferredVersion": version })
+        };
+        let groups = json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": [group("apps"), group("batch")] });
         let answers: Answers = HashMap::from([
             ("/readyz", (200, "ok".into())),
             ("/version", (200, json!({ "major": "1", "minor": "32", "gitVersion": "v1.32.4" }).to_string())),
             ("/api", (200, json!({ "kind": "APIVersions", "versions": ["v1"] }).to_string())),
-            ("/apis", (200, json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": [] }).to_string())),
+            ("/apis", (200, groups.to_string())),
+            ("/api/v1", resources("v1", &[resource("nodes", "Node", false), resource("pods", "Pod", true)])),
             (
-                "/api/v1",
-                (
-                    200,
-                    json!({ "kind": "APIResourceList", "groupVersion": "v1",
-                            "resources": [resource("nodes", "Node", false), resource("pods", "Pod", true)] })
-                    .to_string(),
+                "/apis/apps/v1",
+                resources(
+                    "apps/v1",
+                    &[resource("replicasets", "ReplicaSet", true), resource("statefulsets", "StatefulSet", true)],
                 ),
             ),
+            ("/apis/batch/v1", resources("batch/v1", &[resource("jobs", "Job", true)])),
+            ("/apis/apps/v1/namespaces/kube-system/replicasets", (200, list("ReplicaSetList", &[]))),
+            ("/apis/apps/v1/namespaces/kube-system/statefulsets", (200, list("StatefulSetList", &[]))),
+            ("/apis/batch/v1/namespaces/kube-system/jobs", (200, list("JobList", &[]))),
         ]);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let server = ApiServer { answers: Arc::new(Mutex::new(answers)), port: listener.local_addr().unwrap().port() };
@@ -67,7 +81,7 @@ impl ApiServer {
     fn node(&self, ready: &str) {
         let conditions = json!([{ "type": "MemoryPressure", "status": "False" }, { "type": "Ready", "status": ready }]);
         let node = json!({ "kind": "Node", "apiVersion": "v1", "metadata": { "name": "box" },
-                           "status": { "conditions": conditions } });
+                           "status": { "conditions": conditions, "nodeInfo": { "bootID": BOOT } } });
         self.says("/api/v1/nodes", 200, &list("NodeList", &[node]));
     }
 
@@ -80,8 +94,10 @@ impl ApiServer {
                 started.0 = started.0.checked_add_signed(-age).unwrap();
                 let running = json!({ "running": { "startedAt": started.to_string() } });
                 let waiting = json!({ "waiting": { "reason": "CrashLoopBackOff" } });
+                let conditions = json!([{ "type": "Ready", "status": if *ready { "True" } else { "False" } }]);
                 json!({ "kind": "Pod", "apiVersion": "v1", "metadata": { "name": name, "namespace": "kube-system" },
-                        "status": { "phase": phase, "containerStatuses": [
+                        "spec": { "nodeName": "box" },
+                        "status": { "phase": phase, "conditions": conditions, "containerStatuses": [
                             { "name": "c", "ready": ready, "restartCount": 1,
                               "state": if *ready { running } else { waiting } } ] } })
             })
@@ -184,6 +200,7 @@ impl Node {
     fn new() -> Option<Node> {
         tool("kubectl")?;
         let machine = Machine::with_state(state(B, 2, false, Good, Trial)).booted(B);
+        machine.folder.write("boot_id", format!("{BOOT}\n"));
         let folder = Folder::on_disk();
         let api = ApiServer::new();
         let containerd = Containerd::start(&folder);
@@ -271,12 +288,12 @@ fn each_thing_that_is_wrong_is_named_and_nothing_is_committed() {
     let pods = |pods: &[(&str, &str, bool, i64)]| node.api.pods(pods);
 
     node.api.node("Unknown");
-    told("node_ready", "its Ready condition is: Unknown box", "");
+    told("node_ready", "node box: its Ready condition is Unknown", "");
     node.api.node("True");
     pods(&[("coredns", "Running", true, 100), ("helper", "Pending", false, 0)]);
-    told("kube_system_ready", "pod helper is Pending", "");
+    told("kube_system_ready", "pod helper: container c: CrashLoopBackOff", "");
     pods(&[("coredns", "Running", false, 0)]);
-    told("kube_system_ready", "pod coredns has a container that is not ready", "");
+    told("kube_system_ready", "pod coredns: container c: CrashLoopBackOff", "");
     pods(&[]);
     told("kube_system_ready", "no pods", "");
     pods(&[("coredns", "Running", true, 100), ("job", "Succeeded", false, 0)]);
@@ -310,8 +327,7 @@ fn kubectl_may_hang_print_garbage_or_without_end() {
     let Some(node) = Node::new() else { return };
     for (script, want) in [
         ("exec sleep 60", "has no answer in time"),
-        ("head -c 10000000 /dev/zero | tr '\\0' x", "prints too much"),
-        ("printf '\\377\\376'", "prints no text"),
+        ("printf '\\377\\376'; exit 1", "kubectl: \u{fffd}\u{fffd}"),
         ("echo it is broken >&2; exit 1", "it is broken"),
     ] {
         let path = node.folder.text("kubectl");
@@ -320,6 +336,14 @@ fn kubectl_may_hang_print_garbage_or_without_end() {
         let report = node.sick(&format!("--kubectl {path}"));
         for check in ["api_server", "node_ready", "kube_system_ready"] {
             assert!(report["reasons"][check].as_str().unwrap().contains(want), "{script}: {report}");
+        }
+    }
+    // What is no answer says nothing; a line of ten megabytes takes no memory.
+    for script in ["exit 0", "head -c 10000000 /dev/zero | tr '\\0' x", "printf '\\377\\376'", "echo Node"] {
+        node.folder.write("kubectl", format!("#!/bin/sh\n{script}\n"));
+        let report = node.sick(&format!("--kubectl {}", node.folder.text("kubectl")));
+        for check in ["api_server", "node_ready", "kube_system_ready"] {
+            assert_eq!(report[check], false, "{script}: {report}");
         }
     }
     assert_eq!(node.machine.state(), state(B, 2, false, Good, Trial));
@@ -358,7 +382,10 @@ fn the_nth_failure_in_a_row_rolls_back_and_the_image_is_remembered() {
     let journal = node.journal();
     assert_eq!((&journal["phase"], &journal["known_bad"]), (&json!("rolled_back"), &json!("00aa")));
     let why = journal["last_error"].as_str().unwrap();
-    assert!(why.starts_with("health check failed 3 times: node_ready: its Ready condition is: False box"), "{why}");
+    assert!(
+        why.starts_with("health check failed 3 times: node_ready: node box: its Ready condition is False"),
+        "{why}"
+    );
     assert!(node.machine.run("status").out().contains(why));
 }
 
@@ -430,6 +457,21 @@ fn an_excuse_ends_once_the_check_has_passed() {
     assert_eq!(node.check(&format!("--healthcheck-url {url}/well")).exit, 0);
 }
 
+/// The excused check passes between `apply` and `activate`, while the old system still runs.
+#[test]
+fn an_excuse_ends_once_the_check_has_passed_before_the_trial() {
+    let Some(node) = Node::new() else { return };
+    node.machine.set(state(A, 3, true, Good, Staged));
+    node.phase("staged", ",\"failed_before\":\"probe_url kube_system_ready\"");
+    let url = format!("http://127.0.0.1:{}", node.api.port);
+    node.api.says("/well", 200, "");
+    node.api.pods(&[("coredns", "Running", false, 100)]);
+    assert_eq!(node.check(&format!("--healthcheck-url {url}/well")).exit, 1);
+    assert_eq!(node.journal()["failed_before"], "kube_system_ready", "the URL has answered");
+    assert_eq!(node.journal()["phase"], "staged");
+    assert_eq!(node.machine.state(), state(A, 3, true, Good, Staged));
+}
+
 /// The block says what a trial is: the power went before the activation was recorded, the file is lost, of another update or another
 /// program's.
 #[test]
@@ -490,6 +532,7 @@ fn nothing_is_counted_against_a_slot_that_does_not_run_yet() {
     let Some(node) = Node::new() else { return };
     // Activated, not rebooted: slot A still runs.
     let node = Node { machine: Machine::with_state(state(B, 3, false, Good, Trial)).booted(A), ..node };
+    node.machine.folder.write("boot_id", BOOT);
     node.phase("activated", "");
     node.api.node("False");
     let before = node.machine.copies();

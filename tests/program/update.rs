@@ -433,33 +433,45 @@ fn a_state_file_that_does_not_parse_is_set_aside() {
 
 /// A script stands in for kubectl: what it answers is what counts here.
 #[test]
-fn a_node_that_is_held_back_is_asked_about_and_nobody_waits_for_the_answer() {
+fn a_node_that_is_held_back_is_asked_about_and_no_answer_is_no_leave() {
+    let node =
+        |block: &str, boot: &str| format!("printf 'Node\\tbox\\tu\\t\\t\\t\\t\\t{block}\\t\\t{boot}\\t\\tTrue\\n'");
+    let held = "updates.kubesolo.io/block=true; remove the label, or --force";
+    let unknown = "cannot ask whether updates are held back: ask Kubernetes: ";
     let rows = [
-        ("echo \"$@\" >asked; echo 'false true'", true),
-        ("echo false", false),
-        ("echo true; exit 1", false),
-        ("yes true", false),
-        ("exec sleep 60", false),
-        ("exit 0", false),
-        ("rm kubectl", false),
+        (format!("echo \"$@\" >asked; {}", node("true", "b1")), held),
+        (format!("{}; {}", node("false", "b1"), node("true", "b0")), ""),
+        (format!("{}; {}", node("", "b1"), node("", "b0")), ""),
+        (node("true", "b0"), held),
+        ("exit 0".into(), ""),
+        (format!("{}; exit 1", node("", "b1")), unknown),
+        ("exec yes true".into(), unknown),
+        ("exec sleep 60".into(), unknown),
+        ("rm kubectl; exit 127".into(), unknown),
     ];
-    for (script, held_back) in rows {
+    for (script, want) in rows {
         let fleet = Fleet::new(Good);
+        fleet.machine.folder.write("boot_id", "b1\n");
         let folder = scene::Folder::on_disk();
         folder.write("kubectl", format!("#!/bin/sh\ncd {}\n{script}\n", folder.text("")));
         folder.write("config", "");
         fs::set_permissions(folder.path("kubectl"), fs::Permissions::from_mode(0o755)).unwrap();
         let flags = format!("--mark init --kubectl {} --kubeconfig {}", folder.text("kubectl"), folder.text("config"));
         let apply = format!("apply SERVER --allow-downgrade {flags}");
-        if held_back {
-            fleet.ran(&apply, REFUSED, "updates.kubesolo.io/block=true; remove the label, or --force");
-            let asked = String::from_utf8(folder.read("asked").unwrap()).unwrap();
-            assert!(asked.contains("get nodes -o jsonpath={.items[*].metadata.labels.updates"), "{asked}");
-            fleet.ran(&format!("{apply} --force"), 0, "installed");
-        } else {
+        if want.is_empty() {
             fleet.ran(&apply, 0, "installed");
+            continue;
         }
+        fleet.ran(&apply, REFUSED, want);
+        if let Some(asked) = folder.read("asked") {
+            let asked = String::from_utf8(asked).unwrap();
+            assert!(asked.contains("get nodes -o jsonpath=") && asked.contains("labels.updates"), "{asked}");
+        }
+        fleet.ran(&format!("{apply} --force"), 0, "installed");
     }
+    // No kubeconfig, no Kubernetes to ask.
+    let fleet = Fleet::new(Good);
+    fleet.ran("apply SERVER --allow-downgrade --kubeconfig /nowhere --kubectl /nowhere", 0, "installed");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use kubesolo_boot::cli::flags::{FLAGS, Flag};
 use kubesolo_boot::cli::verbs::{Row, VERBS};
 
-use crate::grammar::{PartitionPath, RemoteManifest, flags_of, names, places, takers, verbs};
+use crate::grammar::{Offered, Place, flags_of, names, places, takers, verbs};
 
 /// Fills `@name@` in a template.
 fn fill(template: &str, parts: &[(&str, String)]) -> String {
@@ -24,8 +24,8 @@ fn any_of(words: &[String]) -> String {
     words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" | ")
 }
 
-fn with_value() -> impl Iterator<Item = (&'static Flag, RemoteManifest)> {
-    FLAGS.iter().filter_map(|flag| flag.value().map(|value| (flag, RemoteManifest::of(value))))
+fn with_value() -> impl Iterator<Item = (&'static Flag, Offered)> {
+    FLAGS.iter().filter_map(|flag| flag.value().map(|value| (flag, Offered::of(value))))
 }
 
 fn all_names(flags: impl Iterator<Item = &'static Flag>) -> String {
@@ -33,14 +33,14 @@ fn all_names(flags: impl Iterator<Item = &'static Flag>) -> String {
 }
 
 pub fn bash() -> String {
-    let set = |offer: &RemoteManifest| match offer {
-        RemoteManifest::Words(words) => format!("choices={}", quoted(&words.join(" "))),
-        RemoteManifest::Files => "kind=file".into(),
-        RemoteManifest::Folders => "kind=directory".into(),
-        RemoteManifest::Nothing => ":".into(),
+    let set = |offer: &Offered| match offer {
+        Offered::Words(words) => format!("choices={}", quoted(&words.join(" "))),
+        Offered::Files => "kind=file".into(),
+        Offered::Folders => "kind=directory".into(),
+        Offered::Nothing => ":".into(),
     };
     let row = |words: &str, what: &str| format!("            {words}) {what} ;;\n");
-    let place = |place: &PartitionPath| row(&any_of(&place.before), &set(&place.offer));
+    let place = |place: &Place| row(&any_of(&place.before), &set(&place.offer));
     let of_verb = |verb: &Row| row(verb.word, &format!("choices={}", quoted(&all_names(flags_of(verb)))));
     let flags = VERBS.iter().map(of_verb).chain([row("*", &format!("choices={}", quoted(&all_names(FLAGS.iter()))))]);
     fill(
@@ -60,27 +60,27 @@ pub fn bash() -> String {
 pub fn zsh() -> String {
     // Within [], and behind a name in _describe, these end the text.
     let escaped = |text: &str| text.replace('[', r"\[").replace(']', r"\]").replace(':', r"\:");
-    let action = |offer: RemoteManifest| match offer {
-        RemoteManifest::Words(words) => format!(":value:({})", words.join(" ")),
-        RemoteManifest::Files => ":file:_files".into(),
-        RemoteManifest::Folders => ":folder:_files -/".into(),
-        RemoteManifest::Nothing => ":value: ".into(),
+    let action = |offer: Offered| match offer {
+        Offered::Words(words) => format!(":value:({})", words.join(" ")),
+        Offered::Files => ":file:_files".into(),
+        Offered::Folders => ":folder:_files -/".into(),
+        Offered::Nothing => ":value: ".into(),
     };
     let mut flags = String::new();
     for flag in FLAGS {
         // The empty alternative: no verb stands there yet.
         let takers = takers(flag).map_or("*".into(), |takers| format!("(|{})", takers.join("|")));
-        let (sign, action) = flag.value().map_or(("", String::new()), |value| ("=", action(RemoteManifest::of(value))));
+        let (sign, action) = flag.value().map_or(("", String::new()), |value| ("=", action(Offered::of(value))));
         for name in names(flag) {
             let spec = quoted(&format!("{name}{sign}[{}]{action}", escaped(flag.help)));
             writeln!(flags, "[[ $verb = {takers} ]] && flags+=({spec})").unwrap();
         }
     }
-    let set = |offer: &RemoteManifest| match offer {
-        RemoteManifest::Words(words) => format!("compadd -- {}", words.join(" ")),
-        RemoteManifest::Files => "_files".into(),
-        RemoteManifest::Folders => "_files -/".into(),
-        RemoteManifest::Nothing => ":".into(),
+    let set = |offer: &Offered| match offer {
+        Offered::Words(words) => format!("compadd -- {}", words.join(" ")),
+        Offered::Files => "_files".into(),
+        Offered::Folders => "_files -/".into(),
+        Offered::Nothing => ":".into(),
     };
     let words: Vec<_> = VERBS.iter().map(|verb| verb.word).collect();
     let describe = |verb: &Row| format!("    {}\n", quoted(&format!("{}:{}", verb.word, escaped(verb.line))));
@@ -103,17 +103,17 @@ pub fn zsh() -> String {
 
 pub fn fish() -> String {
     let complete = |rest: String| format!("complete -c kubesolo-boot {rest}\n");
-    let set = |offer: &RemoteManifest| match offer {
-        RemoteManifest::Words(words) => format!("-x -a {}", quoted(&words.join(" "))),
-        RemoteManifest::Files => "-r -F".into(),
-        RemoteManifest::Folders => "-x -a '(__fish_complete_directories)'".into(),
-        RemoteManifest::Nothing => "-x".into(),
+    let set = |offer: &Offered| match offer {
+        Offered::Words(words) => format!("-x -a {}", quoted(&words.join(" "))),
+        Offered::Files => "-r -F".into(),
+        Offered::Folders => "-x -a '(__fish_complete_directories)'".into(),
+        Offered::Nothing => "-x".into(),
     };
     let flag = |flag: &Flag| {
         let when = takers(flag).map(|takers| format!("-n '__kubesolo_boot_takes {}' ", takers.join(" ")));
         let short = flag.short.map(|short| format!("-s {} ", short.trim_start_matches('-')));
         let long = flag.to_string();
-        let value = flag.value().map(|value| format!(" {}", set(&RemoteManifest::of(value))));
+        let value = flag.value().map(|value| format!(" {}", set(&Offered::of(value))));
         complete(format!(
             "{}{}-l {}{} -d {}",
             when.unwrap_or_default(),
@@ -127,8 +127,8 @@ pub fn fish() -> String {
         let before: Vec<_> = before.iter().map(|words| format!("\"{words}\"")).collect();
         format!("-n {}", quoted(&format!("__kubesolo_boot_after {}", before.join(" "))))
     };
-    let place = |place: &PartitionPath| match &place.offer {
-        RemoteManifest::Words(words) => complete(format!("{} -a {}", after(&place.before), quoted(&words.join(" ")))),
+    let place = |place: &Place| match &place.offer {
+        Offered::Words(words) => complete(format!("{} -a {}", after(&place.before), quoted(&words.join(" ")))),
         offer => complete(format!("{} {}", after(&place.before), set(offer).replace("-r ", ""))),
     };
     let verb = |verb: &Row| complete(format!("{} -a {} -d {}", after(&verbs().before), verb.word, quoted(verb.line)));

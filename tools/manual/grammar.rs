@@ -28,47 +28,47 @@ pub fn value(argument: &Argument) -> Value {
 }
 
 /// A place on the command line: the words before it, each row another way to get there, and what may stand there.
-pub struct PartitionPath {
+pub struct Place {
     pub before: Vec<String>,
-    pub offer: RemoteManifest,
+    pub offer: Offered,
 }
 
 /// What a shell can offer.
 #[derive(Clone)]
-pub enum RemoteManifest {
+pub enum Offered {
     Words(Vec<&'static str>),
     Files,
     Folders,
     Nothing,
 }
 
-impl RemoteManifest {
-    pub fn of(value: Value) -> RemoteManifest {
+impl Offered {
+    pub fn of(value: Value) -> Offered {
         match value {
-            Value::OneOf(words) => RemoteManifest::Words(words.to_vec()),
-            Value::File(_) => RemoteManifest::Files,
-            Value::Folder(_) => RemoteManifest::Folders,
-            Value::Text(_) => RemoteManifest::Nothing,
+            Value::OneOf(words) => Offered::Words(words.to_vec()),
+            Value::File(_) => Offered::Files,
+            Value::Folder(_) => Offered::Folders,
+            Value::Text(_) => Offered::Nothing,
         }
     }
 }
 
 /// The place where a verb stands: first, or behind `help`.
-pub fn verbs() -> PartitionPath {
+pub fn verbs() -> Place {
     let words = VERBS.iter().map(|row| row.word).collect();
-    PartitionPath { before: vec![String::new(), "help".into()], offer: RemoteManifest::Words(words) }
+    Place { before: vec![String::new(), "help".into()], offer: Offered::Words(words) }
 }
 
 /// Every place behind a verb where there is something to offer.
-pub fn places() -> Vec<PartitionPath> {
+pub fn places() -> Vec<Place> {
     let mut places = Vec::new();
     for verb in VERBS {
         for form in verb.forms {
             let mut before = vec![verb.word.to_owned()];
             for argument in *form {
-                let offer = RemoteManifest::of(value(argument));
+                let offer = Offered::of(value(argument));
                 add(&mut places, &before, &offer);
-                let RemoteManifest::Words(words) = offer else { break };
+                let Offered::Words(words) = offer else { break };
                 before =
                     before.iter().flat_map(|before| words.iter().map(move |word| format!("{before} {word}"))).collect();
             }
@@ -77,11 +77,11 @@ pub fn places() -> Vec<PartitionPath> {
     places
 }
 
-fn add(places: &mut Vec<PartitionPath>, before: &[String], offer: &RemoteManifest) {
+fn add(places: &mut Vec<Place>, before: &[String], offer: &Offered) {
     match (places.iter_mut().find(|place| place.before == before).map(|place| &mut place.offer), offer) {
-        (_, RemoteManifest::Nothing) => {}
-        (Some(RemoteManifest::Words(words)), RemoteManifest::Words(more)) => words.extend(more),
+        (_, Offered::Nothing) => {}
+        (Some(Offered::Words(words)), Offered::Words(more)) => words.extend(more),
         (Some(_), _) => panic!("behind {before:?} either words or files can be offered"),
-        (None, _) => places.push(PartitionPath { before: before.to_vec(), offer: offer.clone() }),
+        (None, _) => places.push(Place { before: before.to_vec(), offer: offer.clone() }),
     }
 }

@@ -63,10 +63,12 @@ check 'these files are in it, and no others' diff <(files) - <<'END'
 644 docs/decisions/0008-size-limit.md
 644 docs/decisions/0009-child-processes.md
 644 docs/decisions/0010-ioctls.md
+644 docs/decisions/0011-small-crc.md
 644 docs/decisions/README.md
 644 docs/demo.svg
 644 docs/formats.md
 644 docs/image.md
+644 docs/kubernetes.md
 644 docs/migration.md
 644 docs/proofs.md
 644 docs/reliability.md

@@ -202,7 +202,7 @@ impl BootState {
     /// other function does.
     ///
     /// `has_files` gives whether a slot holds a kernel and an initramfs; it is called only for a slot without a state.
-    pub fn read_safely<B: AsRef<[u8]>>(block: &EnvBlock<B>, has_files: impl Fn(Slot) -> bool) -> Reading {
+    pub fn read_safely<B: AsRef<[u8]>>(block: &EnvBlock<B>, has_files: &dyn Fn(Slot) -> bool) -> Reading {
         let Reading { mut state, mut assumptions } = BootState::read_as_grub(block, has_files);
         // An older KubeSolo OS marks a boot that passed its checks, and has no other word for a slot on trial.
         let unmarked = Assumption::Unrecorded(state.active, SlotState::Good);
@@ -215,7 +215,7 @@ impl BootState {
 
     /// The same as `grub/grub.cfg` reads it: there a slot without a state is good if it has files, also if its newest boot was not
     /// marked, for it has no list of sums that a trial would need.
-    pub fn read_as_grub<B: AsRef<[u8]>>(block: &EnvBlock<B>, has_files: impl Fn(Slot) -> bool) -> Reading {
+    pub fn read_as_grub<B: AsRef<[u8]>>(block: &EnvBlock<B>, has_files: &dyn Fn(Slot) -> bool) -> Reading {
         let mut assumptions = heapless::Vec::new();
         let mut assume = |found: Assumption| ignore(assumptions.push(found), "there is room for one of each variable");
 
@@ -606,7 +606,7 @@ mod tests {
                 let from = BootState { rollback_from, retry, ..from };
                 let mut block = block(&[("other", "kept")]);
                 from.write_to(&mut block).unwrap();
-                let reading = BootState::read_safely(&block, no_files);
+                let reading = BootState::read_safely(&block, &no_files);
                 assert_eq!(reading.state, from);
                 assert!(reading.assumptions.is_empty());
                 assert!(block.get("other").unwrap().is("kept"));
@@ -675,7 +675,7 @@ mod tests {
             ),
         ];
         for (name, pairs, want, assumptions) in rows {
-            let reading = BootState::read_safely(&block(pairs), |_| true);
+            let reading = BootState::read_safely(&block(pairs), &|_| true);
             assert_eq!(reading.state, *want, "{name}");
             assert_eq!(reading.assumptions, **assumptions, "{name}");
         }
@@ -687,7 +687,7 @@ mod tests {
         let at = bytes.windows(11).position(|window| window == b"active_slox").unwrap();
         bytes[at + 10] = b't';
         let twice = EnvBlock::parse(bytes).unwrap();
-        let reading = BootState::read_safely(&twice, |_| true);
+        let reading = BootState::read_safely(&twice, &|_| true);
         assert_eq!(reading.state.active, Slot::B);
         let mut once = twice.canonical();
         reading.state.write_to(&mut once).unwrap();
@@ -704,11 +704,11 @@ mod tests {
             bytes[at + line.len()] = b'\n';
             let broken = EnvBlock::parse(bytes).unwrap();
             assert_eq!(broken.defect(), Some(BlockDefect::Name), "{line}");
-            let reading = BootState::read_safely(&broken, |_| true);
+            let reading = BootState::read_safely(&broken, &|_| true);
             let mut repaired = broken.canonical();
             reading.state.write_to(&mut repaired).unwrap();
             assert_eq!(repaired.defect(), None, "{line}");
-            let again = BootState::read_safely(&repaired, |_| true);
+            let again = BootState::read_safely(&repaired, &|_| true);
             assert_eq!((again.state, again.assumptions.len()), (reading.state, 0), "{line}");
         }
     }

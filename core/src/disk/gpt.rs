@@ -29,6 +29,7 @@ use core::fmt;
 
 use embedded_io::{Read, Seek, SeekFrom};
 
+use crate::disk::crc32::crc32;
 use crate::disk::field::{self, le32, le64};
 use crate::disk::guid::Guid;
 use crate::disk::lba::Lba;
@@ -225,14 +226,6 @@ fn read_table<S: Read + Seek>(
         Some(lba) => Err(Error::OutOfBounds(lba)),
         None => Ok((table, header)),
     }
-}
-
-/// The CRC-32 of other bytes, which is `before`, and `bytes` after them. The only call of crc32fast, so that the compiler can drop
-/// its 4 KB of code for vector instructions.
-pub(crate) fn crc32(before: u32, bytes: &[u8]) -> u32 {
-    let mut crc = crc32fast::Hasher::new_with_initial(before);
-    crc.update(bytes);
-    crc.finalize()
 }
 
 /// A header whose checksum is right.

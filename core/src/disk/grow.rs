@@ -24,6 +24,7 @@ use core::fmt;
 
 use embedded_io::{Read, Seek};
 
+use crate::disk::crc32::crc32;
 use crate::disk::gpt::{self, Header, Stands, parse_entry, put_guid, put_last};
 use crate::disk::guid::Guid;
 use crate::disk::lba::Lba;
@@ -198,7 +199,7 @@ pub fn look<S: Read + Seek>(disk: &mut S, wish: &Wish<'_>) -> Result<Plan, Error
         let mut crc = 0;
         each_entry(disk, sector_size, &header, &mut |number, entry| {
             edit.entry(number, entry).ok_or(Error::SHORT)?;
-            crc = gpt::crc32(crc, entry);
+            crc = crc32(crc, entry);
             Ok(())
         })?;
         crc
@@ -303,7 +304,7 @@ fn holds<S: Read + Seek>(disk: &mut S, plan: &Plan, copy: &Stands) -> Result<boo
     }
     let mut crc = 0;
     each_piece(disk, entries, &plan.header, &mut |_, _, piece, _| {
-        crc = gpt::crc32(crc, piece);
+        crc = crc32(crc, piece);
         Ok(())
     })?;
     Ok(crc == copy.entries_crc)

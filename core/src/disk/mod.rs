@@ -1,6 +1,7 @@
 //! What the bytes on a disk mean.
 
 pub mod contents;
+mod crc32;
 pub mod ext4;
 pub mod field;
 pub mod gpt;

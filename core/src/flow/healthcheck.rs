@@ -1,7 +1,7 @@
 //! `healthcheck`: commits a trial whose checks pass. Failures are counted, and at the N-th in a row the trial is rolled back. If no
 //! trial runs, the checks are only reported. The env block says what a trial is; `state.json` only holds the count.
 
-use crate::boot::slot::SlotState;
+use crate::boot::slot::{Slot, SlotState};
 use crate::flow::outcome::{commit, roll_back};
 use crate::flow::ports::{Env, LastError, Progress, Running};
 use crate::history::boot_log::Milestone;
@@ -36,25 +36,26 @@ pub fn begin<M: Running>(machine: &mut M) -> Option<M::State> {
     state.can_be_on_trial().then_some(state)
 }
 
-/// Acts on the result of the checks, if a trial runs. `reasons` is empty if all passed; `excused` are the checks that failed before the
-/// update and have failed since; `most` is how many failures in a row are too many.
+/// Acts on the result of the checks, if a trial runs. `reasons` is empty if all passed; `failed` are those that did not, the excused ones
+/// too; `most` is how many failures in a row are too many.
 ///
 /// # Errors
 /// Those of committing, rolling back, and reading the boot state; if another run holds the lock of `state.json`.
 pub fn conclude<M: Running>(
     machine: &mut M,
     reasons: &str,
-    excused: &str,
+    failed: &str,
     most: Option<u32>,
 ) -> Result<Outcome, M::Error> {
     if !is_on_trial(machine)? {
+        end_excuses(machine, failed)?;
         return Ok(Outcome::Nothing);
     }
     if reasons.is_empty() {
         return commit(machine).map(|_| Outcome::Committed);
     }
     machine.log(Milestone::Failed);
-    let failures = match count(machine, reasons, excused)? {
+    let failures = match count(machine, reasons, failed)? {
         Some(failures) => failures,
         None => machine.count_in_this_boot(),
     };
@@ -65,10 +66,10 @@ pub fn conclude<M: Running>(
 }
 
 /// Counts a failure in `state.json`. Gives how many there are in a row, or `None`, with a warning, if they cannot be counted.
-fn count<M: Running>(machine: &mut M, reasons: &str, excused: &str) -> Result<Option<u32>, M::Error> {
+fn count<M: Running>(machine: &mut M, reasons: &str, failed: &str) -> Result<Option<u32>, M::Error> {
     let Some(mut state) = machine.open_state_if_possible()? else { return Ok(None) };
     let failures = state.count_failure();
-    state.excuse(excused);
+    state.end_excuses(failed);
     machine.set_last_error(&mut state, LastError::Checks(failures, reasons));
     // Of another update than this trial's, if the block or the file was lost, only the count is ours.
     let phase = if state.can_be_on_trial() { Phase::Verifying } else { state.phase() };
@@ -76,6 +77,24 @@ fn count<M: Running>(machine: &mut M, reasons: &str, excused: &str) -> Result<Op
     // Closed here, as `roll_back` opens the file itself and would wait for this lock.
     machine.close_state();
     Ok(machine.if_recorded(stored).map(|()| failures))
+}
+
+/// A check that passes before the update is activated has no excuse on its trial.
+fn end_excuses<M: Running>(machine: &mut M, failed: &str) -> Result<(), M::Error> {
+    let block = machine.boot_state()?;
+    if Slot::BOTH.into_iter().all(|slot| block.slot(slot) != SlotState::Staged) {
+        return Ok(());
+    }
+    let opened = machine.open_state();
+    if let Some(mut state) = machine.if_recorded(opened)
+        && state.end_excuses(failed)
+    {
+        let phase = state.phase();
+        let stored = machine.store_state(&mut state, phase);
+        machine.if_recorded(stored);
+    }
+    machine.close_state();
+    Ok(())
 }
 
 /// Whether the slot that runs is on trial, by the block alone. Where the kernel command line does not say which slot runs, it is the

@@ -180,7 +180,7 @@ fn take_over<M: BootStage>(machine: &mut M) -> Result<Record, M::Error> {
 
 fn read<M: BootStage>(machine: &mut M, by_grub: Option<Slot>) -> (EnvBlock<Bytes>, BootState) {
     let found = machine.chosen().map(|(block, _)| {
-        let reading = BootState::read_safely(&block, |slot| machine.has_files(slot));
+        let reading = BootState::read_safely(&block, &|slot| machine.has_files(slot));
         (block.canonical(), reading)
     });
     let Some((block, reading)) = found else {

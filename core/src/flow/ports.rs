@@ -51,8 +51,8 @@ pub trait Progress {
     /// Counts one more failed health check; gives how many have failed in a row.
     fn count_failure(&mut self) -> u32;
 
-    /// Makes these the checks that are excused, a space between two.
-    fn excuse(&mut self, names: &str);
+    /// Ends the excuse of each check that is not among those that `failed`, a space between two. Gives whether there was one.
+    fn end_excuses(&mut self, failed: &str) -> bool;
 
     /// Resets the count of failed health checks.
     fn clear_failures(&mut self);

@@ -363,10 +363,14 @@ pub struct Shown<T>(pub T);
 
 impl<T: fmt::Display> Encode for Shown<T> {
     fn encode(&self, out: &mut dyn fmt::Write) -> fmt::Result {
-        out.write_char('"')?;
-        write!(Escaping(out), "{}", self.0)?;
-        out.write_char('"')
+        string(&self.0, out)
     }
+}
+
+fn string(shown: &dyn fmt::Display, out: &mut dyn fmt::Write) -> fmt::Result {
+    out.write_char('"')?;
+    write!(Escaping(out), "{shown}")?;
+    out.write_char('"')
 }
 
 impl Encode for &str {

@@ -123,7 +123,7 @@ impl Env for Machine {
     fn change(&mut self, change: Change) -> Result<Changed, Stop> {
         self.open_env()?;
         let (block, _) = self.chosen().ok_or(Stop::Env)?;
-        let before = BootState::read_safely(&block, |slot| self.has_files(slot)).state;
+        let before = BootState::read_safely(&block, &|slot| self.has_files(slot)).state;
         let block = block.canonical();
         let booted = self.booted.unwrap_or(before.active);
         let after = change.of(before, booted).map_err(|_| Stop::Refused)?;
@@ -159,7 +159,9 @@ impl Progress for StateJson {
         self.failures.into()
     }
 
-    fn excuse(&mut self, _: &str) {}
+    fn end_excuses(&mut self, _: &str) -> bool {
+        false
+    }
 
     fn clear_failures(&mut self) {
         self.failures = 0;
@@ -285,7 +287,7 @@ impl Inspected for Machine {
     fn read_env(&mut self) -> Result<EnvReading, Stop> {
         self.open_env()?;
         let (block, source) = self.chosen().ok_or(Stop::Env)?;
-        let reading = BootState::read_safely(&block, |slot| self.has_files(slot));
+        let reading = BootState::read_safely(&block, &|slot| self.has_files(slot));
         Ok(EnvReading { reading, source, copies: self.found.clone() })
     }
 

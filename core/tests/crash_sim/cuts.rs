@@ -171,7 +171,7 @@ fn is_second_before_first(before: &Machine, now: &Machine) -> bool {
     let says = |content: &[u8]| {
         let found = Found::with(content);
         let block = found.block().filter(|_| found.fault().is_none())?;
-        Some(BootState::read_safely(&block, |_| false).state)
+        Some(BootState::read_safely(&block, &|_| false).state)
     };
     let [first, second] = [0, 1].map(|copy| says(&now.env[copy].durable));
     first.is_some() && first == says(&before.env[0].cached) && second != first && second != says(&before.env[1].cached)

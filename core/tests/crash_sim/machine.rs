@@ -370,7 +370,7 @@ impl Machine {
     pub fn state(&mut self) -> Option<BootState> {
         let found = self.load();
         let (block, source) = choose(&found[0], &found[1])?;
-        (source != Source::NoActiveSlot).then(|| BootState::read_safely(&block, |slot| self.is_populated(slot)).state)
+        (source != Source::NoActiveSlot).then(|| BootState::read_safely(&block, &|slot| self.is_populated(slot)).state)
     }
 
     /// Why the disk is not as it should be after a cut, or what GRUB would boot, and the state that it goes by.
@@ -379,7 +379,7 @@ impl Machine {
         let Some((block, Source::First | Source::Second)) = choose(&found[0], &found[1]) else {
             return Err("the block does not parse".into());
         };
-        let reading = BootState::read_safely(&block, |slot| self.is_populated(slot));
+        let reading = BootState::read_safely(&block, &|slot| self.is_populated(slot));
         let known = |doubt: &Assumption| self.older && matches!(doubt, Assumption::Unrecorded(..));
         if !reading.assumptions.iter().all(known) {
             return Err(format!("the block does not say all: {:?}", reading.assumptions));
@@ -400,6 +400,14 @@ impl Machine {
                 }
                 _ => {}
             }
+        }
+        // It is activated under that name.
+        if let Some(json) = self.state_json()
+            && let Some(slot) = Slot::BOTH.into_iter().find(|slot| state.slot(*slot) == SlotState::Staged)
+            && let Some(version) = self.system(slot)
+            && ![0, version.into()].contains(&json.image)
+        {
+            return Err("state.json names another image than the one that is staged".into());
         }
         if let Some((slot, version)) = self.given_up
             && (state.slot(slot), self.system(slot)) == (SlotState::Bad, Some(version))

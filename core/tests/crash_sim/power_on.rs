@@ -14,7 +14,7 @@ impl Machine {
         match choose(&found[0], &found[1]) {
             Some((block, source @ (Source::First | Source::Second))) => {
                 let copy = usize::from(source == Source::Second);
-                let state = BootState::read_as_grub(&block, |slot| self.is_populated(slot)).state;
+                let state = BootState::read_as_grub(&block, &|slot| self.is_populated(slot)).state;
                 (state.grub_boot(files, self.grub_saves(found, copy)), Some(copy))
             }
             _ => {
@@ -37,7 +37,7 @@ impl Machine {
             && self.grub_saves(&found, copy)
         {
             let block = found[copy].block().unwrap();
-            let state = BootState::read_as_grub(&block, |slot| self.is_populated(slot)).state;
+            let state = BootState::read_as_grub(&block, &|slot| self.is_populated(slot)).state;
             // It counts before it tries to load.
             for saved in
                 boot.first_save.into_iter().chain((boot.first_save != Some(boot.on_disk)).then_some(boot.on_disk))

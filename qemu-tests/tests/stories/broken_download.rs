@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use kubesolo_core::boot::slot::Slot;
+use qemu_tests::ensure;
 use qemu_tests::failure::Result;
 use qemu_tests::machine::Machine;
 use qemu_tests::release::noise;
 use qemu_tests::rig::{BOOT, COMMAND, Rig};
 use qemu_tests::server::Server;
-use qemu_tests::ensure;
 
 /// Progress in lines, as in a log.
 const APPLY: &str = "(kubesolo-boot apply; echo exit $?) 2>&1 | cat";

@@ -24,9 +24,9 @@ pub fn a_good_slot_is_not_lost_to_power_cuts_before_init(rig: &mut Rig) -> Resul
     let mut machine = rig.power_on()?;
     machine.boots(Slot::A, "good")?;
     machine.init_ends("go on (slot A, good)")?;
-    rig.image.env_of_both_copies()?.expect(
-        "active_slot=A boot_counter=3 boot_success=1 slot_A=good slot_B=good rollback_from= retry_slot=",
-    )
+    rig.image
+        .env_of_both_copies()?
+        .expect("active_slot=A boot_counter=3 boot_success=1 slot_A=good slot_B=good rollback_from= retry_slot=")
 }
 
 /// It has its tries once more, and then the other one stays.

@@ -24,7 +24,9 @@ pub fn emergency_shell_rolls_back(rig: &mut Rig) -> Result {
 
     machine.type_line("kubesolo-boot rollback --reboot")?;
     machine.wait_for(GRUB_STARTS, BOOT)?;
-    rig.image.env_of_both_copies()?.expect("active_slot=B boot_counter=3 boot_success=0 slot_A=good slot_B=good rollback_from=A")?;
+    rig.image
+        .env_of_both_copies()?
+        .expect("active_slot=B boot_counter=3 boot_success=0 slot_A=good slot_B=good rollback_from=A")?;
     machine.boots(Slot::B, "good")?;
     machine.init_ends("go on (slot B, good)")?;
     rig.image.env_of_both_copies()?.expect("active_slot=B boot_counter=3 boot_success=1 slot_A=good slot_B=good")

@@ -3,8 +3,8 @@
 
 use std::collections::HashSet;
 
-use kubesolo_core::boot::state::BootState;
 use kubesolo_core::boot::slot::{Slot, SlotState};
+use kubesolo_core::boot::state::BootState;
 use qemu_tests::dice::Dice;
 use qemu_tests::envblock::{FIRST, SECOND};
 use qemu_tests::failure::Result;
@@ -95,13 +95,17 @@ pub fn mending_a_fat_chain_replayed(rig: &mut Rig) -> Result {
             // That fsck.fat and mtools make another file of a broken chain is nothing new.
             let wrong: Vec<_> = verdict.wrong.into_iter().filter(|wrong| !wrong.starts_with("ESP: ")).collect();
             ensure!(wrong.is_empty(), "{cut}: {}", wrong.join("; "));
-            let known = |state: BootState| (state.active, state.a, state.b) == (Slot::A, SlotState::Good, SlotState::Empty);
+            let known =
+                |state: BootState| (state.active, state.a, state.b) == (Slot::A, SlotState::Good, SlotState::Empty);
             ensure!(verdict.state.is_some_and(known), "{cut}: the block says {:?}", verdict.state);
             *(if verdict.second_copy { &mut by_the_second } else { &mut by_the_first }) += 1;
         }
         disk.go_on(&log, epoch)?;
     }
-    eprintln!("mending replayed: {} disks, {by_the_second} go by the second copy, {by_the_first} by the first", seen.len());
+    eprintln!(
+        "mending replayed: {} disks, {by_the_second} go by the second copy, {by_the_first} by the first",
+        seen.len()
+    );
     ensure!(by_the_second > 0 && by_the_first > 0, "{by_the_second} by the second copy, {by_the_first} by the first");
     Ok(())
 }

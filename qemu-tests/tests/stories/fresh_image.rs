@@ -10,9 +10,9 @@ pub fn fresh_image(rig: &mut Rig) -> Result {
     let mut machine = rig.power_on()?;
     machine.boots(Slot::A, "good")?;
     machine.init_ends("go on (slot A, good)")?;
-    rig.image.env_of_both_copies()?.expect(
-        "active_slot=A boot_counter=3 boot_success=1 slot_A=good slot_B=good rollback_from=",
-    )?;
+    rig.image
+        .env_of_both_copies()?
+        .expect("active_slot=A boot_counter=3 boot_success=1 slot_A=good slot_B=good rollback_from=")?;
     machine.comes_up(Slot::A)?;
 
     let mounts = shell::must(&mut machine, "cat /proc/mounts", COMMAND)?;

@@ -67,7 +67,11 @@ pub fn health_may_come_late(rig: &mut Rig) -> Result {
 pub fn full_or_read_only_data_keep_no_sick_trial(rig: &mut Rig) -> Result {
     rig.image.hurry_grub()?;
     rig.image.env_edit("active_slot=B boot_counter=3 boot_success=0 slot_A=good slot_B=trial")?;
-    rig.image.ext4_write(Part::State, "state.json", br#"{"phase":"activated","failed_before":"containerd api_server node_ready kube_system_ready"}"#)?;
+    rig.image.ext4_write(
+        Part::State,
+        "state.json",
+        br#"{"phase":"activated","failed_before":"containerd api_server node_ready kube_system_ready"}"#,
+    )?;
     let mut machine = rig.power_on()?;
     machine.comes_up(Slot::B)?;
     let check = "kubesolo-boot healthcheck --state /var/lib/kubesolo/state.json --healthcheck-timeout 0 --auto-rollback-after 1";

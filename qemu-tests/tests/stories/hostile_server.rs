@@ -1,7 +1,7 @@
 //! Servers that are broken or worse: the box says what is wrong, stages nothing, and takes the next honest update.
 
-use kubesolo_core::update::digest::Hash;
 use kubesolo_core::boot::slot::Slot;
+use kubesolo_core::update::digest::Hash;
 use qemu_tests::failure::Result;
 use qemu_tests::hostile::{Act, answer, serve};
 use qemu_tests::machine::Machine;
@@ -42,7 +42,13 @@ pub fn hostile_servers_change_nothing(rig: &mut Rig) -> Result {
         ("noise", Act::file(&kernel[..500]), gone(), IO, "tell who runs the server"),
         ("file", loops("file:///etc/kubesolo/update.conf"), gone(), IO, "redirect: leads to a file of this box"),
         ("unsigned", honest("kernel"), Act::file(&kernel), UNTRUSTED, "check signature"),
-        ("huge", unsized_("kernel"), Act::head(200, "Content-Length: 3000000000\r\n", b"x"), REFUSED, "3.3 GB are needed"),
+        (
+            "huge",
+            unsized_("kernel"),
+            Act::head(200, "Content-Length: 3000000000\r\n", b"x"),
+            REFUSED,
+            "3.3 GB are needed",
+        ),
         ("image-missing", honest("kernel"), gone(), IO, "kernel: the server answers 404"),
         ("image-loop", honest("kernel"), loops("/image-loop/kernel"), IO, "more than 5 redirects"),
         ("image-head", honest("kernel"), head(), IO, "the answer's headers are longer than 16384 bytes"),

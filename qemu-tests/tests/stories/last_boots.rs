@@ -21,7 +21,8 @@ pub fn clean_stop_and_power_cut_are_told_apart(rig: &mut Rig) -> Result {
     machine.comes_up(Slot::A)?;
     ended(&mut machine, &["power_cut", "clean_stop"])?;
     let json = shell::must(&mut machine, "kubesolo-boot status --json", COMMAND)?;
-    let marks = r#""marks":["handed_over","stopped"],"degraded":null,"split":null,"ended":"clean_stop","last_words":""}]"#;
+    let marks =
+        r#""marks":["handed_over","stopped"],"degraded":null,"split":null,"ended":"clean_stop","last_words":""}]"#;
     ensure!(json.contains(marks), "status --json: {json}");
     Ok(())
 }
@@ -58,9 +59,14 @@ pub fn panic_is_kept(rig: &mut Rig) -> Result {
 pub fn ended(machine: &mut Machine, want: &[&str]) -> Result {
     let status = shell::must(machine, "kubesolo-boot status", COMMAND)?;
     let told = status.lines().skip_while(|line| !line.starts_with("Last boots")).filter_map(|line| {
-        let (_, boot) = line.split_once(" slot ").filter(|(label, _)| ["Last boots ", "           "].contains(label))?;
+        let (_, boot) =
+            line.split_once(" slot ").filter(|(label, _)| ["Last boots ", "           "].contains(label))?;
         boot.split_once("Z: ").map(|(_, end)| end.trim())
     });
-    ensure!(told.clone().eq(want.iter().copied()), "the last boots: {:?}, not {want:?}: {status}", told.collect::<Vec<_>>());
+    ensure!(
+        told.clone().eq(want.iter().copied()),
+        "the last boots: {:?}, not {want:?}: {status}",
+        told.collect::<Vec<_>>()
+    );
     Ok(())
 }

@@ -1,6 +1,6 @@
-//! The power goes at 12 moments of an installation. The box runs slot A each time, and the next try succeeds.
+//! The power goes at 10 moments of an installation. The box runs slot A each time, and the next try succeeds.
 //!
-//! A moment is a seed's share of the time that an installation takes. Three moments a story; one box lives through them.
+//! A moment is a seed's share of the time that an installation takes. Five moments a story; one box lives through them.
 
 use std::time::{Duration, Instant};
 
@@ -17,15 +17,7 @@ pub fn power_cut_in_apply_1(rig: &mut Rig) -> Result {
 }
 
 pub fn power_cut_in_apply_2(rig: &mut Rig) -> Result {
-    cut(rig, 4)
-}
-
-pub fn power_cut_in_apply_3(rig: &mut Rig) -> Result {
-    cut(rig, 7)
-}
-
-pub fn power_cut_in_apply_4(rig: &mut Rig) -> Result {
-    cut(rig, 10)
+    cut(rig, 6)
 }
 
 const KERNEL: usize = 200_000;
@@ -34,13 +26,12 @@ const INITRAMFS: usize = 500_000;
 fn cut(rig: &mut Rig, first_seed: u64) -> Result {
     rig.image.hurry_grub()?;
     let (_server, publisher) = rig.add_update_server("slow/")?;
-    let publish =
-        |seed| publisher.publish(&format!("1.1.{seed}"), &noise(seed, KERNEL), &noise(seed + 100, INITRAMFS));
+    let publish = |seed| publisher.publish(&format!("1.1.{seed}"), &noise(seed, KERNEL), &noise(seed + 100, INITRAMFS));
     publish(0)?;
     let mut machine = comes_up(rig)?;
     let takes = installs(rig, &mut machine, 0)?;
 
-    for seed in first_seed..first_seed + 3 {
+    for seed in first_seed..first_seed + 5 {
         let share = noise(seed, 2).iter().fold(0, |share, byte| share * 256 + u32::from(*byte));
         let moment = takes * share / 65_536;
         let told = format!("seed {seed}, power cut after {} ms of {}", moment.as_millis(), takes.as_millis());

@@ -30,10 +30,6 @@ pub fn random_cuts_2(rig: &mut Rig) -> Result {
     cut(rig, 4..=6)
 }
 
-pub fn random_cuts_3(rig: &mut Rig) -> Result {
-    cut(rig, 7..=9)
-}
-
 /// Half of the seeds that were asked for.
 pub fn soak_1(rig: &mut Rig) -> Result {
     cut(rig, soak(0)?)
@@ -49,7 +45,7 @@ fn soak(half: u64) -> Result<impl Iterator<Item = u64>> {
         Ok(text) => text.parse::<u64>().step(|| format!("{name}={text}")),
         Err(_) => Ok(default),
     };
-    let (first, count) = (number("SEED", 10)?, number("SEEDS", 200)?);
+    let (first, count) = (number("SEED", 7)?, number("SEEDS", 200)?);
     Ok((first..first + count).skip(half as usize).step_by(2))
 }
 

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use kubesolo_core::boot::state::BootState;
 use kubesolo_core::boot::slot::{Slot, SlotState};
+use kubesolo_core::boot::state::BootState;
 use qemu_tests::dice::Dice;
 use qemu_tests::failure::{Failure, Result, Step};
 use qemu_tests::image::{Image, Part};
@@ -225,7 +225,8 @@ impl Recording {
     fn install(&self) -> Result<(usize, usize)> {
         let says = |words: &'static str| {
             let mut writes = self.log.writes();
-            let found = writes.find(|(_, write)| write.bytes.windows(words.len()).any(|bytes| bytes == words.as_bytes()));
+            let found =
+                writes.find(|(_, write)| write.bytes.windows(words.len()).any(|bytes| bytes == words.as_bytes()));
             found.map(|(place, _)| place).ok_or_else(|| Failure::new(format!("nobody wrote {words}")))
         };
         let (empty, staged) = (says("slot_B=empty")?, says("slot_B=staged")?);

@@ -42,7 +42,8 @@ pub fn target_is_no_filesystem(rig: &mut Rig) -> Result {
 
 /// It can be mounted, and shows what is wrong with it at the first write.
 pub fn target_filesystem_is_damaged(rig: &mut Rig) -> Result {
-    rig.image.debugfs(Part::SlotB, &["set_block_group 0 block_bitmap_csum 0xbad", "set_block_group 0 checksum calc"])?;
+    rig.image
+        .debugfs(Part::SlotB, &["set_block_group 0 block_bitmap_csum 0xbad", "set_block_group 0 checksum calc"])?;
     let (_server, mut machine) = offered(rig, 500_000)?;
     is_refused(rig, &mut machine, IO, &["KSOLOB/vmlinuz", "its filesystem is damaged: check it with e2fsck -f"])?;
     rig.image.env()?.expect("slot_B=empty")?;

@@ -76,7 +76,11 @@ pub fn a_foreign_disk_that_stalls_holds_nothing_up(rig: &mut Rig) -> Result {
 pub fn what_is_written_after_the_sync_holds_no_restart_up(rig: &mut Rig) -> Result {
     let mut machine = beside_a_stalled_disk(rig)?;
     let write = "dd if=/dev/zero of=/dev/vdb bs=4096 count=4";
-    shell::must(&mut machine, &format!("((trap '{write}' TERM; while :; do usleep 100000; done) >/dev/null 2>&1 &)"), COMMAND)?;
+    shell::must(
+        &mut machine,
+        &format!("((trap '{write}' TERM; while :; do usleep 100000; done) >/dev/null 2>&1 &)"),
+        COMMAND,
+    )?;
     shell::must(&mut machine, "kubesolo-boot slot set B good", COMMAND)?;
     machine.type_line("kubesolo-boot rollback --reboot")?;
     machine.wait_for("ksolo: booting slot B (good)", BOOT)?;
@@ -109,7 +113,11 @@ pub fn a_verb_ends_when_the_disk_stalls(rig: &mut Rig) -> Result {
     stall(&mut machine, "disk", "vda")?;
     let found = shell::must(&mut machine, "echo $(kubesolo-boot find KSOLODATA)", COMMAND)?;
     ensure_eq!(found, "/dev/vda4", "what is found");
-    let reply = shell::run(&mut machine, "said=$(kubesolo-boot env set note=here 2>&1); code=$?; echo $said; (exit $code)", BOOT + BOOT)?;
+    let reply = shell::run(
+        &mut machine,
+        "said=$(kubesolo-boot env set note=here 2>&1); code=$?; echo $said; (exit $code)",
+        BOOT + BOOT,
+    )?;
     ensure_eq!(reply.status, IO, "exit code of env set ({})", reply.text);
     ensure!(reply.text.contains("env: not done after 60 s: the disk does not answer"), "env set: {}", reply.text);
     Ok(())

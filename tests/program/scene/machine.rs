@@ -106,7 +106,7 @@ impl Machine {
         assert_eq!(first.len(), SIZE);
         let block = EnvBlock::parse(first).unwrap();
         assert_eq!(block.defect(), None);
-        let reading = BootState::read_safely(&block, |slot| panic!("the state of slot {slot} is not recorded"));
+        let reading = BootState::read_safely(&block, &|slot| panic!("the state of slot {slot} is not recorded"));
         assert!(reading.assumptions.is_empty(), "{:?}", reading.assumptions);
         reading.state
     }
