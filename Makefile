@@ -51,6 +51,8 @@ STATIC := -Clink-self-contained=no -Ctarget-feature=+crt-static -Crelocation-mod
   --remap-path-prefix=$(CURDIR)=/kubesolo-boot --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=/cargo
 SOURCES := $(shell find core src -name '*.rs') Cargo.toml core/Cargo.toml Cargo.lock
 CLOUD_INIT := $(shell find initramfs/cloud-init -name '*.rs' -o -name '*.toml' -o -name '*.yaml')
+# What packs an initramfs runs here, whatever the image is for.
+CHUNKS := dist/kubesolo-chunks
 SYSTEM := $(shell find initramfs -type f -not -path '*/cloud-init/*') image/initramfs
 
 # TLS=1: the binary with https goes into the images and into what is delivered.
@@ -120,12 +122,12 @@ image: deps-build dist/kubesolo$(SUFFIX).img ## the disk image of shipped size
 
 image-test: deps-build dist/kubesolo-test$(SUFFIX).img $(SHIPPED_TOO) ## a small one for tests
 
-image-kubesolo: deps-build $(BINARY) $(CLOUD_INIT_BINARY) ## the disk image with Kubernetes in it, from KUBESOLO=binary (EXTRA=folder)
+image-kubesolo: deps-build $(BINARY) $(CLOUD_INIT_BINARY) $(CHUNKS) ## the disk image with Kubernetes in it, from KUBESOLO=binary (EXTRA=folder)
 	image/payload $(BUILD)/payload
 	MODULES_TOO="$$(image/payload --modules)" $(KERNEL_FROM) image/kernel $(BUILD)/kubesolo
 	image/initramfs --binary $(BINARY) --cloud-init $(CLOUD_INIT_BINARY) --kernel-modules $(BUILD)/kubesolo/modules \
-	  --payload $(BUILD)/payload $(INITRAMFS_FROM) --out $(BUILD)/kubesolo/kubesolo-os.gz
-	image/build --kernel $(BUILD)/kubesolo/vmlinuz --initramfs $(BUILD)/kubesolo/kubesolo-os.gz $(IMAGE_FROM) \
+	  --chunks $(CHUNKS) --payload $(BUILD)/payload $(INITRAMFS_FROM) --out $(BUILD)/kubesolo/kubesolo-os.gz
+	image/build --kernel $(BUILD)/kubesolo/vmlinuz --initramfs $(BUILD)/kubesolo/kubesolo-os.gz --chunks $(CHUNKS) $(IMAGE_FROM) \
 	  --out dist/kubesolo-kubernetes$(SUFFIX).img
 
 demo: deps dist/kubesolo-test.img ## a good update, a bad update, and its rollback, before your eyes (RECORD=1: into docs/demo.svg)
@@ -172,6 +174,12 @@ $(CLOUD_INIT_BINARY): $(SOURCES) $(CLOUD_INIT) Makefile build/libunwind.a | $(FO
 	@$(BUILD_STATIC) kubesolo-cloud-init
 	cp $(BUILD)/musl/$(TARGET)/release/kubesolo-cloud-init $@
 
+$(CHUNKS): $(shell find image/chunks -name '*.rs') image/chunks/Cargo.toml core/src/update/index.rs Cargo.lock
+	@mkdir -p dist
+	@echo 'building $@'
+	@$(CARGO) build $(HOST) --quiet --release --package kubesolo-chunks
+	cp build/host/release/kubesolo-chunks $@
+
 # Nothing unwinds; the linker only wants to see the library.
 build/libunwind.a:
 	@mkdir -p build
@@ -191,12 +199,13 @@ $(BUILD)/vmlinuz: image/kernel | $(FOREIGN)
 $(BUILD)/test/vmlinuz: image/kernel | $(FOREIGN)
 	$(KERNEL_FROM) KERNEL_PACKAGE=linux-image-cloud-$(ARCH) image/kernel $(BUILD)/test
 
-$(BUILD)/kubesolo-os.gz $(BUILD)/test/kubesolo-os.gz: %/kubesolo-os.gz: %/vmlinuz $(BINARY) $(CLOUD_INIT_BINARY) $(SYSTEM)
-	image/initramfs --binary $(BINARY) --cloud-init $(CLOUD_INIT_BINARY) --kernel-modules $*/modules $(INITRAMFS_FROM) --out $@
+$(BUILD)/kubesolo-os.gz $(BUILD)/test/kubesolo-os.gz: %/kubesolo-os.gz: %/vmlinuz $(BINARY) $(CLOUD_INIT_BINARY) $(CHUNKS) $(SYSTEM)
+	image/initramfs --binary $(BINARY) --cloud-init $(CLOUD_INIT_BINARY) --kernel-modules $*/modules --chunks $(CHUNKS) \
+	  $(INITRAMFS_FROM) --out $@
 
 dist/kubesolo$(SUFFIX).img: $(BUILD)/kubesolo-os.gz grub/grub.cfg image/build
-	image/build --kernel $(BUILD)/vmlinuz --initramfs $(BUILD)/kubesolo-os.gz --out $@ $(IMAGE_FROM)
+	image/build --kernel $(BUILD)/vmlinuz --initramfs $(BUILD)/kubesolo-os.gz --chunks $(CHUNKS) --out $@ $(IMAGE_FROM)
 
 dist/kubesolo-test$(SUFFIX).img: $(BUILD)/test/kubesolo-os.gz grub/grub.cfg image/build
-	image/build --kernel $(BUILD)/test/vmlinuz --initramfs $(BUILD)/test/kubesolo-os.gz --out $@ $(IMAGE_FROM) \
+	image/build --kernel $(BUILD)/test/vmlinuz --initramfs $(BUILD)/test/kubesolo-os.gz --chunks $(CHUNKS) --out $@ $(IMAGE_FROM) \
 	  --size-esp 34 --size-slot 48 --size-data 32 $(TEST_IMAGE)

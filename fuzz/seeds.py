@@ -5,6 +5,7 @@ Run it in the top folder of the repository on Debian 12, after tools/deps. The c
 to; the keys and dates in them are new each time.
 """
 
+import hashlib
 import json
 import pathlib
 import struct
@@ -203,5 +204,20 @@ def http_peer():
     seed("http_peer", "resets", ("\0\1\1" + chunked[:-20]).encode() + b"\xfd")
 
 
-for make in (env_block, boot_log, gpt, latest_json, update_conf, state_json, kubectl_output, http_peer):
+def chunk_index():
+    def index(size, *lens):
+        chunks = b"".join(struct.pack("<I", len) + hashlib.sha256(b"x" * len).digest() for len in lens)
+        return b"ksoloidx" + struct.pack("<Q", size) + chunks
+
+    seed("chunk_index", "three", index(102_000, 40_000, 60_000, 2_000))
+    seed("chunk_index", "none", index(0))
+    seed("chunk_index", "twice", index(80_000, 40_000, 40_000))
+    seed("chunk_index", "too-long", index(131_073, 131_073))
+    seed("chunk_index", "another-size", index(7, 40_000))
+    seed("chunk_index", "cut", index(40_000, 40_000)[:-5])
+    seed("chunk_index", "puts-together", bytes([60, 80]) + bytes(range(1, 200, 3)) * 2)
+    seed("chunk_index", "puts-together-whole", bytes([200, 255]) + bytes(range(0, 250, 7)) * 2)
+
+
+for make in (env_block, boot_log, gpt, latest_json, update_conf, state_json, kubectl_output, http_peer, chunk_index):
     make()

@@ -33,6 +33,8 @@ pub struct Flags<'a> {
     pub state: Option<&'a str>,
     /// `--target`: this folder instead of the target slot's filesystem.
     pub target: Option<&'a str>,
+    /// `--running`: this folder instead of the running slot's filesystem.
+    pub running: Option<&'a str>,
     /// `--force`: where a rule can be overruled, it is.
     pub force: bool,
     /// `--allow-downgrade`: a version that is not newer is taken too.

@@ -310,6 +310,11 @@ impl<'a> Host<'a> {
     /// # Errors
     /// As [`Host::disk`] and [`mount::detached`].
     pub fn slot_files(&self, slot: Slot) -> Result<OwnedFd, Failure> {
+        if let Some(folder) = self.flags.running
+            && self.cmdline().booted() == Ok(Some(slot))
+        {
+            return open_instead(folder);
+        }
         mount::detached(&self.disk()?.partition(slot.partition())?, Kind::Ext4, Access::Read)
     }
 
@@ -320,6 +325,14 @@ impl<'a> Host<'a> {
         self.cmdline().booted() == Ok(Some(slot))
             || self.slot_files(slot).is_ok_and(|files| SLOT_FILES.iter().all(|name| there(name, &files)))
     }
+}
+
+/// Opens the folder that stands for a slot's filesystem.
+///
+/// # Errors
+/// [`Exit::Io`].
+pub fn open_instead(folder: &str) -> Result<OwnedFd, Failure> {
+    open_folder(CWD, folder).map_err(|errno| Failure::new(Exit::Io, format_args!("open {folder}: {}", Reason(errno))))
 }
 
 fn open_env_folder(base: impl rustix::fd::AsFd, path: &str) -> Result<OwnedFd, Failure> {

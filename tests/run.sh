@@ -36,7 +36,7 @@ test_check() { quietly check; }
 test_system() { quietly dist/kubesolo-boot dist/kubesolo-cloud-init dist/kubesolo-test.img; }
 test_size() { tests/size.sh kubesolo-boot kubesolo-cloud-init && tests/budget.sh; }
 test_no-std() { quietly no-std; }
-test_programs() { KSOLO_CASES=${KSOLO_CASES:-1/10} program_test --package kubesolo-core --package kubesolo-cloud-init; }
+test_programs() { KSOLO_CASES=${KSOLO_CASES:-1/10} program_test --package kubesolo-core --package kubesolo-cloud-init --package kubesolo-chunks; }
 test_smoke() { qemu_test stories -- '[smoke]'; }
 
 proof_system() { quietly dist && quietly dist/kubesolo-boot-tls image-test; }

@@ -27,6 +27,8 @@ if [ ! -f "$binary" ]; then
     binary=$work/kubesolo-boot
     printf '#!/bin/sh\n' >"$binary"
 fi
+chunks=dist/kubesolo-chunks
+needs $chunks
 quiet_or_die image/kernel "$kernel_dir"
 
 initramfs() { image/initramfs --binary "$binary" --kernel-modules "$kernel_dir/modules" "$@"; }
@@ -40,7 +42,7 @@ chmod 600 "$work/data/update/a file"
 build_into() {
     initramfs --out "$1/os.gz"
     image/build --kernel "$kernel_dir/vmlinuz" --initramfs "$1/os.gz" --out "$1/kubesolo.img" \
-        --size-esp 34 --size-slot 40 --size-data 32 --data "$work/data"
+        --size-esp 34 --size-slot 40 --size-data 32 --data "$work/data" --chunks $chunks
 }
 quiet_or_die build_into "$work/one"
 # A second time: other folder, other second, other umask, other TMPDIR, other time of the data files.
@@ -91,6 +93,8 @@ data="$image?offset=$(($(start 4) * 1048576))"
 cat_of() { debugfs -R "cat $2" "$1" 2>/dev/null; }
 check 'the slot holds the kernel' cmp <(cat_of "$slot_a" /vmlinuz) "$kernel_dir/vmlinuz"
 check 'the slot holds the initramfs' cmp <(cat_of "$slot_a" /kubesolo-os.gz) "$work/one/os.gz"
+check 'and the chunk index of each' cmp <($chunks index "$work/one/os.gz"; $chunks index "$kernel_dir/vmlinuz") \
+    <(cat_of "$slot_a" /kubesolo-os.gz.idx; cat_of "$slot_a" /vmlinuz.idx)
 check 'the slot names its version' equal 1.0.0 "$(cat_of "$slot_a" /version)"
 check 'slot.json has the hash of the initramfs' \
     grep -q "\"initramfs_sha256\": \"$(sha256sum <"$work/one/os.gz" | cut -c 1-64)\"" <(cat_of "$slot_a" /slot.json)
@@ -106,12 +110,12 @@ if [ "$(id -u)" = 0 ]; then
     mkdir -m 777 "$work/nobody"
     # Nobody may not be able to reach the folder that this tree is in.
     mkdir "$work/tree"
-    cp -R image grub "$kernel_dir/vmlinuz" "$work/tree"
+    cp -R image grub $chunks "$kernel_dir/vmlinuz" "$work/tree"
     chmod -R a+rX "$work/tree"
     as_nobody() (
         cd / && setpriv --reuid nobody --regid nogroup --clear-groups env TMPDIR="$work/nobody" "$work/tree/image/build" \
             --kernel "$work/tree/vmlinuz" --initramfs "$work/one/os.gz" --out "$work/nobody/kubesolo.img" \
-            --size-esp 34 --size-slot 40 --size-data 32 --data "$work/nobodys"
+            --size-esp 34 --size-slot 40 --size-data 32 --data "$work/nobodys" --chunks "$work/tree/kubesolo-chunks"
     )
     check 'a build without root goes through' as_nobody
     check 'a build without root is the same bytes' cmp "$image" "$work/nobody/kubesolo.img"
@@ -140,6 +144,19 @@ check 'cloud-init is in the image that asks for it' grep -qx -- '-rwxr-xr-x bin/
 check 'and in no other' refuses '' grep cloud-init <(listed "$work/one/os.gz")
 quiet_or_die initramfs --cloud-init none --out "$work/none.gz"
 check '--cloud-init none is the same as without' cmp "$work/none.gz" "$work/one/os.gz"
+
+quiet_or_die initramfs --chunks $chunks --out "$work/chunks.gz"
+check 'packed in chunks, the initramfs holds the same' diff <(listed "$work/chunks.gz") <(listed "$work/one/os.gz")
+check 'and is 3 % larger at most' \
+    test "$(wc -c <"$work/chunks.gz")" -le $(($(wc -c <"$work/one/os.gz") * 103 / 100))
+mkdir "$work/payload"
+cp -R initramfs/payload/. "$work/payload"
+echo 'one line more' >"$work/payload/etc/one-line-more"
+quiet_or_die initramfs --chunks $chunks --payload "$work/payload" --out "$work/more.gz"
+# entries FILE: its chunks, each as hex.
+entries() { $chunks index "$1" | tail -c +17 | od -An -v -tx1 -w36 | sort -u; }
+check 'a file more changes a few of its chunks' \
+    test "$(comm -13 <(entries "$work/chunks.gz") <(entries "$work/more.gz") | wc -l)" -le 4
 
 for platform in 'i386-pc:UEFI, 32-bit UEFI' 'i386-efi:UEFI, BIOS' 'x86_64-efi:32-bit UEFI, BIOS'; do
     lib=$work/without-${platform%%:*}

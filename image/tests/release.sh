@@ -16,6 +16,7 @@ cd "$(dirname "$0")/../.." || exit 1
 binary=${BINARY:-dist/kubesolo-boot}
 . tests/checks.sh
 needs "$binary"
+needs dist/kubesolo-chunks
 tools grub-editenv openssl
 
 says() {
@@ -63,8 +64,9 @@ image/release --new-key "$work/other" >/dev/null
 
 check 'a signed release is made' signed --version 1.1.0 --release-notes $'He said "tab\there",\nand \\ too. \xc3\xa4' \
     --channel stable --architecture amd64 --min-compatible-version v1.0.0
-check 'it holds these files' listed kubesolo-os-1.1.0.gz latest-1.1.0.json.sig latest.json latest.json.sig vmlinuz-1.1.0
-check 'all can be read by a web server' test "$(find "$work/www" -type f -perm 644 | wc -l)" = 5
+release_1=(kubesolo-os-1.1.0.gz kubesolo-os-1.1.0.gz.idx latest-1.1.0.json.sig latest.json latest.json.sig vmlinuz-1.1.0 vmlinuz-1.1.0.idx)
+check 'it holds these files' listed "${release_1[@]}"
+check 'all can be read by a web server' test "$(find "$work/www" -type f -perm 644 | wc -l)" = 7
 check 'openssl verifies it' verifies
 check 'the box verifies it' says 'Version 1.1.0 is available' asks "$work/key.pub"
 check 'the box shows the notes' says $'He said "tab\there",\nand \\ too. \xc3\xa4' asks "$work/key.pub"
@@ -96,12 +98,20 @@ check 'an escape in the notes is refused' refuses 'control' signed --version 1.2
 head -c 1000 /dev/urandom >"$work/kernel"
 check 'a published file is never changed' refuses 'another file' signed --version 1.1.0
 check 'no refusal changed anything' test "$before" = "$(sha256sum "$work/www/latest.json")"
-check 'nothing is left behind' listed kubesolo-os-1.1.0.gz latest-1.1.0.json.sig latest.json latest.json.sig vmlinuz-1.1.0
+check 'nothing is left behind' listed "${release_1[@]}"
 
 check 'the next release' signed --version 1.2.0
 check 'leaves the old files' \
-    listed kubesolo-os-1.1.0.gz kubesolo-os-1.2.0.gz latest-1.1.0.json.sig latest-1.2.0.json.sig latest.json latest.json.sig vmlinuz-1.1.0 vmlinuz-1.2.0
+    listed kubesolo-os-1.1.0.gz kubesolo-os-1.1.0.gz.idx kubesolo-os-1.2.0.gz kubesolo-os-1.2.0.gz.idx \
+    latest-1.1.0.json.sig latest-1.2.0.json.sig latest.json latest.json.sig \
+    vmlinuz-1.1.0 vmlinuz-1.1.0.idx vmlinuz-1.2.0 vmlinuz-1.2.0.idx
 check 'and is what the box sees' says 'Version 1.2.0 is available' asks "$work/key.pub"
+field() { sed -n "s/^  \"$1\": \"\{0,1\}\([^\",]*\).*/\1/p" "$work/www/latest.json"; }
+for image in vmlinuz initramfs; do
+    index=$work/www/$(field ${image}_index_url)
+    check "$image: its index is the one in latest.json" \
+        test "$(sha256sum <"$index" | cut -c 1-64) $(wc -c <"$index")" = "$(field ${image}_index_sha256) $(field ${image}_index_size)"
+done
 check 'a release in waves' signed --version 1.3.0 --rollout '1h:1 1d:100' --rollout-start 2999-01-01T00:00:00Z
 echo 0123456789abcdef0123456789abcdef >"$work/machine-id"
 asks_as() { asks "$work/key.pub" --machine-id "$work/machine-id" "$@"; }
@@ -119,7 +129,8 @@ check 'and no box takes it' refuses 'withdrawn' asks_as
 check 'withdrawing takes a key where releases are signed' refuses 'give --key' image/release --withdraw 1.3.0 --out "$work/www"
 check 'a version that is none cannot be withdrawn' refuses '--withdraw' image/release --withdraw 1.3 --out "$work/www" --key "$work/key"
 rm -r "$work/www"
-check 'a release without a key' release --version 1.2.0
+check 'a release without a key and without indexes' release --version 1.2.0 --chunks none
+check 'is as small as it was' listed kubesolo-os-1.2.0.gz latest.json vmlinuz-1.2.0
 check 'is offered with a warning' says 'WARNING: no public key' box check "$work/www"
 check 'and not to a box with a key' refuses 'check signature' asks "$work/key.pub"
 

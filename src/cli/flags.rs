@@ -210,6 +210,7 @@ pub static FLAGS: &[Flag] = &[
         These(&[Check, Apply, Activate]),
         |given| &mut given.flags.target,
     ),
+    Flag::text("running", Folder("DIR"), "this folder, not the running slot", UPDATE, |given| &mut given.flags.running),
     Flag::text("state", File("FILE"), "this file, not /var/lib/kubesolo/update/state.json", STATE, |given| {
         &mut given.flags.state
     }),

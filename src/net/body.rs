@@ -41,6 +41,11 @@ impl Body {
         Body { connection, left }
     }
 
+    /// The connection, to ask for more; `None` before the body's end, and where the connection's end is the body's.
+    pub fn into_connection(self) -> Option<Connection> {
+        (matches!(self.left, Remaining::Bytes(0)) && self.connection.is_idle()).then_some(self.connection)
+    }
+
     /// Reads the next bytes; 0 only at the body's own end.
     ///
     /// # Errors

@@ -33,7 +33,7 @@ const INTERIM_MAX: u32 = 8;
 const USUAL: &str = concat!(
     "\r\nUser-Agent: kubesolo-boot/",
     env!("CARGO_PKG_VERSION"),
-    "\r\nAccept: */*\r\nAccept-Encoding: identity\r\nConnection: close\r\n"
+    "\r\nAccept: */*\r\nAccept-Encoding: identity\r\n"
 );
 
 /// Why an exchange failed.
@@ -165,6 +165,21 @@ impl Connection {
         let mut connection = Connection::open(target)?;
         let length = connection.get(target, headers)?;
         Ok((connection, length))
+    }
+
+    /// Asks once more, on the connection by which an earlier answer came.
+    ///
+    /// # Errors
+    /// As [`get`](Connection::get); also if the server has closed it meanwhile.
+    pub fn ask_again(mut self, target: &Target<'_>, headers: &str) -> Result<(Connection, usize), Error> {
+        self.stream.set_deadline(Some(target.head));
+        let length = self.get(target, headers)?;
+        Ok((self, length))
+    }
+
+    /// Whether nothing came that was not read.
+    pub fn is_idle(&self) -> bool {
+        self.start == self.end
     }
 
     /// An answer's head and body, as they come from a child process.

@@ -65,6 +65,32 @@ pub struct Body {
     total: Option<u64>,
     /// Bytes still to come, if that is known.
     left: Option<u64>,
+    /// Whether it is the part that was asked for, and nothing else.
+    is_part: bool,
+}
+
+/// Which bytes of a file: from the first of these, before the second; to its end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Wanted {
+    from: u64,
+    to: Option<u64>,
+}
+
+impl Wanted {
+    const WHOLE: Wanted = Wanted { from: 0, to: None };
+
+    fn is_whole(self) -> bool {
+        self.from == 0 && self.to.is_none()
+    }
+
+    /// The header lines. Only after a part that ends before the file may another one be asked for.
+    fn headers(self) -> String {
+        match self {
+            Wanted::WHOLE => "Connection: close\r\n".into(),
+            Wanted { from, to: None } => std::format!("Range: bytes={from}-\r\nConnection: close\r\n"),
+            Wanted { from, to: Some(to) } => std::format!("Range: bytes={from}-{}\r\n", to.saturating_sub(1)),
+        }
+    }
 }
 
 enum Source {
@@ -92,7 +118,21 @@ impl<'a> Client<'a> {
     /// If there is no such file or no well-formed answer by [`Limits::head`].
     pub fn open(&self, location: &Location, offset: u64) -> Result<Body, Failure> {
         let head = Instant::now().checked_add(self.limits.head);
-        self.open_by(location, offset, head, None)
+        self.open_by(location, Wanted { from: offset, to: None }, head, None, None)
+    }
+
+    /// Opens the part of the file from byte `from` up to byte `to`, or all of it where the server does not give parts:
+    /// [`Body::is_part`] says which. It comes by the connection of an `earlier` part of it, if that is still open.
+    ///
+    /// # Errors
+    /// As [`Client::open`].
+    pub fn open_part(&self, location: &Location, from: u64, to: u64, earlier: Option<Body>) -> Result<Body, Failure> {
+        let head = Instant::now().checked_add(self.limits.head);
+        let (location, kept) = match earlier {
+            Some(body) => (body.location.clone(), body.into_connection()),
+            None => (location.clone(), None),
+        };
+        self.open_by(&location, Wanted { from, to: Some(to) }, head, None, kept)
     }
 
     /// Fetches a whole document into `buffer` and gives its length.
@@ -101,7 +141,7 @@ impl<'a> Client<'a> {
     /// If it does not fit, or is not all there within [`Limits::small`].
     pub fn fetch_small(&self, location: &Location, buffer: &mut [u8]) -> Result<usize, Failure> {
         let deadline = Instant::now().checked_add(self.limits.small);
-        let mut body = self.open_by(location, 0, deadline, deadline)?;
+        let mut body = self.open_by(location, Wanted::WHOLE, deadline, deadline, None)?;
         let too_long = |body: &Body, most: usize| fetch_error(&body.location, format_args!("longer than {most} bytes"));
         if body.total.is_some_and(|total| total > buffer.len() as u64) {
             return Err(too_long(&body, buffer.len()));
@@ -126,9 +166,9 @@ impl<'a> Client<'a> {
     /// If it does not.
     pub fn answers(&self, location: &Location, deadline: Option<Instant>) -> Result<(), Failure> {
         if location.scheme() == Scheme::File {
-            return open_file(location, 0).map(drop);
+            return open_file(location, Wanted::WHOLE).map(drop);
         }
-        let (connection, length) = self.ask(location, 0, deadline).map_err(|(_, failure)| failure)?;
+        let (connection, length) = self.ask(location, Wanted::WHOLE, deadline, None).map_err(|(_, failure)| failure)?;
         match connection.status(length) {
             Ok(200) => Ok(()),
             Ok(status @ 300..400) => Err(fetch_error(
@@ -145,20 +185,21 @@ impl<'a> Client<'a> {
     fn open_by(
         &self,
         location: &Location,
-        mut offset: u64,
+        mut wanted: Wanted,
         head: Option<Instant>,
         whole: Option<Instant>,
+        mut kept: Option<Connection>,
     ) -> Result<Body, Failure> {
         if location.scheme() == Scheme::File {
-            return open_file(location, offset);
+            return open_file(location, wanted);
         }
         let mut location = location.clone();
         let mut redirects = 0;
         loop {
-            match self.exchange(&location, offset, head, whole)? {
+            match self.exchange(&location, wanted, head, whole, kept.take())? {
                 Answer::Body(body) => return Ok(body),
                 // Without a range there is nothing to start over from.
-                Answer::StartOver => offset = 0,
+                Answer::StartOver => wanted = Wanted::WHOLE,
                 Answer::Redirect(_) if redirects == REDIRECTS_MAX => {
                     return Err(fetch_error(&location, format_args!("more than {REDIRECTS_MAX} redirects")));
                 }
@@ -170,13 +211,14 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Asks for the file from `offset` on; gives the answer with the length of its head. Or why there is none, and whether that is what
-    /// the other side made of the request.
+    /// Asks for that part of the file, by the connection that was kept or another one; gives the answer with the length of its head. Or
+    /// why there is none, and whether that is what the other side made of the request.
     fn ask(
         &self,
         location: &Location,
-        offset: u64,
+        wanted: Wanted,
         head: Option<Instant>,
+        kept: Option<Connection>,
     ) -> Result<(Connection, usize), (bool, Failure)> {
         let proxy = match proxy::choose(location, &self.variable) {
             Ok(proxy) => proxy,
@@ -195,8 +237,12 @@ impl<'a> Client<'a> {
             head: head.unwrap_or_else(Instant::now),
             stall: self.limits.stall,
         };
-        let range = if offset > 0 { std::format!("Range: bytes={offset}-\r\n") } else { String::new() };
-        Connection::ask(&target, &range).map_err(|error| {
+        let headers = wanted.headers();
+        // A server may close a connection at any time between two requests.
+        if let Some(Ok(asked)) = kept.map(|connection| connection.ask_again(&target, &headers)) {
+            return Ok(asked);
+        }
+        Connection::ask(&target, &headers).map_err(|error| {
             let failure = match &proxy {
                 Some(proxy) => fetch_error(location, format_args!("by proxy {}:{}: {error}", proxy.host, proxy.port)),
                 None => fetch_error(location, format_args!("{error}")),
@@ -209,38 +255,45 @@ impl<'a> Client<'a> {
     fn exchange(
         &self,
         location: &Location,
-        offset: u64,
+        wanted: Wanted,
         head: Option<Instant>,
         whole: Option<Instant>,
+        kept: Option<Connection>,
     ) -> Result<Answer, Failure> {
-        let (mut connection, length) = match self.ask(location, offset, head) {
+        let (mut connection, length) = match self.ask(location, wanted, head, kept) {
             Ok(asked) => asked,
             // Something on the way that does not like ranges may also hang up.
-            Err((true, _)) if offset > 0 => return Ok(Answer::StartOver),
+            Err((true, _)) if !wanted.is_whole() => return Ok(Answer::StartOver),
             Err((_, failure)) => return Err(failure),
         };
-        let (framing, offset, total) = match understand(location, &connection, length, offset) {
-            Ok(Understood::Body(framing, offset, total)) => (framing, offset, total),
+        let (framing, offset, total, is_part) = match understand(location, &connection, length, wanted) {
+            Ok(Understood::Body { framing, offset, total, is_part }) => (framing, offset, total, is_part),
             Ok(Understood::Redirect(next)) => return Ok(Answer::Redirect(next)),
             // Whatever it is that a server makes of a range: it is asked once without one.
-            Err(_) if offset > 0 => return Ok(Answer::StartOver),
+            Err(_) if !wanted.is_whole() => return Ok(Answer::StartOver),
             Err(failure) => return Err(failure),
         };
         connection.skip_head(length, whole);
-        let left = total.map(|total| total.saturating_sub(offset));
+        let end = wanted.to.filter(|_| is_part).or(total);
+        let left = end.map(|end| end.saturating_sub(offset));
         let source = Source::Web(body::Body::new(connection, framing));
-        Ok(Answer::Body(Body { source, location: location.clone(), offset, total, left }))
+        Ok(Answer::Body(Body { source, location: location.clone(), offset, total, left, is_part }))
     }
 }
 
 /// What a head says of the answer: framing, offset, and the length of the whole file.
 #[expect(clippy::large_enum_variant, reason = "one at a time, and a box would cost more")]
 enum Understood {
-    Body(Framing, u64, Option<u64>),
+    Body { framing: Framing, offset: u64, total: Option<u64>, is_part: bool },
     Redirect(Location),
 }
 
-fn understand(location: &Location, connection: &Connection, length: usize, offset: u64) -> Result<Understood, Failure> {
+fn understand(
+    location: &Location,
+    connection: &Connection,
+    length: usize,
+    wanted: Wanted,
+) -> Result<Understood, Failure> {
     let malformed = |error: http::Error| fetch_error(location, format_args!("{error}"));
     let status = connection.status(length).map_err(malformed)?;
     match status {
@@ -248,13 +301,19 @@ fn understand(location: &Location, connection: &Connection, length: usize, offse
         status => return Err(refused(location, status)),
     }
     let head = connection.head(length).map_err(malformed)?;
-    match (status, head.framing) {
-        (206, _) if offset == 0 => Err(fetch_error(location, format_args!("a part of the file (206), unasked"))),
-        (206, _) => {
-            part(location, &head, offset).map(|part| Understood::Body(head.framing, part.first, Some(part.total)))
+    let framing = head.framing;
+    match (status, framing) {
+        (206, _) if wanted.is_whole() => Err(fetch_error(location, format_args!("a part of the file (206), unasked"))),
+        (206, _) => part(location, &head, wanted).map(|part| Understood::Body {
+            framing,
+            offset: part.first,
+            total: Some(part.total),
+            is_part: true,
+        }),
+        (200, Framing::Length(length)) => {
+            Ok(Understood::Body { framing, offset: 0, total: Some(length), is_part: false })
         }
-        (200, Framing::Length(length)) => Ok(Understood::Body(head.framing, 0, Some(length))),
-        (200, _) => Ok(Understood::Body(head.framing, 0, None)),
+        (200, _) => Ok(Understood::Body { framing, offset: 0, total: None, is_part: false }),
         _ => redirect(location, &head).map(Understood::Redirect),
     }
 }
@@ -272,11 +331,14 @@ fn redirect(location: &Location, head: &Head<'_>) -> Result<Location, Failure> {
 }
 
 /// The part of the file that the answer holds.
-fn part(location: &Location, head: &Head<'_>, offset: u64) -> Result<http::ContentRange, Failure> {
+fn part(location: &Location, head: &Head<'_>, wanted: Wanted) -> Result<http::ContentRange, Failure> {
     let wrong = |why| fetch_error(location, format_args!("the server answers with another part of the file: {why}"));
     let part = head.range.ok_or_else(|| wrong("no Content-Range"))?;
-    if part.first != offset {
+    if part.first != wanted.from {
         return Err(wrong("it begins elsewhere"));
+    }
+    if wanted.to.is_some_and(|to| part.last.checked_add(1) != Some(to)) {
+        return Err(wrong("it ends elsewhere"));
     }
     let length = part.last.saturating_sub(part.first).saturating_add(1);
     match head.framing {
@@ -297,7 +359,7 @@ fn refused(location: &Location, status: u16) -> Failure {
     fetch_error(location, format_args!("the server answers {status}{advice}")).transient(http::is_transient(status))
 }
 
-fn open_file(location: &Location, offset: u64) -> Result<Body, Failure> {
+fn open_file(location: &Location, wanted: Wanted) -> Result<Body, Failure> {
     let failed = |errno| fetch_error(location, format_args!("{}", Reason(errno)));
     let (folder, rest) = location.folder_and_rest();
     let (file, metadata) = beneath::open_regular(folder, rest).map_err(|errno| match errno {
@@ -308,11 +370,13 @@ fn open_file(location: &Location, offset: u64) -> Result<Body, Failure> {
         errno => failed(errno),
     })?;
     let total = u64::try_from(metadata.st_size).unwrap_or_default();
-    let offset = if offset <= total { offset } else { 0 };
+    let is_part = wanted.to.is_some_and(|to| wanted.from <= to && to <= total);
+    let offset = if wanted.from <= total { wanted.from } else { 0 };
     seek(&file, SeekFrom::Start(offset)).map_err(failed)?;
     ignore(fadvise(&file, 0, None, Advice::Sequential), "it only reads faster");
-    let left = Some(total.saturating_sub(offset));
-    Ok(Body { source: Source::File(file), location: location.clone(), offset, total: Some(total), left })
+    let end = wanted.to.filter(|_| is_part).unwrap_or(total);
+    let left = Some(end.saturating_sub(offset));
+    Ok(Body { source: Source::File(file), location: location.clone(), offset, total: Some(total), left, is_part })
 }
 
 impl Body {
@@ -321,9 +385,43 @@ impl Body {
         self.offset
     }
 
+    /// Whether it is the part that was asked for, and nothing else.
+    pub fn is_part(&self) -> bool {
+        self.is_part
+    }
+
+    /// The connection it came by, if all of it was read.
+    fn into_connection(self) -> Option<Connection> {
+        match self.source {
+            Source::Web(body) if self.left == Some(0) => body.into_connection(),
+            _ => None,
+        }
+    }
+
     /// Bytes of the whole file, from offset 0; `None` if the server does not say.
     pub fn total(&self) -> Option<u64> {
         self.total
+    }
+
+    /// Reads the next bytes, as many as fit into `buffer`.
+    ///
+    /// # Errors
+    /// As those of reading; the file ends before.
+    pub fn fill(&mut self, buffer: &mut [u8]) -> Result<(), Failure> {
+        let mut rest = buffer;
+        while !rest.is_empty() {
+            let count = self.read_some(rest)?;
+            if count == 0 {
+                return Err(self.truncated());
+            }
+            rest = rest.get_mut(count..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// It ends before the file does.
+    pub fn truncated(&self) -> Failure {
+        fetch_error(&self.location, format_args!("{}", connection::Error::Truncated)).transient(true)
     }
 
     fn read_some(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
@@ -347,7 +445,7 @@ impl Body {
             *left = left.saturating_sub(count as u64);
             // A server may send less of the file than was asked for, and a file may shrink.
             if count == 0 && *left > 0 {
-                return Err(fetch_error(location, format_args!("{}", connection::Error::Truncated)).transient(true));
+                return Err(self.truncated());
             }
         }
         Ok(count)

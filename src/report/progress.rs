@@ -48,6 +48,8 @@ pub struct Progress<'a> {
     done: u64,
     /// What was there before this run: it says nothing about the rate.
     resumed: u64,
+    /// How much of it was fetched, where not all of it is.
+    fetched: Option<u64>,
     began: Instant,
     drawn: Option<Instant>,
     tenths: u64,
@@ -57,12 +59,26 @@ impl<'a> Progress<'a> {
     /// Begins at `done` of `total` bytes.
     pub fn begin(style: Style, what: &'a str, done: u64, total: u64) -> Progress<'a> {
         let tenths = tenths(done, total);
-        let mut progress =
-            Progress { style, what, total, done, resumed: done, began: Instant::now(), drawn: None, tenths };
+        let mut progress = Progress {
+            style,
+            what,
+            total,
+            done,
+            resumed: done,
+            fetched: None,
+            began: Instant::now(),
+            drawn: None,
+            tenths,
+        };
         if done > 0 {
             progress.line(format_args!("{what}: resuming at {}", Size(done)));
         }
         progress
+    }
+
+    /// So many bytes of it were fetched; the rest was here.
+    pub fn fetched(&mut self, bytes: u64) {
+        self.fetched = Some(bytes);
     }
 
     /// The work stands at `done` bytes now.
@@ -78,8 +94,11 @@ impl<'a> Progress<'a> {
                 }
             }
             Style::Lines if tenths > self.tenths => {
-                let (what, rate) = (self.what, Size(self.rate()));
-                self.line(format_args!("{what}: {}0 %, {rate}/s", tenths));
+                let what = self.what;
+                match self.fetched {
+                    Some(fetched) => self.line(format_args!("{what}: {tenths}0 %, {} fetched", Size(fetched))),
+                    None => self.line(format_args!("{what}: {tenths}0 %, {}/s", Size(self.rate()))),
+                }
             }
             Style::Events if tenths > self.tenths => self.event(),
             _ => {}
@@ -135,7 +154,10 @@ impl<'a> Progress<'a> {
         }
         let (mut row, left) = (heapless::String::new(), left.min(LEFT_MAX));
         let (what, rate, minutes, seconds) = (self.what, Size(rate), left / 60, left % 60);
-        let written = write!(row, "  {what:<21} [{bar}] {percent:>3} %  {rate}/s  {minutes}:{seconds:02} left");
+        let written = match self.fetched {
+            Some(fetched) => write!(row, "  {what:<21} [{bar}] {percent:>3} %  {} fetched", Size(fetched)),
+            None => write!(row, "  {what:<21} [{bar}] {percent:>3} %  {rate}/s  {minutes}:{seconds:02} left"),
+        };
         ignore(written, "a row is cut off at the last column but one");
         row
     }
@@ -152,7 +174,8 @@ impl<'a> Progress<'a> {
             event.member("event", &"progress")?;
             event.member("file", &self.what)?;
             event.member("bytes", &self.done)?;
-            event.member("total", &self.total)
+            event.member("total", &self.total)?;
+            event.member("fetched", &self.fetched)
         });
         out.bytes(b"\n");
         ignore(written, "the work goes on if its progress cannot be shown");
@@ -212,6 +235,8 @@ mod tests {
                     let row = progress.row(rate, left);
                     assert!(row.len() < 80 && row.ends_with(" left"), "{} columns: {row}", row.len());
                 }
+                let row = Progress { fetched: Some(999_949_999_999), ..progress }.row(0, 0);
+                assert!(row.len() < 80 && row.ends_with(" fetched"), "{} columns: {row}", row.len());
             }
         }
     }

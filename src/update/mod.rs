@@ -1,5 +1,6 @@
 //! An update on its way into a slot.
 
+pub mod chunks;
 pub mod failures;
 pub mod offer;
 pub mod settings;

@@ -1,6 +1,7 @@
 //! The manifest of an update server, `latest.json`: fetched, and its signature verified before any of it is used.
 
 use core::fmt;
+use std::string::String;
 use std::time::Duration;
 use std::vec::Vec;
 
@@ -12,6 +13,7 @@ use crate::net::fetch::Client;
 use crate::net::retry::patiently;
 use kubesolo_core::disk::storage::read_at;
 use kubesolo_core::net::url::{Location, Scheme};
+use kubesolo_core::text::json::Text;
 use kubesolo_core::update::manifest::Manifest;
 use kubesolo_core::update::signature::Keys;
 
@@ -59,6 +61,19 @@ impl RemoteManifest {
         })
     }
 
+    /// Where a URL in the manifest leads.
+    ///
+    /// # Errors
+    /// [`Exit::Io`] if that is nowhere, or not on the web.
+    pub fn join(&self, url: Text<'_>) -> Result<Location, Failure> {
+        self.at.join(&url.chars().collect::<String>()).map_err(|error| self.unusable(&error))
+    }
+
+    /// Why the manifest is of no use.
+    pub fn unusable(&self, error: &dyn fmt::Display) -> Failure {
+        Failure::new(Exit::Io, format_args!("read {}: {error}", self.at))
+    }
+
     /// The document as the server has it.
     pub fn document(&self) -> &[u8] {
         &self.document
@@ -75,7 +90,7 @@ impl RemoteManifest {
             )
         };
         let at = match manifest.metadata_sig_url {
-            Some(url) => self.at.join(&url.chars().collect::<std::string::String>()),
+            Some(url) => self.at.join(&url.chars().collect::<String>()),
             None => self.at.with_ending(".sig"),
         }
         .map_err(|error| untrusted(&self.at, &error))?;

@@ -33,7 +33,8 @@ pub struct Target {
 /// Bytes hashed or copied at a time.
 pub const CHUNK: usize = 64 * 1024;
 /// Every file name in a slot, without partial files.
-const OWN: [&str; 5] = ["vmlinuz", "kubesolo-os.gz", sums::FILE, "version", "slot.json"];
+const OWN: [&str; 7] =
+    ["vmlinuz", "vmlinuz.idx", "kubesolo-os.gz", "kubesolo-os.gz.idx", sums::FILE, "version", "slot.json"];
 /// How often the resume point of a download is set: at most this much of it is lost by a power cut.
 const SAVE_EVERY: Duration = Duration::from_secs(3);
 /// Longest small file, in bytes: a `latest.json`.
@@ -77,7 +78,17 @@ impl Target {
         device.map_or((0, 0), |device| wrong_of(&device, at))
     }
 
-    fn len(&self, name: &str) -> u64 {
+    /// Opens a file for reading.
+    ///
+    /// # Errors
+    /// [`Exit::Io`], also for a file that is not there.
+    pub fn open(&self, name: &str) -> Result<Device, Failure> {
+        Device::open(&self.root, name, OFlags::RDONLY | OFlags::NOFOLLOW)
+            .map_err(|errno| self.failed("open", name, errno))
+    }
+
+    /// The length of a file in bytes; 0 if there is none.
+    pub fn len(&self, name: &str) -> u64 {
         let stat = statat(&self.root, name, AtFlags::SYMLINK_NOFOLLOW);
         stat.map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or_default())
     }
@@ -157,6 +168,12 @@ impl Target {
         Ok((hash.finish(), len))
     }
 
+    /// Opens the file if it is that one.
+    pub fn open_same(&self, name: &str, hash: &Hash, size: u64) -> Option<Device> {
+        let is_same = self.len(name) == size && self.hash(name, &mut |_| ()).is_ok_and(|(of, _)| of == *hash);
+        self.open(name).ok().filter(|_| is_same)
+    }
+
     fn rename(&self, from: &str, to: &str) -> Result<(), Failure> {
         rename(self.root.as_fd(), from, to).map_err(|errno| self.failed("rename to", to, errno))
     }
@@ -170,6 +187,11 @@ impl Target {
         };
         Failure::new(Exit::Io, format_args!("{step} {}/{file}: {}{advice}", self.name, Reason(errno)))
     }
+}
+
+/// The name of the chunk index that lies beside a file.
+pub fn index_name(name: &str) -> &'static str {
+    if name == "vmlinuz" { "vmlinuz.idx" } else { "kubesolo-os.gz.idx" }
 }
 
 /// The temporary name of a file that will have this hash.

@@ -8,9 +8,9 @@
 use core::fmt;
 use std::format;
 use std::string::String;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use std::vec::Vec;
 
-use embedded_io::Read;
 use rustix::fs::{CWD, OFlags};
 
 use crate::cli::console::Notes;
@@ -18,16 +18,15 @@ use crate::disk::ours;
 use crate::failure::{Exit, Failure, Reason};
 use crate::health::{self, kubectl};
 use crate::history::boots;
-use crate::host::Host;
+use crate::host::{Host, open_instead};
 use crate::linux::device::Device;
-use crate::linux::folder::open_folder;
 use crate::linux::mount::{self, Access, Kind};
-use crate::net::fetch::{Body, Client};
+use crate::net::fetch::Client;
 use crate::net::retry::patiently;
 use crate::report::progress::{Progress, Size, Style};
 use crate::update::offer::RemoteManifest;
 use crate::update::state::{self, State};
-use crate::update::target::{CHUNK, PartialFile, Target, partial_name};
+use crate::update::target::{Target, index_name, partial_name};
 use kubesolo_core::boot::advice::{Advice, Wish};
 use kubesolo_core::boot::slot::{Slot, SlotState};
 use kubesolo_core::boot::state::BootState;
@@ -36,27 +35,21 @@ use kubesolo_core::disk::ext4;
 use kubesolo_core::flow::apply::{Applied, Update, apply};
 use kubesolo_core::flow::install::{TargetSlot, WritableSlot};
 use kubesolo_core::history::boot_log;
-use kubesolo_core::ignore::ignore;
-use kubesolo_core::net::backoff::{Retry, pause_after_wrong};
+use kubesolo_core::net::backoff::pause_after_wrong;
 use kubesolo_core::net::url::Location;
 use kubesolo_core::update::config::{CommitBy, Config};
-use kubesolo_core::update::digest::{Hash, Sha256};
+use kubesolo_core::update::digest::Hash;
+use kubesolo_core::update::index::INDEX_MAX;
 use kubesolo_core::update::manifest::{Image, Manifest, Refusal};
 use kubesolo_core::update::sums::{self, Sums};
 use kubesolo_core::update::version::Version;
 
 use super::check;
+use super::download::{Download, Source, fits, index_source, running_slot};
 use super::machine::Machine;
-
-/// The tries of one file end when nothing of it came for so long.
-const RETRY_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 /// Both files are looked at before the slot is given up: the tries of each end after so long.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(120);
-
-/// Longest time for one file; the next run resumes it. A server that sends a byte now and then must not make this run hold the lock
-/// for ever.
-const FILE_TIMEOUT: Duration = Duration::from_secs(6 * 60 * 60);
 
 /// The kernel and the initramfs: name in the slot; hash and size, without the location.
 pub type Files = [(&'static str, Image<'static>); 2];
@@ -93,7 +86,7 @@ pub fn run(
 
 /// The kernel and the initramfs that a manifest describes.
 pub fn files_of(manifest: &Manifest<'_>) -> Files {
-    let image = |Image { sha256, size, .. }| Image { url: None, sha256, size };
+    let image = |Image { sha256, size, .. }| Image { url: None, sha256, size, index: None };
     [("vmlinuz", image(manifest.vmlinuz)), ("kubesolo-os.gz", image(manifest.initramfs))]
 }
 
@@ -109,6 +102,9 @@ struct Job<'a> {
     up_to_date: bool,
 }
 
+/// The kernel and the initramfs, and the chunk index of each, if there is one.
+type Sources = [(&'static str, Source, Option<Source>); 2];
+
 /// All that is decided before the first byte changes.
 struct Chosen {
     remote: RemoteManifest,
@@ -118,8 +114,8 @@ struct Chosen {
     image: String,
     running: Option<Version>,
     target: Target,
-    /// Location and size in bytes of each file.
-    sources: Option<[(Location, u64); 2]>,
+    /// Where each file is, and its chunk index if it has one.
+    sources: Option<Sources>,
 }
 
 impl Update for Machine<'_, Job<'_>> {
@@ -164,10 +160,10 @@ impl Update for Machine<'_, Job<'_>> {
             not_wrong_before(target, files, &locations, state::now().0)?;
         }
         let sizes = sizes(self.job.client, files, &locations)?;
-        has_room(target, files, &sizes)?;
+        let sources = sources(remote, locations, sizes)?;
+        has_room(target, &sources)?;
         if let Some(chosen) = &mut self.job.chosen {
-            let ([kernel, initramfs], [kernel_size, initramfs_size]) = (locations, sizes);
-            chosen.sources = Some([(kernel, kernel_size), (initramfs, initramfs_size)]);
+            chosen.sources = Some(sources);
         }
         Ok(())
     }
@@ -198,15 +194,17 @@ impl TargetSlot for Machine<'_, Job<'_>> {
 
 impl WritableSlot for Machine<'_, Job<'_>> {
     fn remove_leftovers(&mut self) -> Result<(), Failure> {
-        let Chosen { files, target, .. } = self.job.chosen()?;
-        target.leftovers(&partial_names(files), true).map(drop)
+        let Chosen { target, sources, .. } = self.job.chosen()?;
+        target.leftovers(&partial_names(sources.iter().flatten()), true).map(drop)
     }
 
     fn write_images(&mut self) -> Result<(), Failure> {
-        let Chosen { files, target, sources, .. } = self.job.chosen()?;
-        for ((name, image), (location, size)) in files.iter().zip(sources.iter().flatten()) {
-            Download { target, client: self.job.client, style: self.job.style, name, image, location, size: *size }
-                .run()?;
+        let Chosen { target, sources, .. } = self.job.chosen()?;
+        // What it does not have, or does not give, is fetched.
+        let running = running_slot(self.host, !self.job.slot);
+        for (name, source, index) in sources.iter().flatten() {
+            let download = Download { target, client: self.job.client, style: self.job.style, name, source };
+            download.run(running.as_ref(), index.as_ref(), self.notes)?;
         }
         Ok(())
     }
@@ -227,154 +225,6 @@ impl Job<'_> {
     /// What was decided. The flow fetches the manifest before all that needs this.
     fn chosen(&self) -> Result<&Chosen, Failure> {
         self.chosen.as_ref().ok_or_else(|| Failure::new(Exit::Io, format_args!("apply: no manifest was fetched")))
-    }
-}
-
-/// One file on its way.
-struct Download<'a> {
-    target: &'a Target,
-    client: &'a Client<'a>,
-    style: Style,
-    name: &'static str,
-    image: &'a Image<'static>,
-    location: &'a Location,
-    size: u64,
-}
-
-/// What is there of the file.
-struct Growing<'a> {
-    partial: PartialFile<'a>,
-    hash: Sha256,
-    /// Its bytes.
-    done: u64,
-    /// From how many answers they are.
-    answers: u32,
-}
-
-impl Growing<'_> {
-    fn restart(&mut self) -> Result<(), Failure> {
-        self.partial.restart()?;
-        (self.hash, self.done, self.answers) = (Sha256::new(), 0, 0);
-        Ok(())
-    }
-}
-
-impl Download<'_> {
-    /// Downloads one file into the slot. After a failure the partial file is kept for the next run, unless its content is wrong.
-    fn run(&self) -> Result<(), Failure> {
-        let Download { name, image, location, size, .. } = *self;
-        let partial = self.target.partial_file(name, &image.sha256)?;
-        let mut file = Growing { partial, hash: Sha256::new(), done: 0, answers: 0 };
-        file.done = file.partial.resume(&mut file.hash)?;
-        file.answers = u32::from(file.done > 0);
-        let mut started_over = false;
-        loop {
-            self.fill(&mut file)?;
-            let (done, got) = (file.done, core::mem::replace(&mut file.hash, Sha256::new()).finish());
-            if done == size && got == image.sha256 {
-                return file.partial.finish();
-            }
-            // The parts may be of two files. Nothing that a server says of its file shows that; the hash does.
-            let pieced = file.answers > 1;
-            file.restart()?;
-            if !pieced || started_over {
-                file.partial.note_wrong(location.as_str(), state::now().0);
-                return Err(self.wrong(done, got));
-            }
-            started_over = true;
-        }
-    }
-
-    fn wrong(&self, done: u64, got: Hash) -> Failure {
-        let Download { image, location, size, .. } = *self;
-        if done > size {
-            let text = format_args!("fetch {location}: longer than the {size} bytes promised; nothing of it is used");
-            return Failure::new(Exit::Io, text);
-        }
-        Failure::new(
-            Exit::Io,
-            format_args!(
-                "fetch {location}: {done} bytes with SHA-256 {got}, but {size} with {} were promised; the server's files do \
-                 not fit its latest.json",
-                image.sha256
-            ),
-        )
-    }
-
-    /// Downloads until all bytes are there, in as many tries as that takes.
-    fn fill(&self, file: &mut Growing<'_>) -> Result<(), Failure> {
-        let mut progress = Progress::begin(self.style, self.name, file.done, self.size);
-        let mut since = Instant::now();
-        let mut retry = Retry::new(RETRY_TIMEOUT, std::process::id());
-        while file.done < self.size {
-            let before = file.done;
-            let Err(failure) = self.transfer(file, &mut progress) else { break };
-            ignore(file.partial.save(), "without a resume point the file is downloaded again");
-            if !failure.is_transient() {
-                return Err(failure);
-            }
-            if file.done > before {
-                since = Instant::now();
-            }
-            let Some(pause) = retry.after_failure(since.elapsed(), file.done > before) else { return Err(failure) };
-            progress.note(format_args!("{failure}; trying again in {} s", pause.as_secs().max(1)));
-            std::thread::sleep(pause);
-        }
-        progress.end();
-        Ok(())
-    }
-
-    /// Downloads as much of the file as one connection gives.
-    fn transfer(&self, file: &mut Growing<'_>, progress: &mut Progress<'_>) -> Result<(), Failure> {
-        let Download { location, size, .. } = *self;
-        let mut body = self.client.open(location, file.done)?;
-        // Some other page, of a portal for example, costs nothing of what is there; and where something is there, it was right before.
-        fits(location, &body, size).map_err(|failure| failure.transient(file.done > 0))?;
-        // A server that begins at the beginning gives what is there once more: so what is there only grows.
-        let mut known = file.done.saturating_sub(body.offset());
-        let mut chunk = std::vec![0; CHUNK];
-        let mut is_new = true;
-        loop {
-            if progress.elapsed() > FILE_TIMEOUT {
-                return Err(Failure::new(Exit::Io, format_args!("fetch {location}: not here after 6 hours")));
-            }
-            let count = body.read(&mut chunk)?;
-            if count == 0 && file.done < size {
-                let text = format_args!("fetch {location}: the connection ended before the file did");
-                return Err(Failure::new(Exit::Io, text).transient(true));
-            }
-            let skipped = known.min(count as u64);
-            known = known.saturating_sub(skipped);
-            let bytes = chunk.get(usize::try_from(skipped).unwrap_or(count)..count).unwrap_or_default();
-            if bytes.is_empty() && skipped == 0 {
-                return Ok(());
-            }
-            if is_new && !bytes.is_empty() {
-                is_new = false;
-                file.answers = file.answers.saturating_add(1);
-            }
-            file.done = file.done.saturating_add(bytes.len() as u64);
-            if file.done > size {
-                // Longer than promised: that is not the file.
-                return Ok(());
-            }
-            file.partial.append(bytes)?;
-            file.hash.update(bytes);
-            progress.at(file.done);
-        }
-    }
-}
-
-/// Succeeds if the server's file is as long as the one that was promised, or it does not say.
-fn fits(location: &Location, body: &Body, size: u64) -> Result<(), Failure> {
-    match body.total() {
-        Some(total) if total != size => Err(Failure::new(
-            Exit::Io,
-            format_args!(
-                "fetch {location}: the server has {total} bytes there, but {size} were promised; nothing of it is used"
-            ),
-        )),
-        _ => Ok(()),
     }
 }
 
@@ -483,8 +333,7 @@ fn failed_before(host: &Host<'_>, notes: &Notes, config: &Config<'_>) -> String 
 /// [`Exit::Refused`] if its filesystem is damaged; those of finding and mounting it.
 pub fn open_target(host: &Host<'_>, slot: Slot) -> Result<Target, Failure> {
     let root = match host.flags().target {
-        Some(folder) => open_folder(CWD, folder)
-            .map_err(|errno| Failure::new(Exit::Io, format_args!("open {folder}: {}", Reason(errno))))?,
+        Some(folder) => open_instead(folder)?,
         None => {
             let partition = host.disk()?.partition(slot.partition())?;
             check_filesystem(&partition, slot)?;
@@ -524,12 +373,23 @@ fn check_filesystem(partition: &str, slot: Slot) -> Result<(), Failure> {
 
 /// Where the two files are; relative URLs start from the manifest's own location.
 fn locations(remote: &RemoteManifest) -> Result<[Location; 2], Failure> {
-    let failed = |error: &dyn fmt::Display| Failure::new(Exit::Io, format_args!("read {}: {error}", remote.at));
-    let (vmlinuz, initramfs) = remote.manifest()?.urls().map_err(|error| failed(&error))?;
-    let join = |text: kubesolo_core::text::json::Text<'_>| {
-        remote.at.join(&text.chars().collect::<String>()).map_err(|error| failed(&error))
-    };
-    Ok([join(vmlinuz)?, join(initramfs)?])
+    let (vmlinuz, initramfs) = remote.manifest()?.urls().map_err(|error| remote.unusable(&error))?;
+    Ok([remote.join(vmlinuz)?, remote.join(initramfs)?])
+}
+
+/// All that is to be fetched.
+fn sources(remote: &RemoteManifest, locations: [Location; 2], sizes: [u64; 2]) -> Result<Sources, Failure> {
+    let manifest = remote.manifest()?;
+    let ([kernel, initramfs], [kernel_size, initramfs_size]) = (locations, sizes);
+    let source = |location, image: &Image<'_>, size| Source { location, sha256: image.sha256, size };
+    Ok([
+        ("vmlinuz", source(kernel, &manifest.vmlinuz, kernel_size), index_source(remote, &manifest.vmlinuz)?),
+        (
+            "kubesolo-os.gz",
+            source(initramfs, &manifest.initramfs, initramfs_size),
+            index_source(remote, &manifest.initramfs)?,
+        ),
+    ])
 }
 
 /// The files' sizes in bytes, by the manifest, or else by the server, which has to have both files, as long as promised: the slot is
@@ -537,7 +397,11 @@ fn locations(remote: &RemoteManifest) -> Result<[Location; 2], Failure> {
 fn sizes(client: &Client<'_>, files: &Files, locations: &[Location; 2]) -> Result<[u64; 2], Failure> {
     let mut sizes = [0; 2];
     for ((size, (_, image)), location) in sizes.iter_mut().zip(files).zip(locations) {
-        let body = patiently(LOOK_TIMEOUT, &mut || client.open(location, 0))?;
+        // One byte is enough to see how many there are.
+        let body = patiently(LOOK_TIMEOUT, &mut || match image.size {
+            Some(size) => client.open_part(location, size.saturating_sub(1), size, None),
+            None => client.open(location, 0),
+        })?;
         if let Some(promised) = image.size {
             fits(location, &body, promised)?;
         }
@@ -572,20 +436,27 @@ fn not_wrong_before(target: &Target, files: &Files, locations: &[Location; 2], n
 }
 
 /// The names that the files have while they are downloaded.
-fn partial_names(files: &Files) -> [String; 2] {
-    files.map(|(name, image)| partial_name(name, &image.sha256))
+fn partial_names<'a>(sources: impl Iterator<Item = &'a (&'static str, Source, Option<Source>)>) -> Vec<String> {
+    let mut names = Vec::new();
+    for (name, source, index) in sources {
+        names.push(partial_name(name, &source.sha256));
+        names.extend(index.iter().map(|index| partial_name(index_name(name), &index.sha256)));
+    }
+    names
 }
 
 /// Succeeds if there is room for both files, and a tenth more for the filesystem's own use. Downloaded parts count as written, and the
 /// old files as free, as they are removed.
-fn has_room(target: &Target, files: &Files, sizes: &[u64; 2]) -> Result<(), Failure> {
+fn has_room(target: &Target, sources: &Sources) -> Result<(), Failure> {
     let mut wanted: u64 = 0;
-    for ((name, image), size) in files.iter().zip(sizes) {
-        wanted = wanted.saturating_add(size.saturating_sub(target.partial_len(name, &image.sha256)));
+    for (name, source, index) in sources {
+        let left = source.size.saturating_sub(target.partial_len(name, &source.sha256));
+        wanted =
+            wanted.saturating_add(left).saturating_add(index.as_ref().map_or(0, |index| index.size.min(INDEX_MAX)));
     }
     let (needed, free) = (
         wanted.saturating_add(wanted / 10),
-        target.free()?.saturating_add(target.leftovers(&partial_names(files), false)?),
+        target.free()?.saturating_add(target.leftovers(&partial_names(sources.iter()), false)?),
     );
     if free >= needed {
         return Ok(());

@@ -10,6 +10,7 @@ use crate::failure::{Exit, Failure};
 use crate::flags::Flags;
 use crate::host::Host;
 use crate::net::fetch::Client;
+use crate::report::progress::Size;
 use crate::update::offer::RemoteManifest;
 use crate::update::slot_version::read_version;
 use crate::update::state::{now, read_unlocked};
@@ -20,6 +21,8 @@ use kubesolo_core::text::json::{self, Shown};
 use kubesolo_core::update::config::Config;
 use kubesolo_core::update::manifest::{ARCHITECTURE, Manifest, Refusal, Rollout, UpdatePolicy};
 use kubesolo_core::update::version::Version;
+
+use super::cost::{Cost, cost};
 
 /// Fetches the manifest from the server, or from `source`, and prints whether this box would take the update.
 ///
@@ -33,7 +36,8 @@ pub fn run(
     json: bool,
     out: &mut Output<'_>,
 ) -> Result<Exit, Failure> {
-    let remote = fetch_manifest(&Client::new(config.ca.unwrap_or_default(), &host.process), config, source, notes)?;
+    let client = Client::new(config.ca.unwrap_or_default(), &host.process);
+    let remote = fetch_manifest(&client, config, source, notes)?;
     let manifest = remote.manifest()?;
     let running = running_version(host);
     let known_bad = known_bad(host);
@@ -42,10 +46,11 @@ pub fn run(
         Err(refusal @ Refusal::UpToDate(_)) => (Exit::No, "up_to_date", Some(refusal)),
         Err(refusal) => (Exit::Refused, "refused", Some(refusal)),
     };
+    let cost = if reason.is_none() { cost(host, &client, &remote, &manifest) } else { None };
     let printed = if json {
-        print_json(out, word, &remote, &manifest, running, reason.as_ref())
+        print_json(out, word, &remote, &manifest, running, reason.as_ref(), cost)
     } else {
-        print(out, &manifest, running, reason.as_ref())
+        print(out, &manifest, running, reason.as_ref(), cost)
     };
     ignore(printed, KEEPS_ITS_ERROR);
     Ok(exit)
@@ -120,6 +125,7 @@ fn print(
     manifest: &Manifest<'_>,
     running: Option<Version>,
     reason: Option<&Refusal<'_>>,
+    cost: Option<Cost>,
 ) -> fmt::Result {
     match reason {
         None => write!(out, "Version {} is available", manifest.version)?,
@@ -129,6 +135,9 @@ fn print(
     match running {
         Some(running) => writeln!(out, "; version {running} runs.")?,
         None => writeln!(out, ".")?,
+    }
+    if let Some(Cost { to_fetch, total }) = cost {
+        writeln!(out, "To fetch: {} of {}", Size(to_fetch), Size(total))?;
     }
     if let Some(date) = manifest.release_date {
         writeln!(out, "Released {date}")?;
@@ -146,6 +155,7 @@ fn print_json(
     manifest: &Manifest<'_>,
     running: Option<Version>,
     reason: Option<&Refusal<'_>>,
+    cost: Option<Cost>,
 ) -> fmt::Result {
     json::object(out, &mut |all| {
         all.member("result", &word)?;
@@ -156,6 +166,8 @@ fn print_json(
         if let Some(Refusal::NotYet(from)) = reason {
             all.member("offered_from", &Shown(from))?;
         }
+        all.member("to_fetch", &cost.map(|cost| cost.to_fetch))?;
+        all.member("total", &cost.map(|cost| cost.total))?;
         all.member("release_date", &manifest.release_date)?;
         all.member("release_notes", &manifest.release_notes)
     })?;

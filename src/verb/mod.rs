@@ -3,6 +3,8 @@
 pub mod activate;
 pub mod apply;
 pub mod check;
+pub mod cost;
+pub mod download;
 pub mod env;
 pub mod find;
 pub mod grow;

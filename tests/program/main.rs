@@ -11,6 +11,7 @@
 )]
 
 mod boots;
+mod chunks;
 mod cli;
 mod contents;
 mod disk;

@@ -20,14 +20,14 @@ const LIMITS: Limits =
     Limits { head: Duration::from_secs(5), stall: Duration::from_secs(5), small: Duration::from_secs(5) };
 
 /// A folder with an nginx that serves it; both are gone when this is.
-struct Nginx {
+pub struct Nginx {
     child: Option<Child>,
     folder: PathBuf,
 }
 
 impl Nginx {
     /// A folder of that name, and no server yet; `None` if there is no nginx.
-    fn folder(name: &str) -> Option<Nginx> {
+    pub fn folder(name: &str) -> Option<Nginx> {
         if Command::new("nginx").arg("-v").stderr(Stdio::null()).status().is_err() {
             skipped("no nginx");
             return None;
@@ -37,12 +37,12 @@ impl Nginx {
         Some(Nginx { child: None, folder })
     }
 
-    fn path(&self, name: &str) -> String {
+    pub fn path(&self, name: &str) -> String {
         self.folder.join(name).to_str().unwrap().into()
     }
 
     /// Starts it with these server blocks and waits until the port takes connections.
-    fn start(&mut self, servers: &str, port: u16) {
+    pub fn start(&mut self, servers: &str, port: u16) {
         let folder = self.folder.display();
         let mut conf = format!(
             "daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log;\n\
@@ -76,7 +76,7 @@ impl Drop for Nginx {
 }
 
 /// A port that nobody has.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 

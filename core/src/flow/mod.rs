@@ -3,6 +3,7 @@
 
 pub mod activate;
 pub mod apply;
+pub mod assemble;
 pub mod change;
 pub mod healthcheck;
 pub mod init;

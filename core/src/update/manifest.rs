@@ -71,6 +71,19 @@ pub struct Image<'a> {
     pub sha256: Hash,
     /// Its bytes, if the manifest says: never 0.
     pub size: Option<u64>,
+    /// Which chunks it is made of.
+    pub index: Option<Index<'a>>,
+}
+
+/// The chunk index of a file: [`index`](crate::update::index) has its format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Index<'a> {
+    /// Where it is, absolute or relative to the manifest.
+    pub url: Text<'a>,
+    /// Its SHA-256.
+    pub sha256: Hash,
+    /// Its bytes: never 0.
+    pub size: u64,
 }
 
 /// Why a text is no manifest. The texts are field names.
@@ -103,14 +116,20 @@ pub enum Error {
 }
 
 /// Every field that is known; docs/formats.md says what each means.
-pub const FIELDS: [&str; 17] = [
+pub const FIELDS: [&str; 23] = [
     "version",
     "vmlinuz_url",
     "vmlinuz_sha256",
     "vmlinuz_size",
+    "vmlinuz_index_url",
+    "vmlinuz_index_sha256",
+    "vmlinuz_index_size",
     "initramfs_url",
     "initramfs_sha256",
     "initramfs_size",
+    "initramfs_index_url",
+    "initramfs_index_sha256",
+    "initramfs_index_size",
     "metadata_sig_url",
     "channel",
     "architecture",
@@ -140,8 +159,18 @@ impl<'a> Manifest<'a> {
         json::members(document, |name, value| found.put(name, value))?;
         Ok(Manifest {
             version: found.version("version")?.ok_or(Error::Missing("version"))?,
-            vmlinuz: found.image("vmlinuz_url", "vmlinuz_sha256", "vmlinuz_size")?,
-            initramfs: found.image("initramfs_url", "initramfs_sha256", "initramfs_size")?,
+            vmlinuz: Image {
+                url: found.text("vmlinuz_url", url::MAX)?,
+                sha256: found.sha256("vmlinuz_sha256")?,
+                size: found.size("vmlinuz_size")?,
+                index: found.index("vmlinuz_index_url", "vmlinuz_index_sha256", "vmlinuz_index_size")?,
+            },
+            initramfs: Image {
+                url: found.text("initramfs_url", url::MAX)?,
+                sha256: found.sha256("initramfs_sha256")?,
+                size: found.size("initramfs_size")?,
+                index: found.index("initramfs_index_url", "initramfs_index_sha256", "initramfs_index_size")?,
+            },
             metadata_sig_url: found.text("metadata_sig_url", url::MAX)?,
             channel: found.text("channel", 64)?,
             architecture: found.text("architecture", 64)?,
@@ -195,8 +224,10 @@ impl<'a> Found<'a> {
         }
     }
 
-    fn image(&self, url: &'static str, sha256: &'static str, size: &'static str) -> Result<Image<'a>, Error> {
-        Ok(Image { url: self.text(url, url::MAX)?, sha256: self.sha256(sha256)?, size: self.size(size)? })
+    fn index(&self, url: &'static str, sha256: &'static str, size: &'static str) -> Result<Option<Index<'a>>, Error> {
+        let Some(at) = self.text(url, url::MAX)? else { return Ok(None) };
+        let size = self.size(size)?.ok_or(Error::Missing(size))?;
+        Ok(Some(Index { url: at, sha256: self.sha256(sha256)?, size }))
     }
 
     fn version(&self, name: &'static str) -> Result<Option<Version>, Error> {
@@ -536,6 +567,9 @@ mod tests {
               "initramfs_url": "kubesolo-os.gz",
               "initramfs_sha256": "{HASH}",
               "initramfs_size": 18446744073709551615,
+              "initramfs_index_url": "kubesolo-os.gz.idx",
+              "initramfs_index_sha256": "{HASH}",
+              "initramfs_index_size": 52,
               "metadata_sig_url": "latest.json.sig",
               "release_notes": "New:\n- \u00e4",
               "release_date": "2026-11-23T12:00:00Z",
@@ -547,6 +581,9 @@ mod tests {
         assert_eq!(manifest.min_compatible_version.unwrap().to_string(), "1.0.0");
         assert_eq!(manifest.vmlinuz.sha256.to_string(), HASH.to_lowercase());
         assert_eq!((manifest.vmlinuz.size, manifest.initramfs.size), (Some(12_345_678), Some(u64::MAX)));
+        let index = manifest.initramfs.index.unwrap();
+        assert_eq!((index.url, index.size), (Text::plain("kubesolo-os.gz.idx"), 52));
+        assert_eq!((index.sha256.to_string(), manifest.vmlinuz.index), (HASH.to_lowercase(), None));
         assert_eq!(manifest.channel, Some(Text::plain("stable")));
         assert_eq!(manifest.architecture, Some(Text::plain("amd64")));
         assert_eq!(manifest.metadata_sig_url, Some(Text::plain("latest.json.sig")));
@@ -611,6 +648,13 @@ mod tests {
             ("size with exponent", with(r#""initramfs_size":1e3,"#), Error::NotSize("initramfs_size")),
             ("size too large", with(r#""initramfs_size":18446744073709551616,"#), Error::NotSize("initramfs_size")),
             ("size as text", with(r#""initramfs_size":"1","#), Error::NotSize("initramfs_size")),
+            (
+                "index without a hash",
+                with(r#""vmlinuz_index_url":"a","vmlinuz_index_size":9,"#),
+                Error::Missing("vmlinuz_index_sha256"),
+            ),
+            ("index without a size", with(r#""initramfs_index_url":"a","#), Error::Missing("initramfs_index_size")),
+            ("index as a number", with(r#""initramfs_index_url":1,"#), Error::NotString("initramfs_index_url")),
             ("channel as a list", with(r#""channel":["a"],"#), Error::NotString("channel")),
             ("channel as yes", with(r#""channel":true,"#), Error::NotString("channel")),
             ("channel endless", with(&format!(r#""channel":"{}","#, "a".repeat(65))), Error::FieldTooLong("channel")),

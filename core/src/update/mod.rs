@@ -2,6 +2,8 @@
 
 pub mod config;
 pub mod digest;
+pub mod held;
+pub mod index;
 pub mod manifest;
 pub mod phase;
 pub mod rollout;

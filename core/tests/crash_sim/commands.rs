@@ -401,7 +401,10 @@ impl WritableSlot for Machine {
     }
 
     fn write_images(&mut self) -> Result<(), Stop> {
-        let mut left = if let Server::Breaks(after) = self.server { after } else { usize::MAX };
+        let mut left = match self.server {
+            Server::Breaks(after) | Server::Chunks(after) => after,
+            _ => usize::MAX,
+        };
         for which in 0..2 {
             self.download(which, self.version.unwrap(), &mut left)?;
         }

@@ -3,7 +3,10 @@
 
 use kubesolo_core::boot::env_block::{EnvBlock, SIZE};
 use kubesolo_core::boot::env_copies::{self, Bytes, CopyFile, Found};
+use kubesolo_core::flow::assemble::{self, Answer, Assembly};
 use kubesolo_core::flow::partial_file::{self, ResumableFile, TempFile};
+use kubesolo_core::update::digest::Hash;
+use kubesolo_core::update::index::Chunk;
 
 use crate::folder::{Folder, Name, Sector, WRONG};
 use crate::machine::{Machine, Server, Stop, Version};
@@ -13,6 +16,10 @@ use crate::scene::medium::Medium;
 pub const TEXTS: usize = 3;
 /// Of these the list of sums.
 pub const LIST: usize = 2;
+/// The number of an image's chunk index is so much larger.
+pub const INDEX: usize = 2;
+/// Sectors a chunk.
+const CHUNK: usize = 3;
 /// A download is kept after so many sectors.
 const KEEP_AFTER: usize = 7;
 
@@ -23,6 +30,11 @@ fn sectors(version: Version, file: u16, len: u16) -> Vec<Sector> {
 
 pub fn image(version: Version, which: usize) -> Vec<Sector> {
     sectors(version, which as u16, 9 + (u16::from(version) + which as u16) % 2)
+}
+
+/// The chunk index of an image; what it says is not looked at.
+pub fn chunk_index(version: Version, which: usize) -> Vec<Sector> {
+    sectors(version, which as u16 + 5, 2)
 }
 
 pub fn text(version: Version, which: usize) -> Vec<Sector> {
@@ -120,10 +132,99 @@ impl ResumableFile for Part<'_> {
     }
 }
 
+/// A file that is put together: a sector is two bytes.
+struct Job<'a> {
+    part: Part<'a>,
+    want: Vec<Sector>,
+    left: &'a mut usize,
+    /// Where the server goes on, in bytes.
+    at: usize,
+}
+
+impl Job<'_> {
+    fn chunks(&self) -> impl Iterator<Item = Vec<u8>> {
+        self.want.chunks(CHUNK).map(|chunk| chunk.iter().flat_map(|sector| sector.to_le_bytes()).collect())
+    }
+}
+
+impl Assembly for Job<'_> {
+    type Error = Stop;
+
+    fn chunk(&mut self, number: u32) -> Result<Option<Chunk>, Stop> {
+        let bytes = self.chunks().nth(number as usize);
+        Ok(bytes.map(|bytes| Chunk { len: bytes.len() as u32, hash: Hash::of(&bytes) }))
+    }
+
+    fn read_held(&mut self, chunk: &Chunk, buffer: &mut [u8]) -> bool {
+        let held = self.chunks().step_by(2).find(|bytes| Hash::of(bytes) == chunk.hash);
+        held.inspect(|bytes| buffer.copy_from_slice(bytes)).is_some()
+    }
+
+    fn ask(&mut self, from: u64, _: u64) -> Result<Answer, Stop> {
+        self.at = from as usize;
+        Ok(Answer::Part)
+    }
+
+    fn read_fetched(&mut self, buffer: &mut [u8]) -> Result<(), Stop> {
+        *self.left = self.left.checked_sub(buffer.len() / 2).ok_or(Stop::Server)?;
+        let all: Vec<u8> = self.chunks().flatten().collect();
+        buffer.copy_from_slice(&all[self.at..][..buffer.len()]);
+        self.at += buffer.len();
+        Ok(())
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<(), Stop> {
+        for sector in bytes.chunks(2) {
+            self.part.folder.append(self.part.file, Sector::from_le_bytes([sector[0], sector[1]]))?;
+            let done = self.part.length();
+            if (done as usize).is_multiple_of(KEEP_AFTER) {
+                partial_file::save_resume_point(&mut self.part, done)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn differs(&mut self, _: u64) -> Stop {
+        Stop::Files
+    }
+}
+
 impl Machine {
     /// One image into the target slot, as the program downloads it.
     pub fn download(&mut self, which: usize, version: Version, left: &mut usize) -> Result<(), Stop> {
-        let (server, want) = (self.server, image(version, which));
+        if let Server::Chunks(_) = self.server {
+            self.fetch(INDEX + which, version, chunk_index(version, which), &mut usize::MAX.clone())?;
+            return self.assemble(which, version, left);
+        }
+        self.fetch(which, version, image(version, which), left)
+    }
+
+    /// An image of which the running slot has every other chunk.
+    fn assemble(&mut self, which: usize, version: Version, left: &mut usize) -> Result<(), Stop> {
+        let (from, to) = (Name::Part(which, version), Name::Image(which));
+        let folder = self.target_folder();
+        folder.try_read()?;
+        let file = folder.open(from)?;
+        let mut part = Part { folder, file, from, to };
+        partial_file::resume(&mut part)?;
+        let (want, done) = (image(version, which), part.length());
+        let mut job = Job { part, want, left, at: 0 };
+        let assembled = assemble::assemble(&mut job, done * 2, &mut [0; CHUNK * 2]);
+        let mut part = job.part;
+        if assembled == Err(Stop::Server) {
+            let done = part.length();
+            partial_file::save_resume_point(&mut part, done)?;
+        }
+        assembled?;
+        if part.folder.content(file).sectors != job.want {
+            partial_file::restart(&mut part)?;
+            return Err(Stop::Server);
+        }
+        partial_file::finish(&mut part)
+    }
+
+    fn fetch(&mut self, which: usize, version: Version, want: Vec<Sector>, left: &mut usize) -> Result<(), Stop> {
+        let server = self.server;
         let (from, to) = (Name::Part(which, version), Name::Image(which));
         let folder = self.target_folder();
         folder.try_read()?;

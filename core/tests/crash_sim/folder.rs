@@ -17,7 +17,7 @@ pub const WRONG: Sector = 0x8000;
 /// A name in a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Name {
-    /// The kernel (0) or the initramfs (1).
+    /// The kernel (0) or the initramfs (1), and the chunk index of each (2, 3).
     Image(usize),
     /// While it is downloaded, with what its hash begins with.
     Part(usize, u8),

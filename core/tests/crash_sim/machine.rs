@@ -11,7 +11,7 @@ use kubesolo_core::update::window::Window;
 
 use kubesolo_core::flow::ports::Progress;
 
-use crate::filling::{LIST, TEXTS, image, plant, text};
+use crate::filling::{INDEX, LIST, TEXTS, chunk_index, image, plant, text};
 use crate::folder::{Folder, Name};
 use crate::scene::faults::Fault;
 use crate::scene::medium::{Fuse, Medium};
@@ -68,6 +68,8 @@ pub enum Server {
     Wrong,
     /// It cannot go on in the middle of a file.
     FromTheStart,
+    /// It has chunk indexes, and the connection breaks after so many sectors that the running slot does not have.
+    Chunks(usize),
     /// All is well with it, and the disk gives back other bytes than it was given.
     DiskRots,
 }
@@ -333,6 +335,16 @@ impl Machine {
         (self.version_of(slot, 1) == Some(version) && (0..TEXTS).all(told)).then_some(version)
     }
 
+    /// What of a slot's chunk indexes is not what its system came with.
+    fn is_of_another_index(&self, slot: Slot) -> Option<String> {
+        let version = self.system(slot)?;
+        let is_wrong = |which: &usize| {
+            let there = self.slot(slot).read(Name::Image(INDEX + which));
+            there.is_some_and(|file| file.sectors != chunk_index(version, *which))
+        };
+        (0..2).find(is_wrong).map(|which| format!("a slot with version {version} has another index of image {which}"))
+    }
+
     /// What GRUB finds in the slot.
     pub fn files(&self, slot: Slot) -> Files {
         let [kernel, initramfs] = [0, 1].map(|which| self.version_of(slot, which));
@@ -377,6 +389,10 @@ impl Machine {
         }
         let state = reading.state;
         for slot in Slot::BOTH {
+            let is_filled = matches!(state.slot(slot), SlotState::Good | SlotState::Staged | SlotState::Trial);
+            if is_filled && let Some(why) = self.is_of_another_index(slot) {
+                return Err(why);
+            }
             match (state.slot(slot), self.system(slot)) {
                 (SlotState::Good, Some(version)) if self.passed >> version & 1 == 0 => {
                     return Err("a slot called good has never passed its checks".into());

@@ -24,6 +24,8 @@ mod scene;
 use std::time::Instant;
 
 use cuts::{Report, explore};
+use filling::INDEX;
+use folder::Name;
 use kubesolo_core::boot::slot::{Slot, SlotState};
 use machine::{Command, Command::*, Machine, Server::*, Stop, UNLOADABLE};
 use scene::faults::Failing;
@@ -155,6 +157,24 @@ const LIVES: &[Life] = &[
             COMMIT,
         ],
         (Slot::B, [SlotState::Good, SlotState::Good], [Some(1), Some(2)]),
+    ),
+    (
+        "downloads of what the running slot does not have",
+        false,
+        &[
+            POWER,
+            fails(Apply(2, Chunks(3)), Stop::Server),
+            fails(Apply(2, Breaks(2)), Stop::Server),
+            fails(Apply(3, Chunks(4)), Stop::Server),
+            ok(Apply(2, Chunks(usize::MAX))),
+            ACTIVATE,
+            POWER,
+            COMMIT,
+            ok(Apply(3, Chunks(usize::MAX))),
+            ok(Apply(4, Chunks(usize::MAX))),
+            apply(5),
+        ],
+        (Slot::B, [SlotState::Staged, SlotState::Good], [Some(5), Some(2)]),
     ),
     (
         "another version over a staged one, and a staged one that rots",
@@ -366,6 +386,10 @@ fn an_uncut_life_changes_what_it_should() {
         let state = machine.state().unwrap();
         let systems = Slot::BOTH.map(|slot| machine.system(slot));
         assert_eq!((state.active, [state.a, state.b], systems), life.3, "{}", life.0);
+        // The index stays beside what came with one, and goes with it.
+        let has_index = |slot| machine.slot(slot).read(Name::Image(INDEX)).is_some();
+        let want = [false, life.0 == "downloads of what the running slot does not have"];
+        assert_eq!(Slot::BOTH.map(has_index), want, "{}", life.0);
     }
 }
 
@@ -394,7 +418,17 @@ fn live_at_random(number: usize, seed: u64, commands: usize, report: &mut Report
             machine.rot(staged);
         }
         let version = *random.pick(&[2, 2, 3, 3, 4, 5, UNLOADABLE]);
-        let server = *random.pick(&[Whole, Whole, Whole, Breaks(1), Breaks(8), Breaks(14), Wrong, FromTheStart]);
+        let server = *random.pick(&[
+            Whole,
+            Whole,
+            Chunks(usize::MAX),
+            Chunks(5),
+            Breaks(1),
+            Breaks(8),
+            Breaks(14),
+            Wrong,
+            FromTheStart,
+        ]);
         let power_on = PowerOn { init_decides: random.one_in(8) };
         let command = match machine.booted {
             None => power_on,
