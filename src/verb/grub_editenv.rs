@@ -3,6 +3,7 @@
 //!
 //! Unlike grub-editenv it writes in place and syncs, so that a power cut leaves no empty file.
 
+use core::mem::MaybeUninit;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -11,7 +12,8 @@ use std::vec::Vec;
 use std::{format, vec};
 
 use embedded_io::{Read, Seek, SeekFrom, Write};
-use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
+use rustix::fd::AsRawFd;
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat, readlinkat_raw};
 use rustix::io::Errno;
 
 use crate::cli::console::Output;
@@ -22,6 +24,8 @@ use crate::linux::lock::{self, Share};
 use kubesolo_core::boot::env_block::{EnvBlock, Error};
 use kubesolo_core::disk::storage::Storage;
 
+/// Longest path that the kernel tells.
+const PATH_MAX: usize = 4096;
 const DEFAULT_FILE: &str = "/boot/grub/grubenv";
 /// `EX_USAGE` of sysexits.h, which the tool's argument parser ends with.
 const EX_USAGE: u8 = 64;
@@ -230,8 +234,14 @@ fn edit(file: &OsStr, change: &Change<'_>) -> Result<(), String> {
 /// on without, as the tool takes no lock either.
 fn alone(file: &OsStr, work: &dyn Fn() -> Result<(), String>) -> Result<(), String> {
     // The folder of the file itself, not that of a link to it: the other verbs lock that one.
-    let real = std::fs::canonicalize(file).map_or_else(|_| file.to_os_string(), std::path::PathBuf::into_os_string);
-    let folder = match Path::new(&real).parent() {
+    let mut buffer = [MaybeUninit::uninit(); PATH_MAX];
+    let opened = Device::open(CWD, file, OFlags::PATH);
+    let real = opened.and_then(|file| {
+        let link = format!("/proc/self/fd/{}", file.fd().as_raw_fd());
+        readlinkat_raw(CWD, link, &mut buffer).map(|(path, _)| &*path)
+    });
+    let real = real.unwrap_or(file.as_bytes());
+    let folder = match Path::new(OsStr::from_bytes(real)).parent() {
         Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
         Some(folder) => folder,
         None => Path::new("/"),
