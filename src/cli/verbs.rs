@@ -147,7 +147,7 @@ pub static VERBS: &[Row] = &[
         line: "is the box healthy? commits a trial, or counts against it",
         text: "containerd, API server, node, kube-system, healthcheck_url, data partition: each has a deadline.\n\
                All pass: a trial is committed. Not so --auto-rollback-after times in a row: the old slot boots\n\
-               next, with --reboot at once. Not in --trial-timeout seconds: --reboot ends this boot, and GRUB counts.",
+               next, with --reboot at once. Not in --trial-timeout seconds: with --reboot the boot ends here.",
         read: |words| words.is_empty().then_some(Verb::Healthcheck),
     },
     Row {
