@@ -46,7 +46,8 @@ proof_release() { image/tests/release.sh; }
 proof_payload() { image/tests/payload.sh; }
 proof_manifests() { deploy/tests/manifests.sh; }
 # Go's compiler wants more than a core for its ten minutes; they come once.
-proof_kubernetes() { tests/kubernetes/build && program_test --test kubernetes; }
+# Each test has an API server.
+proof_kubernetes() { tests/kubernetes/build && program_test --test kubernetes -- --test-threads=2; }
 proof_manual() { tools/tests/manual.sh; }
 proof_services() { deploy/tests/services.sh; }
 proof_kernel() { image/tests/kernel.sh; }

@@ -32,6 +32,22 @@ pub struct Cluster {
     server: String,
     api: Child,
     etcd: Child,
+    /// How the API server is started: its words.
+    command: Vec<String>,
+}
+
+/// Starts a program in the folder.
+fn start(folder: &Folder, command: &[String], name: &str) -> Child {
+    let log = |end: &str| fs::File::create(folder.path(&format!("{name}.{end}"))).unwrap();
+    let (program, flags) = command.split_first().unwrap();
+    Command::new(program)
+        .args(flags)
+        .current_dir(folder.path(""))
+        .stdin(Stdio::null())
+        .stdout(log("log"))
+        .stderr(log("error"))
+        .spawn()
+        .unwrap()
 }
 
 fn free_port() -> u16 {
@@ -63,18 +79,8 @@ impl Cluster {
         must(&openssl, &[&ca[..], &["-keyout", &folder.text("ca.key"), "-out", &folder.text("ca.crt")]].concat());
         let [clients, peers, port] = [(); 3].map(|()| free_port());
         let (clients, peers) = (format!("http://127.0.0.1:{clients}"), format!("http://127.0.0.1:{peers}"));
-        let log = |name: &str| fs::File::create(folder.path(name)).unwrap();
-        let start = |program: &Path, flags: &[&str], to: &str| {
-            let (out, error) = (log(to), log(&format!("{to}.error")));
-            Command::new(program)
-                .args(flags)
-                .current_dir(folder.path(""))
-                .stdin(Stdio::null())
-                .stdout(out)
-                .stderr(error)
-                .spawn()
-        };
-        let flags = [
+        let command = [
+            etcd.to_str().unwrap(),
             "--data-dir=etcd",
             "--unsafe-no-fsync",
             &format!("--listen-client-urls={clients}"),
@@ -83,9 +89,10 @@ impl Cluster {
             &format!("--initial-advertise-peer-urls={peers}"),
             &format!("--initial-cluster=default={peers}"),
         ];
-        let etcd = start(&etcd, &flags, "etcd.log").unwrap();
-        let flags = [
-            &*format!("--etcd-servers={clients}"),
+        let etcd = start(&folder, &command.map(String::from), "etcd");
+        let command = [
+            api.to_str().unwrap(),
+            &format!("--etcd-servers={clients}"),
             &format!("--secure-port={port}"),
             "--bind-address=127.0.0.1",
             "--cert-dir=certs",
@@ -99,9 +106,9 @@ impl Cluster {
             "--service-cluster-ip-range=10.0.0.0/24",
             "--allow-privileged=true",
         ];
-        let api = start(&api, &flags, "api.log").unwrap();
-        let server = format!("https://127.0.0.1:{port}");
-        let cluster = Cluster { folder, kubectl, server, api, etcd };
+        let command: Vec<String> = command.map(String::from).into();
+        let (api, server) = (start(&folder, &command, "api"), format!("https://127.0.0.1:{port}"));
+        let mut cluster = Cluster { folder, kubectl, server, api, etcd, command };
         cluster.folder.write("kubeconfig", cluster.kubeconfig(&json!({ "token": "secret" })));
         cluster.wait();
         Some(cluster)
@@ -141,13 +148,17 @@ impl Cluster {
         self.kubectl.to_str().unwrap()
     }
 
-    fn wait(&self) {
+    fn wait(&mut self) {
         let began = Instant::now();
         while !self.ran("get --raw=/readyz", "").status.success()
             || !self.ran("get ns kube-system", "").status.success()
         {
-            let log = || String::from_utf8(self.folder.read("api.log.error").unwrap()).unwrap();
-            assert!(began.elapsed() < Duration::from_secs(120), "the API server does not start: {}", log());
+            let log = String::from_utf8(self.folder.read("api.error").unwrap()).unwrap();
+            assert!(began.elapsed() < Duration::from_secs(600), "the API server does not start: {log}");
+            // It gives up where etcd has no answer for it in twenty seconds; whoever runs it starts it again.
+            if self.api.try_wait().unwrap().is_some() {
+                self.api = start(&self.folder, &self.command, "api");
+            }
             thread::sleep(Duration::from_millis(200));
         }
     }
