@@ -127,7 +127,7 @@ for shell in bash zsh fish; do
     for verb in status apply healthcheck find stopping; do
         check "$shell: the flags of $verb" offers $shell "kubesolo-boot $verb --" $(flags_of $verb)
     done
-    check "$shell: --reboot for rollback" offers $shell 'kubesolo-boot rollback --reb' --reboot
+    check "$shell: --reboot for rollback" offers $shell 'kubesolo-boot rollback --reb' --reboot --reboot-in
     check "$shell: --ext4 for find" offers $shell 'kubesolo-boot find --ex' --ext4
     check "$shell: not for commit" offers $shell 'kubesolo-boot commit --reb' ''
 done
