@@ -8,7 +8,7 @@ use std::string::String;
 use std::time::Instant;
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, CWD, OFlags, statat, statfs};
+use rustix::fs::{AtFlags, CWD, statat, statfs};
 use rustix::system::sysinfo;
 
 use crate::boot::env_files::{EnvFiles, Loaded};
@@ -29,7 +29,6 @@ use kubesolo_core::boot::env_mismatch;
 use kubesolo_core::boot::slot::Slot;
 use kubesolo_core::boot::stage;
 use kubesolo_core::boot::state::{BootState, Reading};
-use kubesolo_core::disk::storage::read_at;
 use kubesolo_core::ignore::ignore;
 use kubesolo_core::update::config::{CommitBy, Config};
 
@@ -85,10 +84,8 @@ impl<'a> Host<'a> {
         let (bytes, len) = self.cmdline.get_or_init(|| {
             let mut bytes = [0; CMDLINE_MAX];
             let path = self.flags.cmdline.unwrap_or("/proc/cmdline");
-            let len = Device::open(CWD, path, OFlags::RDONLY)
-                .ok()
-                .and_then(|mut file| read_at(&mut file, 0, &mut bytes).ok());
-            (bytes, len.unwrap_or_default())
+            let len = Device::read_small_at(path, &mut bytes).map_or(0, <[u8]>::len);
+            (bytes, len)
         });
         Cmdline::parse(bytes.get(..*len).unwrap_or_default())
     }
@@ -98,12 +95,8 @@ impl<'a> Host<'a> {
         let read = || {
             let path = self.flags.machine_id.unwrap_or("/etc/machine-id");
             let mut bytes = [0; 64];
-            let len = Device::open(CWD, path, OFlags::RDONLY)
-                .ok()
-                .and_then(|mut file| read_at(&mut file, 0, &mut bytes).ok());
-            let text =
-                core::str::from_utf8(bytes.get(..len.unwrap_or_default()).unwrap_or_default()).unwrap_or_default();
-            text.trim_ascii().into()
+            let text = core::str::from_utf8(Device::read_small_at(path, &mut bytes).unwrap_or_default());
+            text.unwrap_or_default().trim_ascii().into()
         };
         Some(self.machine_id.get_or_init(read).as_str()).filter(|id| !matches!(*id, "" | "uninitialized"))
     }

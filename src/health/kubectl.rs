@@ -38,18 +38,24 @@ pub fn updates_blocked(process: Process, config: &Config<'_>, boot_id: &str) -> 
     Ok(nodes.is_blocked())
 }
 
-/// Runs kubectl with these arguments and hands on each line that it prints. A warning may come before the answer.
+/// Runs kubectl with these arguments, hands on each line that it prints, and gives the last one, cut to 200 characters. A warning may come
+/// before the answer.
 ///
 /// # Errors
 /// [`Exit::No`] with kubectl's last line, or why it could not be run. What was handed on is no answer then.
-pub fn run(process: Process, config: &Config<'_>, words: &[&str], take: &mut dyn FnMut(&str)) -> Result<(), Failure> {
+pub fn run(
+    process: Process,
+    config: &Config<'_>,
+    words: &[&str],
+    take: &mut dyn FnMut(&str),
+) -> Result<String, Failure> {
     let (program, kubeconfig) = (config.kubectl, config.kubeconfig);
     let failed = |reason: fmt::Arguments<'_>| Failure::new(Exit::No, format_args!("ask Kubernetes: {reason}"));
     access(kubeconfig, Access::READ_OK)
         .map_err(|errno| failed(format_args!("kubeconfig {kubeconfig}: {}", Reason(errno))))?;
     let mut last = String::new();
     match lines(process, config, words, take, &mut last) {
-        Ran::Succeeded => Ok(()),
+        Ran::Succeeded => Ok(last),
         Ran::Failed if last.is_empty() => {
             Err(failed(format_args!("{program} cannot be run; give its path with kubectl=")))
         }

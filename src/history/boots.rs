@@ -180,8 +180,6 @@ fn failed(errno: Errno) -> Failure {
 
 /// The kernel's name of this boot; `-` where it cannot be read.
 pub fn boot_id<'a>(place: &Place<'_>, bytes: &'a mut [u8; 36]) -> &'a str {
-    let read =
-        Device::open(CWD, place.boot_id, OFlags::RDONLY).ok().and_then(|mut file| read_at(&mut file, 0, bytes).ok());
-    let text = bytes.get(..read.unwrap_or_default()).and_then(|bytes| core::str::from_utf8(bytes).ok());
+    let text = Device::read_small_at(place.boot_id, bytes).and_then(|bytes| core::str::from_utf8(bytes).ok());
     text.map(str::trim_ascii).filter(|text| !text.is_empty()).unwrap_or("-")
 }

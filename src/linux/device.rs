@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 
 use embedded_io::{ErrorKind, ErrorType, Read, Seek, SeekFrom, Write};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{Advice, Mode, OFlags, fadvise, fdatasync, openat};
+use rustix::fs::{Advice, CWD, Mode, OFlags, fadvise, fdatasync, openat};
 use rustix::io::{Errno, pread, pwrite};
 
 use crate::failure::Reason;
@@ -29,8 +29,16 @@ impl Device {
     /// Reads a small file in `folder` into `buffer`, as much of it as fits; `None` if there is none, or it cannot be read. Follows no
     /// link.
     pub fn read_small<'b>(folder: impl AsFd, name: &str, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
-        let mut file = Device::open(folder, name, OFlags::RDONLY | OFlags::NOFOLLOW).ok()?;
-        let len = read_at(&mut file, 0, buffer).ok()?;
+        Device::open(folder, name, OFlags::RDONLY | OFlags::NOFOLLOW).ok()?.read_beginning(buffer)
+    }
+
+    /// The same of the file at `path`, behind whatever links lead to it.
+    pub fn read_small_at<'b>(path: &str, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
+        Device::open(CWD, path, OFlags::RDONLY).ok()?.read_beginning(buffer)
+    }
+
+    fn read_beginning(mut self, buffer: &mut [u8]) -> Option<&[u8]> {
+        let len = read_at(&mut self, 0, buffer).ok()?;
         buffer.get(..len)
     }
 

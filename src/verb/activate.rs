@@ -29,8 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Verifies the slot that is not booted, and makes it the active one, by a write of one sector.
 ///
 /// # Errors
-/// [`Exit::Refused`] if nothing is staged, or its publisher has withdrawn it; [`Exit::Io`] if its files are not what was staged: the slot is `bad` then.
-/// What cannot be recorded in `state.json` is a warning.
+/// [`Exit::Refused`] if nothing is staged, or its publisher has withdrawn it; [`Exit::Io`] if its files are not what was staged: the slot
+/// is `bad` then. What cannot be recorded in `state.json` is a warning.
 pub fn run(host: &Host<'_>, notes: &Notes, config: &Config<'_>, style: Style) -> Result<BootState, Failure> {
     if !host.flags().force {
         not_withdrawn(host, notes, config)?;
@@ -38,8 +38,8 @@ pub fn run(host: &Host<'_>, notes: &Notes, config: &Config<'_>, style: Style) ->
     activate(&mut Machine::new(host, notes, Files { style }))
 }
 
-/// Succeeds unless the server says that the version that `apply` has staged, by `state.json`, has been withdrawn. A box that does not reach its server has only
-/// what it was told before.
+/// Succeeds unless the server says that the version that `apply` has staged, by `state.json`, has been withdrawn. A box that does not reach
+/// its server has only what it was told before.
 fn not_withdrawn(host: &Host<'_>, notes: &Notes, config: &Config<'_>) -> Result<(), Failure> {
     let staged = read_unlocked(&host.state_path()).and_then(|state| Version::parse(&state.to_version).ok());
     let Some(staged) = staged else { return Ok(()) };

@@ -5,15 +5,12 @@
 
 use core::time::Duration;
 
-use rustix::fs::{CWD, OFlags};
-
 use crate::cli::console::{Notes, Output};
 use crate::failure::Failure;
 use crate::host::Host;
 use crate::linux::device::Device;
 use crate::linux::watchdog::Watchdog;
 use kubesolo_core::boot::slot::SlotState;
-use kubesolo_core::disk::storage::read_at;
 use kubesolo_core::flow::healthcheck::can_run_out_of_time;
 use kubesolo_core::flow::ports::BootLog;
 use kubesolo_core::history::boot_log::Milestone;
@@ -137,7 +134,5 @@ fn verdict(host: &Host<'_>, was_active: &mut bool) -> Verdict {
 
 /// Whether the kernel lets the watchdog be stopped: `nowayout` is 0. If that cannot be read it is taken for 1.
 fn can_be_stopped() -> bool {
-    let mut answer = [0];
-    Device::open(CWD, NOWAYOUT, OFlags::RDONLY).is_ok_and(|mut file| read_at(&mut file, 0, &mut answer).is_ok())
-        && answer == *b"0"
+    Device::read_small_at(NOWAYOUT, &mut [0]) == Some(b"0")
 }

@@ -29,7 +29,9 @@ pub enum Outcome {
 /// runs, or `state.json` tells of another update or cannot be read, which was reported.
 pub fn begin<M: Running>(machine: &mut M) -> Option<M::State> {
     // What keeps the block from being read is reported by `conclude`: the checks run all the same.
-    let Ok(Some(_)) = trial(machine) else { return None };
+    if !read(machine).is_ok_and(|(state, booted)| is_on_trial(&state, booted)) {
+        return None;
+    }
     let opened = machine.open_state();
     let mut state = machine.if_recorded(opened)?;
     // The checks run even if the new phase cannot be recorded.
@@ -53,10 +55,13 @@ pub fn conclude<M: Running>(
     most: Option<u32>,
     is_late: bool,
 ) -> Result<Outcome, M::Error> {
-    let Some((state, booted)) = trial(machine)? else {
-        end_excuses(machine, failed)?;
+    let (state, booted) = read(machine)?;
+    if !is_on_trial(&state, booted) {
+        if Slot::BOTH.into_iter().any(|slot| state.slot(slot) == SlotState::Staged) {
+            end_excuses(machine, failed);
+        }
         return Ok(Outcome::Nothing);
-    };
+    }
     if reasons.is_empty() {
         return commit(machine).map(|_| Outcome::Committed);
     }
@@ -87,11 +92,7 @@ fn count<M: Running>(machine: &mut M, reasons: &str, failed: &str) -> Result<Opt
 }
 
 /// A check that passes before the update is activated has no excuse on its trial.
-fn end_excuses<M: Running>(machine: &mut M, failed: &str) -> Result<(), M::Error> {
-    let block = machine.boot_state()?;
-    if Slot::BOTH.into_iter().all(|slot| block.slot(slot) != SlotState::Staged) {
-        return Ok(());
-    }
+fn end_excuses<M: Running>(machine: &mut M, failed: &str) {
     let opened = machine.open_state();
     if let Some(mut state) = machine.if_recorded(opened)
         && state.end_excuses(failed)
@@ -101,7 +102,6 @@ fn end_excuses<M: Running>(machine: &mut M, failed: &str) -> Result<(), M::Error
         machine.if_recorded(stored);
     }
     machine.close_state();
-    Ok(())
 }
 
 /// Whether a boot of `booted` has failed once the time for a trial is over: it is one, and there is a good slot to go back to. Where
@@ -110,14 +110,15 @@ pub fn can_run_out_of_time(state: &BootState, booted: Slot) -> bool {
     is_on_trial(state, booted) && state.slot(!booted) == SlotState::Good
 }
 
+/// Whether the slot that runs is on trial, by the block alone.
 fn is_on_trial(state: &BootState, booted: Slot) -> bool {
     booted == state.active && state.slot(booted) == SlotState::Trial
 }
 
-/// The boot state, and the slot that runs, if that is on trial, by the block alone. Where the kernel command line does not say which
-/// slot runs, it is the active one: the grub.cfg of an older KubeSolo OS boots no other.
-fn trial<M: Env>(machine: &mut M) -> Result<Option<(BootState, Slot)>, M::Error> {
+/// The boot state and the slot that runs. Where the kernel command line does not say which one that is, it is the active one: the
+/// grub.cfg of an older KubeSolo OS boots no other.
+fn read<M: Env>(machine: &mut M) -> Result<(BootState, Slot), M::Error> {
     let state = machine.boot_state()?;
     let booted = machine.booted()?.unwrap_or(state.active);
-    Ok(is_on_trial(&state, booted).then_some((state, booted)))
+    Ok((state, booted))
 }

@@ -199,14 +199,20 @@ impl Machine {
         self.fetch(which, version, image(version, which), left)
     }
 
-    /// An image of which the running slot has every other chunk.
-    fn assemble(&mut self, which: usize, version: Version, left: &mut usize) -> Result<(), Stop> {
+    /// The file on its way, as far as it is there.
+    fn begin(&mut self, which: usize, version: Version) -> Result<Part<'_>, Stop> {
         let (from, to) = (Name::Part(which, version), Name::Image(which));
         let folder = self.target_folder();
         folder.try_read()?;
         let file = folder.open(from)?;
         let mut part = Part { folder, file, from, to };
         partial_file::resume(&mut part)?;
+        Ok(part)
+    }
+
+    /// An image of which the running slot has every other chunk.
+    fn assemble(&mut self, which: usize, version: Version, left: &mut usize) -> Result<(), Stop> {
+        let part = self.begin(which, version)?;
         let (want, done) = (image(version, which), part.length());
         let mut job = Job { part, want, left, at: 0 };
         let assembled = assemble::assemble(&mut job, done * 2, &mut [0; CHUNK * 2]);
@@ -216,7 +222,7 @@ impl Machine {
             partial_file::save_resume_point(&mut part, done)?;
         }
         assembled?;
-        if part.folder.content(file).sectors != job.want {
+        if part.folder.content(part.file).sectors != job.want {
             partial_file::restart(&mut part)?;
             return Err(Stop::Server);
         }
@@ -225,12 +231,7 @@ impl Machine {
 
     fn fetch(&mut self, which: usize, version: Version, want: Vec<Sector>, left: &mut usize) -> Result<(), Stop> {
         let server = self.server;
-        let (from, to) = (Name::Part(which, version), Name::Image(which));
-        let folder = self.target_folder();
-        folder.try_read()?;
-        let file = folder.open(from)?;
-        let mut part = Part { folder, file, from, to };
-        partial_file::resume(&mut part)?;
+        let mut part = self.begin(which, version)?;
         if server == Server::FromTheStart && part.length() > 0 {
             partial_file::restart(&mut part)?;
         }
@@ -242,12 +243,12 @@ impl Machine {
             };
             *left = still;
             let spoilt = if server == Server::Wrong && done + 1 == want.len() { WRONG } else { 0 };
-            part.folder.append(file, want[done] ^ spoilt)?;
+            part.folder.append(part.file, want[done] ^ spoilt)?;
             if done % KEEP_AFTER == KEEP_AFTER - 1 {
                 partial_file::save_resume_point(&mut part, done as u64 + 1)?;
             }
         }
-        if part.folder.content(file).sectors != want {
+        if part.folder.content(part.file).sectors != want {
             partial_file::restart(&mut part)?;
             return Err(Stop::Server);
         }
