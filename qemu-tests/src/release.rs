@@ -49,11 +49,26 @@ impl Publisher {
     /// # Errors
     /// When the slot cannot be read, or image/release refuses.
     pub fn publish_system(&self, image: &Image, version: &str, system: System) -> Result {
+        self.publish_system_with(image, version, system, &[]).map(drop)
+    }
+
+    /// The same with these files besides. Gives the length of its initramfs.
+    ///
+    /// # Errors
+    /// When the slot cannot be read, or image/release refuses.
+    pub fn publish_system_with(
+        &self,
+        image: &Image,
+        version: &str,
+        system: System,
+        files: &[(&str, &[u8])],
+    ) -> Result<u64> {
         let kernel = image.ext4_read(Part::SlotA, "vmlinuz")?;
         // No two releases are the same bytes.
         let stamp = format!("{version}\n");
-        let initramfs = image.initramfs(Slot::A, system, &[("etc/release", stamp.as_bytes())])?;
-        self.publish(version, &kernel, &initramfs)
+        let initramfs = image.initramfs(Slot::A, system, &[files, &[("etc/release", stamp.as_bytes())]].concat())?;
+        self.publish(version, &kernel, &initramfs)?;
+        Ok(initramfs.len() as u64)
     }
 
     /// Publishes any two files.

@@ -20,7 +20,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves `folder/www` on a port that nobody has. Below `/slow/` stands the same, at 1 MB a second.
+    /// Serves `folder/www` on a port that nobody has. Below `/slow/` stands the same at 1 MB a second, below `/whole/` without ranges.
     ///
     /// # Errors
     /// When nginx is missing.
@@ -83,7 +83,8 @@ impl Server {
         Ok(())
     }
 
-    /// What it was asked and how it answered, a line each: `GET /latest.json 200 "-"`, the last word being the range.
+    /// What it was asked and how it answered, a line each: `GET /latest.json 200 312 "-"`, with the body's bytes that went out and the
+    /// range that was asked for.
     ///
     /// # Errors
     /// When there is no log.
@@ -92,15 +93,26 @@ impl Server {
         fs::read_to_string(&log).step(|| format!("read {}", log.display()))
     }
 
+    /// The bytes that went out of this file, an entry for each answer.
+    ///
+    /// # Errors
+    /// When there is no log.
+    pub fn sent(&self, name: &str) -> Result<Vec<u64>> {
+        let asked = self.asked()?;
+        let answers = asked.lines().filter_map(|line| line.split_once(&format!("/{name} "))?.1.split(' ').nth(1));
+        answers.map(|bytes| bytes.parse().step(|| format!("nginx's log: {bytes}"))).collect()
+    }
+
     fn conf(&self) -> String {
         let (folder, port) = (self.folder.display(), self.port);
         let temps = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
         let temps: String = temps.iter().map(|temp| format!("{temp}_temp_path {folder}/{temp};\n")).collect();
         format!(
             "daemon off; master_process off; pid {folder}/pid; error_log stderr notice;\nevents {{}}\nhttp {{\n{temps}\
-             log_format told '$request_method $uri $status \"$http_range\"';\naccess_log {folder}/access.log told;\n\
+             log_format told '$request_method $uri $status $body_bytes_sent \"$http_range\"';\naccess_log {folder}/access.log told;\n\
              root {folder}/www;\nserver {{ listen 127.0.0.1:{port};\n\
-             location /slow/ {{ alias {folder}/www/; limit_rate 1m; sendfile_max_chunk 64k; }} }} }}\n"
+             location /slow/ {{ alias {folder}/www/; limit_rate 1m; sendfile_max_chunk 64k; }}\n\
+             location /whole/ {{ alias {folder}/www/; max_ranges 0; }} }} }}\n"
         )
     }
 }

@@ -35,7 +35,8 @@ pub const CHUNK: usize = 64 * 1024;
 /// Every file name in a slot, without partial files.
 const OWN: [&str; 7] =
     ["vmlinuz", "vmlinuz.idx", "kubesolo-os.gz", "kubesolo-os.gz.idx", sums::FILE, "version", "slot.json"];
-/// How often the resume point of a download is set: at most this much of it is lost by a power cut.
+/// How often the resume point of a download is set. It is on the disk by the next one's sync, so that a power cut costs at most what came
+/// in twice that time.
 const SAVE_EVERY: Duration = Duration::from_secs(3);
 /// Longest small file, in bytes: a `latest.json`.
 const TEXT_MAX: usize = 64 * 1024;

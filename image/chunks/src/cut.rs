@@ -19,7 +19,7 @@ pub fn chunks(content: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// How long the first chunk is.
-fn first(content: &[u8]) -> usize {
+pub fn first(content: &[u8]) -> usize {
     let end = content.len().min(MAX);
     // The hash has forgotten a byte after 64 more.
     let begin = MIN.saturating_sub(64).min(end);

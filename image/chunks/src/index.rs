@@ -5,7 +5,7 @@ use kubesolo_core::update::index::{CHUNK_MAX, CHUNKS_MAX, Chunk, head};
 
 use crate::{cut, gzip};
 
-/// Shortest chunk of a packed file but the last: bytes that only look like a flush make no crumbs.
+/// Shortest chunk up to a flush: bytes that only look like a flush make no crumbs.
 const PACKED_MIN: usize = 2048;
 
 /// The index of `content`.
@@ -19,8 +19,8 @@ pub fn of(content: &[u8]) -> Result<Vec<u8>, String> {
         count += 1;
         index.extend(Chunk { len: bytes.len() as u32, hash: Hash::of(bytes) }.to_bytes());
     };
-    if is_flushed(content) {
-        packed(content).for_each(&mut add);
+    if is_archive(content) {
+        archive(content).for_each(&mut add);
     } else {
         cut::chunks(content).for_each(&mut add);
     }
@@ -30,22 +30,19 @@ pub fn of(content: &[u8]) -> Result<Vec<u8>, String> {
     Ok(index)
 }
 
-/// Whether all of it but the end was flushed in time. Of what another tool packed that cannot be so.
-fn is_flushed(content: &[u8]) -> bool {
-    let mut chunks = packed(content).peekable();
-    content.starts_with(&[0x1f, 0x8b])
-        && std::iter::from_fn(|| chunks.next().map(|chunk| chunks.peek().is_none() || chunk.ends_with(&gzip::FLUSHED)))
-            .all(|flushed| flushed)
+/// Whether it is what a kernel unpacks: archives, packed or not, one behind the other.
+fn is_archive(content: &[u8]) -> bool {
+    content.starts_with(&[0x1f, 0x8b]) || content.starts_with(b"070701")
 }
 
-/// A packed file, cut where it was flushed, and where it is longer than a chunk may be.
-fn packed(content: &[u8]) -> impl Iterator<Item = &[u8]> {
+/// Archives, cut where they were flushed, and by their content where that was not done in time: one that is not packed, or was by
+/// another tool.
+fn archive(content: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = content;
     std::iter::from_fn(move || {
-        let longest = rest.len().min(CHUNK_MAX as usize);
-        let here = rest.get(..longest)?;
+        let here = rest.get(..rest.len().min(CHUNK_MAX as usize))?;
         let flushed = here.windows(gzip::FLUSHED.len()).skip(PACKED_MIN).position(|bytes| bytes == gzip::FLUSHED);
-        let len = flushed.map_or(longest, |at| at + PACKED_MIN + gzip::FLUSHED.len());
+        let len = flushed.map_or_else(|| cut::first(rest), |at| at + PACKED_MIN + gzip::FLUSHED.len());
         let (chunk, behind) = rest.split_at_checked(len)?;
         rest = behind;
         (!chunk.is_empty()).then_some(chunk)

@@ -16,7 +16,7 @@ const USAGE: &str = "usage: kubesolo-chunks gzip <FILE >FILE.gz
 gzip   packs in chunks of 32 to 64 KiB, each on its own: where two files have the same bytes, so have the packed ones.
        Any gunzip reads it, and so does the kernel. The same input gives the same output, on every machine.
 inodes gives each entry of an archive (newc) a number of its name, so that a file more changes no other entry.
-index  writes which chunks a file is made of: one packed by this where it was flushed, any other by its content.
+index  writes which chunks a file is made of: what was packed by this cut where it was flushed, all else by its content.
 ";
 
 fn main() -> ExitCode {

@@ -96,6 +96,14 @@ fn a_small_change_costs_a_few_chunks() {
         let fetched = fetched(&old, &new);
         assert!((1..most).contains(&fetched), "{name}: {fetched} bytes of {}", new.len());
     }
+    // A kernel unpacks several archives, one behind the other: a processor's microcode first, a customer's files last.
+    let (packed, more) = (pack(&old), content(6, 1_000_000));
+    let before = [b"070701", &more[..]].concat();
+    for (name, new) in [("in front", [&before, &packed[..]].concat()), ("behind", [&packed[..], &before].concat())] {
+        let fetched = fetched(&packed, &new);
+        let added = before.len() as u64;
+        assert!((added..added + 3 * cut::MAX as u64).contains(&fetched), "{name}: {fetched} bytes of {}", new.len());
+    }
     // What another tool packed is another from the first change on: it costs most of it, but goes through.
     let [old, new] = [old, new].map(|content| filter(&["gzip", "-9n"], &content));
     assert!(fetched(&old, &new) > new.len() as u64 / 2);

@@ -17,6 +17,7 @@ mod early_cuts;
 mod emergency_shell;
 mod env_block;
 mod fat_chain;
+mod fetches_what_changed;
 mod foreign_data;
 mod fresh_image;
 mod grows;
@@ -108,7 +109,8 @@ stories! {
         update_back: next_update_goes_into_the_first_slot;
         bad_update: bad_update_is_given_up;
         power_cut_in_apply: power_cut_in_apply_1, power_cut_in_apply_2;
-        broken_download: download_resumes_when_the_server_is_back, download_resumes_after_a_power_cut;
+        broken_download: download_resumes_when_the_server_is_back;
+        fetches_what_changed: updates_fetch_what_changed;
         usb_stick: update_from_a_usb_stick;
         hostile_server: hostile_servers_change_nothing;
         larger_disks: power_cuts_while_it_grows, a_disk_of_two_tebibytes, no_growing_where_it_is_turned_off;
