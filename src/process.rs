@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
 use kubesolo_boot::failure::Exit;
-use kubesolo_boot::linux::children::{is_any_ready, is_ready};
+use kubesolo_boot::linux::children::{is_any_ready_by, is_ready, is_ready_by};
 use kubesolo_boot::linux::process::{Process, Ran};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsRawFd, BorrowedFd, OwnedFd};
@@ -213,7 +213,7 @@ fn pass_on(child: Pid, streams: [Stream<'_>; 2], until: Instant) -> (bool, Resul
         if fds.is_empty() {
             return (true, passed);
         }
-        if !is_any_ready(&mut fds, until.saturating_duration_since(Instant::now())) {
+        if !is_any_ready_by(&mut fds, until) {
             return (false, passed);
         }
         drop(fds);
@@ -331,7 +331,7 @@ fn output(words: &[&str], deadline: Duration, take: &mut dyn FnMut(&[u8])) -> Ra
     let Some((child, from)) = start(words) else { return Ran::NotStarted };
     let mut buffer = [0; 4096];
     let early = loop {
-        if !is_ready(&from, deadline.saturating_duration_since(Instant::now())) {
+        if !is_ready_by(&from, deadline) {
             break Some(Ran::TimedOut);
         }
         match read(&from, &mut buffer) {

@@ -141,8 +141,17 @@ pub fn is_ready(fd: &OwnedFd, deadline: Duration) -> bool {
     is_any_ready(&mut [PollFd::new(fd, PollFlags::IN)], deadline)
 }
 
+/// The same up to a moment. It says no behind it, also of something that always has more.
+pub fn is_ready_by(fd: &OwnedFd, until: Instant) -> bool {
+    is_any_ready_by(&mut [PollFd::new(fd, PollFlags::IN)], until)
+}
+
 /// The same of several.
-pub fn is_any_ready(fds: &mut [PollFd<'_>], deadline: Duration) -> bool {
+pub fn is_any_ready_by(fds: &mut [PollFd<'_>], until: Instant) -> bool {
+    until.checked_duration_since(Instant::now()).is_some_and(|left| is_any_ready(fds, left))
+}
+
+fn is_any_ready(fds: &mut [PollFd<'_>], deadline: Duration) -> bool {
     let timeout =
         Timespec { tv_sec: deadline.as_secs().try_into().unwrap_or(i64::MAX), tv_nsec: deadline.subsec_nanos().into() };
     poll(fds, Some(&timeout)).is_ok_and(|ready| ready > 0)
@@ -150,7 +159,7 @@ pub fn is_any_ready(fds: &mut [PollFd<'_>], deadline: Duration) -> bool {
 
 /// The next answer; `None` if there will be none, or the time is over.
 fn receive(from: &OwnedFd, until: Instant) -> Option<(usize, [u8; RECORD])> {
-    if !is_ready(from, until.saturating_duration_since(Instant::now())) {
+    if !is_ready_by(from, until) {
         return None;
     }
     let mut record = [0; RECORD];

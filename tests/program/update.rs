@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::scene::machine::{Machine, state};
 use crate::scene::{self, Ran, run};
@@ -508,11 +510,11 @@ fn a_node_that_is_held_back_is_asked_about_and_no_answer_is_no_leave() {
         (node("true", "b0"), held),
         ("exit 0".into(), ""),
         (format!("{}; exit 1", node("", "b1")), unknown),
-        ("exec yes true".into(), unknown),
+        ("yes & exec yes true".into(), unknown),
         ("exec sleep 60".into(), unknown),
         ("rm kubectl; exit 127".into(), unknown),
     ];
-    for (script, want) in rows {
+    let asks = &|(script, want): (String, &str)| {
         let fleet = Fleet::new(Good);
         fleet.machine.folder.write("boot_id", "b1\n");
         let folder = scene::Folder::on_disk();
@@ -523,18 +525,27 @@ fn a_node_that_is_held_back_is_asked_about_and_no_answer_is_no_leave() {
         let apply = format!("apply SERVER --allow-downgrade {flags}");
         if want.is_empty() {
             fleet.ran(&apply, 0, "installed");
-            continue;
+            return;
         }
+        let began = Instant::now();
         fleet.ran(&apply, REFUSED, want);
+        // kubectl has ten seconds, also where its words never end: `yes` by two, as one may pause.
+        assert!(began.elapsed() < Duration::from_secs(60), "{script}");
         if let Some(asked) = folder.read("asked") {
             let asked = String::from_utf8(asked).unwrap();
             assert!(asked.contains("get nodes -o jsonpath=") && asked.contains("labels.updates"), "{asked}");
         }
         fleet.ran(&format!("{apply} --force"), 0, "installed");
-    }
+    };
+    // A row without an answer waits for one.
+    thread::scope(|scope| {
+        for row in rows {
+            scope.spawn(move || asks(row));
+        }
+    });
     // No kubeconfig, no Kubernetes to ask.
     let fleet = Fleet::new(Good);
-    fleet.ran("apply SERVER --allow-downgrade --kubeconfig /nowhere --kubectl /nowhere", 0, "installed");
+    fleet.ran("apply SERVER --allow-downgrade --mark init --kubeconfig /nowhere --kubectl /nowhere", 0, "installed");
 }
 
 #[test]
