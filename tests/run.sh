@@ -3,6 +3,7 @@
 #
 # A part's output goes to build/test/PART.log or build/proof/PART.log, and is shown where it failed.
 set -u
+TIMEFORMAT='%0U + %0S s of a core'
 export LC_ALL=C.UTF-8 PATH=/usr/bin:$PATH RUSTC=/usr/bin/rustc
 
 usage() {
@@ -101,7 +102,7 @@ trap 'stop_all; exit 130' INT TERM HUP
 failures() {
     local names
     names=$(sed -nE 's/^test (.*[^ ]) +\.\.\. FAILED.*/\1/p; s/^FAILED +//p' "$1" | awk '!seen[$0]++' | head -n 20)
-    sed 's/^/  /' <<<"${names:-$(tail -n 3 "$1")}"
+    sed 's/^/  /' <<<"${names:-$(tail -n 4 "$1")}"
 }
 
 # ended: waits for a part, and says how it ended.
@@ -110,7 +111,7 @@ ended() {
     wait -n -p pid
     code=$?
     name=${part_of[$pid]}
-    took=$(clock $((SECONDS - since[$pid])))
+    took="$(clock $((SECONDS - since[$pid]))), $(tail -n 1 "$logs/$name.log")"
     cores=$((cores + cores_of[$pid]))
     unset "part_of[$pid]"
     if [ $code = 0 ]; then
@@ -136,7 +137,8 @@ for part in $parts; do
         continue
     fi
     echo "$(clock)  $name"
-    "${run}_$name" >"$logs/$name.log" 2>&1 </dev/null &
+    # A log ends with how long the part kept a core busy.
+    { time "${run}_$name"; } >"$logs/$name.log" 2>&1 </dev/null &
     part_of[$!]=$name cores_of[$!]=$need since[$!]=$SECONDS
     cores=$((cores - need))
     if [[ $part == *, ]]; then

@@ -2,7 +2,7 @@
 
 pub mod chunks;
 pub mod failures;
-pub mod offer;
+pub mod remote_manifest;
 pub mod settings;
 pub mod slot_version;
 pub mod state;

@@ -8,7 +8,7 @@ use crate::failure::{Exit, Failure};
 use crate::host::Host;
 use crate::net::fetch::{Client, Limits};
 use crate::report::progress::Style;
-use crate::update::offer::RemoteManifest;
+use crate::update::remote_manifest::RemoteManifest;
 use crate::update::state::read_unlocked;
 use kubesolo_core::boot::slot::Slot;
 use kubesolo_core::boot::state::BootState;

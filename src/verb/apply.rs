@@ -24,7 +24,7 @@ use crate::linux::mount::{self, Access, Kind};
 use crate::net::fetch::Client;
 use crate::net::retry::patiently;
 use crate::report::progress::{Progress, Size, Style};
-use crate::update::offer::RemoteManifest;
+use crate::update::remote_manifest::RemoteManifest;
 use crate::update::state::{self, State};
 use crate::update::target::{Target, index_name, partial_name};
 use kubesolo_core::boot::advice::{Advice, Wish};

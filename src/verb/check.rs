@@ -11,7 +11,7 @@ use crate::flags::Flags;
 use crate::host::Host;
 use crate::net::fetch::Client;
 use crate::report::progress::Size;
-use crate::update::offer::RemoteManifest;
+use crate::update::remote_manifest::RemoteManifest;
 use crate::update::slot_version::read_version;
 use crate::update::state::{now, read_unlocked};
 use kubesolo_core::ignore::ignore;

@@ -3,7 +3,7 @@
 use crate::host::Host;
 use crate::net::fetch::Client;
 use crate::update::chunks::{Held, read_index};
-use crate::update::offer::RemoteManifest;
+use crate::update::remote_manifest::RemoteManifest;
 use crate::update::target::Target;
 use kubesolo_core::update::digest::Sha256;
 use kubesolo_core::update::manifest::Manifest;

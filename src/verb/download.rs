@@ -15,7 +15,7 @@ use crate::linux::device::Device;
 use crate::net::fetch::{Body, Client};
 use crate::report::progress::{Progress, Style};
 use crate::update::chunks::{Held, read_index, reading};
-use crate::update::offer::RemoteManifest;
+use crate::update::remote_manifest::RemoteManifest;
 use crate::update::state;
 use crate::update::target::{CHUNK, PartialFile, Target, index_name};
 use kubesolo_core::boot::slot::Slot;
