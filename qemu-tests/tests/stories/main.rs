@@ -30,6 +30,7 @@ mod late_disk;
 mod menu;
 mod mistakes;
 mod noise;
+mod older_box;
 mod power_cut_in_apply;
 mod power_cuts;
 mod random_cuts;
@@ -122,6 +123,7 @@ stories! {
         dead_man: a_trial_whose_init_hangs_is_restarted;
         stalled_disk: a_trial_whose_disk_stalls_is_restarted;
         two_at_once: two_updates_at_once;
+        older_box: an_older_box_is_moved;
         seed: seed_sets_a_box_up_once;
         mistakes: a_person_makes_each_mistake;
         foreign_data: a_data_partition_of_another_kind_is_left_alone;
