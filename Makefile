@@ -141,7 +141,7 @@ size: deps dist/kubesolo-boot dist/kubesolo-boot-tls dist/kubesolo-cloud-init ##
 	@tests/budget.sh
 
 bench: size image-test ## beside RAUC, SWUpdate, grub-editenv and scripts, in one run: bench/RESULTS.md (as root)
-	@tools/deps rauc swupdate hyperfine dbus-daemon squashfs-tools
+	@tools/deps rauc swupdate hyperfine dbus-daemon squashfs-tools zchunk xdelta3
 	@$(CARGO) build $(HOST) --quiet --package qemu-tests --bin bench
 	@bench/run
 

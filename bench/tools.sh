@@ -45,15 +45,16 @@ service_costs() {
     sed -n 's/^write_bytes: //p' "/proc/$service/io"
 }
 
-# serve FOLDER: nginx on the loopback, at $url.
+# serve FOLDER [FORMAT]: nginx on the loopback, at $url; its log in that format is access.log.
 serve() {
-    local port=$((20000 + $$ % 20000)) temp
+    local port=$((20000 + $$ % 20000)) temp log=off
+    [ -z "${2:-}" ] || log="$PWD/access.log told"
     url=http://127.0.0.1:$port
     cat >nginx.conf <<END
 daemon off; master_process off; pid $PWD/nginx.pid; error_log $PWD/nginx.log;
 events {}
 http {
-    access_log off; sendfile on;
+    ${2:+log_format told '$2';} access_log $log; sendfile on;
     $(for temp in client_body proxy fastcgi uwsgi scgi; do echo "${temp}_temp_path $PWD/$temp;"; done)
     server { listen 127.0.0.1:$port; root $1; }
 }
