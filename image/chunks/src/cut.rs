@@ -10,6 +10,11 @@ const ONE_OF: u64 = 8 * 1024;
 
 /// The chunks of `content`, in order.
 pub fn chunks(content: &[u8]) -> impl Iterator<Item = &[u8]> {
+    chunks_by(first, content)
+}
+
+/// The same where `first` says how long the first chunk of what is left is.
+pub fn chunks_by(first: fn(&[u8]) -> usize, content: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = content;
     std::iter::from_fn(move || {
         let (chunk, behind) = rest.split_at_checked(first(rest))?;

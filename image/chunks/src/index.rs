@@ -15,14 +15,9 @@ const PACKED_MIN: usize = 2048;
 pub fn of(content: &[u8]) -> Result<Vec<u8>, String> {
     let mut index = head(content.len() as u64).to_vec();
     let mut count = 0_usize;
-    let mut add = |bytes: &[u8]| {
+    for bytes in cut::chunks_by(if is_archive(content) { first_of_archive } else { cut::first }, content) {
         count += 1;
         index.extend(Chunk { len: bytes.len() as u32, hash: Hash::of(bytes) }.to_bytes());
-    };
-    if is_archive(content) {
-        archive(content).for_each(&mut add);
-    } else {
-        cut::chunks(content).for_each(&mut add);
     }
     if count > CHUNKS_MAX as usize {
         return Err(format!("{count} chunks; a box takes {CHUNKS_MAX}"));
@@ -35,16 +30,10 @@ fn is_archive(content: &[u8]) -> bool {
     content.starts_with(&[0x1f, 0x8b]) || content.starts_with(b"070701")
 }
 
-/// Archives, cut where they were flushed, and by their content where that was not done in time: one that is not packed, or was by
-/// another tool.
-fn archive(content: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = content;
-    std::iter::from_fn(move || {
-        let here = rest.get(..rest.len().min(CHUNK_MAX as usize))?;
-        let flushed = here.windows(gzip::FLUSHED.len()).skip(PACKED_MIN).position(|bytes| bytes == gzip::FLUSHED);
-        let len = flushed.map_or_else(|| cut::first(rest), |at| at + PACKED_MIN + gzip::FLUSHED.len());
-        let (chunk, behind) = rest.split_at_checked(len)?;
-        rest = behind;
-        (!chunk.is_empty()).then_some(chunk)
-    })
+/// How long the first chunk of archives is: cut where they were flushed, and by their content where that was not done in time, as in one
+/// that is not packed, or was by another tool.
+fn first_of_archive(content: &[u8]) -> usize {
+    let (here, _) = content.split_at(content.len().min(CHUNK_MAX as usize));
+    let flushed = here.windows(gzip::FLUSHED.len()).skip(PACKED_MIN).position(|bytes| bytes == gzip::FLUSHED);
+    flushed.map_or_else(|| cut::first(content), |at| at + PACKED_MIN + gzip::FLUSHED.len())
 }
