@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use kubesolo_core::boot::slot::Slot;
+
 use crate::failure::{Failure, Result, Step};
 use crate::machine::Machine;
 
@@ -45,6 +47,15 @@ pub fn must(machine: &mut Machine, command: &str, deadline: Duration) -> Result<
 }
 
 impl Machine {
+    /// The system of this slot runs, its shell waits for a command, and it has an address.
+    ///
+    /// # Errors
+    /// As [`Machine::comes_up`] and [`Machine::has_network`].
+    pub fn comes_up_with_network(&mut self, slot: Slot) -> Result {
+        self.comes_up(slot)?;
+        self.has_network()
+    }
+
     /// Waits, at the prompt, until the box has an address.
     ///
     /// # Errors

@@ -13,8 +13,7 @@ pub fn bad_update_is_given_up(rig: &mut Rig) -> Result {
     publisher.publish_system(&rig.image, "1.1.0", System::Restarts)?;
 
     let mut machine = rig.power_on()?;
-    machine.comes_up(Slot::A)?;
-    machine.has_network()?;
+    machine.comes_up_with_network(Slot::A)?;
     shell::must(&mut machine, "kubesolo-boot apply", BOOT)?;
     machine.type_line("kubesolo-boot activate --reboot")?;
     // From here on nobody touches the box.

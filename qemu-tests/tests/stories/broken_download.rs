@@ -38,8 +38,7 @@ pub fn download_resumes_when_the_server_is_back(rig: &mut Rig) -> Result {
 
 fn comes_up(rig: &Rig) -> Result<Machine> {
     let mut machine = rig.power_on()?;
-    machine.comes_up(Slot::A)?;
-    machine.has_network()?;
+    machine.comes_up_with_network(Slot::A)?;
     Ok(machine)
 }
 

@@ -29,14 +29,17 @@ pub fn updates_fetch_what_changed(rig: &mut Rig) -> Result {
 
     let len = publish(&rig.image, "1.1.0")?;
     let mut machine = rig.power_on()?;
-    up(&mut machine, Slot::A)?;
+    machine.comes_up_with_network(Slot::A)?;
     machine.type_line(&format!("kubesolo-boot apply --server {url}slow/ 2>&1 | cat"))?;
     machine.wait_for("kubesolo-os.gz: 90 %", BOOT)?;
     machine.power_cut();
+    rig.image.env()?.expect("active_slot=A slot_B=empty")?;
     let mut machine = rig.power_on()?;
-    up(&mut machine, Slot::A)?;
+    machine.comes_up_with_network(Slot::A)?;
     let applied = apply(&mut machine, "")?;
     ensure!(applied.contains("kubesolo-os.gz: resuming at "), "1.1.0: {applied}");
+    ensure!(applied.contains("Version 1.1.0 is installed in slot B."), "1.1.0: {applied}");
+    rig.image.env()?.expect("slot_B=staged")?;
     let mut machine = boots(rig, machine, Slot::B, "1.1.0")?;
     // What the box has stands first in the file.
     let asked = server.asked()?;
@@ -62,11 +65,6 @@ pub fn updates_fetch_what_changed(rig: &mut Rig) -> Result {
     Ok(())
 }
 
-fn up(machine: &mut Machine, slot: Slot) -> Result {
-    machine.comes_up(slot)?;
-    machine.has_network()
-}
-
 fn apply(machine: &mut Machine, flags: &str) -> Result<String> {
     shell::must(machine, &format!("kubesolo-boot apply {flags} 2>&1 | cat"), BOOT)
 }
@@ -75,7 +73,7 @@ fn apply(machine: &mut Machine, flags: &str) -> Result<String> {
 fn boots(rig: &Rig, mut machine: Machine, slot: Slot, version: &str) -> Result<Machine> {
     machine.type_line("kubesolo-boot activate --reboot")?;
     let mut machine = rig.restarted(machine)?;
-    up(&mut machine, slot)?;
+    machine.comes_up_with_network(slot)?;
     let release = shell::must(&mut machine, "cat /etc/release", COMMAND)?;
     ensure!(release == version, "what runs: {release}");
     shell::must(&mut machine, "kubesolo-boot commit", COMMAND)?;

@@ -97,8 +97,7 @@ pub fn the_url_decides_by_its_answer(rig: &mut Rig) -> Result {
         ("/slow".into(), Act::Stalls(Vec::new())),
     ])?;
     let mut machine = rig.power_on()?;
-    machine.comes_up(Slot::A)?;
-    machine.has_network()?;
+    machine.comes_up_with_network(Slot::A)?;
     for (url, want) in [
         (format!("{server}/well"), r#""probe_url":true"#),
         (format!("{server}/sick"), "the server answers 500"),
@@ -122,14 +121,12 @@ fn update_on_trial(rig: &mut Rig) -> Result<(Server, Machine)> {
     set_healthy(&server, true)?;
 
     let mut machine = rig.power_on()?;
-    machine.comes_up(Slot::A)?;
-    machine.has_network()?;
+    machine.comes_up_with_network(Slot::A)?;
     shell::must(&mut machine, "kubesolo-boot apply", BOOT)?;
     machine.type_line("kubesolo-boot activate --reboot")?;
     let mut machine = rig.restarted(machine)?;
     machine.boots(Slot::B, "trial, 2 boots left")?;
-    machine.comes_up(Slot::B)?;
-    machine.has_network()?;
+    machine.comes_up_with_network(Slot::B)?;
     Ok((server, machine))
 }
 

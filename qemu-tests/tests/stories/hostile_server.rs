@@ -68,8 +68,7 @@ pub fn hostile_servers_change_nothing(rig: &mut Rig) -> Result {
     let server = serve(acts)?;
 
     let mut machine = rig.power_on()?;
-    machine.comes_up(Slot::A)?;
-    machine.has_network()?;
+    machine.comes_up_with_network(Slot::A)?;
     // Half a minute is what a server gets; the others have their turn meanwhile. `check` takes no lock.
     let stalls = format!("(kubesolo-boot check {server}/stalls >/run/stalls 2>&1; echo exit $? >>/run/stalls) &");
     shell::must(&mut machine, &format!("({stalls})"), COMMAND)?;

@@ -67,8 +67,7 @@ pub fn an_older_box_is_moved(rig: &mut Rig) -> Result {
     let mut machine = rig.restarted(machine)?;
     machine.boots(Slot::A, "good")?;
     machine.init_ends("go on (slot A, good)")?;
-    machine.comes_up(Slot::A)?;
-    machine.has_network()?;
+    machine.comes_up_with_network(Slot::A)?;
     let status = shell::must(&mut machine, "kubesolo-boot status", COMMAND)?;
     ensure!(status.contains("Running slot A (good)"), "status: {status}");
     for slot in Slot::BOTH {

@@ -52,8 +52,7 @@ fn comes_up(rig: &Rig) -> Result<Machine> {
     let mut machine = rig.power_on()?;
     machine.boots(Slot::A, "good")?;
     machine.init_ends("go on (slot A, good)")?;
-    machine.comes_up(Slot::A)?;
-    machine.has_network()?;
+    machine.comes_up_with_network(Slot::A)?;
     Ok(machine)
 }
 

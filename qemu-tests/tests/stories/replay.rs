@@ -68,8 +68,7 @@ fn record(rig: &mut Rig) -> Result<Recording> {
     rig.record_writes();
     let mut machine = rig.power_on()?;
     machine.boots(Slot::A, "good")?;
-    machine.comes_up(Slot::A)?;
-    machine.has_network()?;
+    machine.comes_up_with_network(Slot::A)?;
     shell::must(&mut machine, "kubesolo-boot apply", BOOT)?;
     machine.type_line("kubesolo-boot activate --reboot")?;
     machine.wait_exit(BOOT)?;

@@ -18,8 +18,7 @@ pub fn forced_update_of_a_slot_chosen_by_hand(rig: &mut Rig) -> Result {
     let mut machine = rig.power_on()?;
     machine.choose(Entry::SlotB, rig.firmware)?;
     machine.boots(Slot::B, "good")?;
-    machine.comes_up(Slot::B)?;
-    machine.has_network()?;
+    machine.comes_up_with_network(Slot::B)?;
     is_named(&mut machine, "by_hand", "this slot was chosen by hand, and another is active")?;
     // With --force the slot that runs is the one that is meant, and the active one the target.
     shell::must(&mut machine, "kubesolo-boot apply --force", BOOT)?;

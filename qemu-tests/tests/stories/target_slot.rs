@@ -59,8 +59,7 @@ fn offered(rig: &mut Rig, initramfs: usize) -> Result<(Server, Machine)> {
     let (server, publisher) = rig.add_update_server("")?;
     publisher.publish("1.1.0", &noise(1, 300_000), &vec![2; initramfs])?;
     let mut machine = rig.power_on()?;
-    machine.comes_up(Slot::A)?;
-    machine.has_network()?;
+    machine.comes_up_with_network(Slot::A)?;
     Ok((server, machine))
 }
 

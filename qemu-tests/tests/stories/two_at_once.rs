@@ -13,8 +13,7 @@ pub fn two_updates_at_once(rig: &mut Rig) -> Result {
     let (_server, publisher) = rig.add_update_server("slow/")?;
     publisher.publish("1.1.0", &noise(1, 100_000), &noise(2, 2_000_000))?;
     let mut machine = rig.power_on()?;
-    machine.comes_up(Slot::A)?;
-    machine.has_network()?;
+    machine.comes_up_with_network(Slot::A)?;
 
     let both = "for who in one two; do (kubesolo-boot apply >/run/$who 2>&1; echo $? >/run/$who.code) & done; wait; \
                 cat /run/one /run/two; cat /run/one.code /run/two.code | sort | tr '\\n' ' '";

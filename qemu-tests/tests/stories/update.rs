@@ -14,8 +14,7 @@ pub fn update_from_the_web(rig: &mut Rig) -> Result {
 
     let mut machine = rig.power_on()?;
     machine.boots(Slot::A, "good")?;
-    machine.comes_up(Slot::A)?;
-    machine.has_network()?;
+    machine.comes_up_with_network(Slot::A)?;
     let offer = shell::must(&mut machine, "kubesolo-boot check", COMMAND)?;
     ensure!(offer.contains("Version 1.1.0 is available; version 1.0.0 runs."), "check: {offer}");
     ensure!(offer.contains("This is 1.1.0."), "check shows the release notes: {offer}");

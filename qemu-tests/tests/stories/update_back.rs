@@ -17,8 +17,7 @@ pub fn next_update_goes_into_the_first_slot(rig: &mut Rig) -> Result {
 
     let mut machine = rig.power_on()?;
     machine.boots(Slot::B, "good")?;
-    machine.comes_up(Slot::B)?;
-    machine.has_network()?;
+    machine.comes_up_with_network(Slot::B)?;
     let applied = shell::must(&mut machine, "kubesolo-boot apply", BOOT)?;
     ensure!(applied.contains("Version 1.2.0 is installed in slot A."), "apply: {applied}");
     machine.type_line("kubesolo-boot activate --reboot")?;
