@@ -24,7 +24,7 @@ use rustix::io::{Errno, read, write};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Resource, Rlimit, Signal, WaitOptions, kill_process, setrlimit, waitpid};
 
-use crate::linux::children::{is_ready, is_ready_by};
+use crate::linux::children::is_ready_by;
 use crate::linux::process::Process;
 use crate::net::names;
 use crate::net::transport::{self, Stream};
@@ -156,10 +156,8 @@ impl Stream for Piped {
     }
 
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Errno> {
-        let is_ready = self
-            .deadline
-            .map_or_else(|| is_ready(&self.from, self.stall), |deadline| is_ready_by(&self.from, deadline));
-        if !is_ready {
+        let until = self.deadline.or_else(|| Instant::now().checked_add(self.stall));
+        if !until.is_some_and(|until| is_ready_by(&self.from, until)) {
             return Err(Errno::TIMEDOUT);
         }
         loop {

@@ -275,8 +275,8 @@ fn target_slot(host: &Host<'_>, state: &BootState) -> Result<Slot, Failure> {
     let refused = |reason: fmt::Arguments<'_>| Failure::new(Exit::Refused, format_args!("apply: {reason}"));
     let Some(booted) = host.booted_if_known()? else {
         return Err(refused(format_args!(
-            "the kernel command line does not say which slot runs (ksolo.slot=): its grub.cfg is \
-             older than this program; docs/migration.md says how to move such a box"
+            "the kernel command line does not say which slot runs (ksolo.slot=); boot through this box's \
+             GRUB, or move a box with an older grub.cfg as docs/migration.md says"
         )));
     };
     let force = host.flags().force;
