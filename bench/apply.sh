@@ -19,18 +19,15 @@ publish() {
 "vmlinuz_size":$(stat -c %s www/vmlinuz),"initramfs_size":$(stat -c %s www/initramfs)}
 END
 }
-# fresh: a box of files that runs slot A, with nothing in its slot B. What earlier runs wrote is on the disk by now.
+# fresh: a box with nothing in its slot B, which is a folder for some and a file for others. What earlier runs wrote is on the disk by now.
 fresh() {
-    rm -rf box
-    mkdir -p box/data box/target box/tmp
-    echo 'ksolo.slot=A ksolo.state=good' >box/cmdline
-    "$binary" env create --grubenv box/grubenv >/dev/null
-    "$binary" env set active_slot=A boot_counter=3 boot_success=1 slot_A=good slot_B=good --grubenv box/grubenv
+    box '' boot_counter=3 boot_success=1 slot_B=good
     truncate -s "$(stat -c %s www/initramfs)" box/slot
     sync -f box
 }
+# ours [FLAG...]: what is published at $url.
 ours() {
-    "$binary" apply "$url/" --allow-downgrade --grubenv box/grubenv --cmdline box/cmdline --data box/data --target box/target
+    "$binary" apply "$url/" --allow-downgrade --grubenv box/grubenv --cmdline box/cmdline --data box/data --target box/target "$@"
 }
 by_script() {
     curl -s "$url/initramfs" | tee box/target/part | sha256sum >sum

@@ -12,14 +12,14 @@ bench_stage() {
     echo 'deadline. In the guest both work on the real disk, with cold caches, in turn.'
     echo
     table 'cost' 'kubesolo-boot init' 'by_hand.sh' 'ratio'
-    box
+    counted
     ours=$(instructions "${init[@]}")
-    box
+    counted
     theirs=$(instructions "${by_hand[@]}")
     row 'user instructions, on files of the host (nothing to find or mount)' "$ours" "$theirs" "$(ratio "$theirs" "$ours")"
-    box
+    counted
     ours=$(calls "${init[@]}")
-    box
+    counted
     theirs=$(calls "${by_hand[@]}")
     row 'system calls, the same' "$ours" "$theirs" "$(ratio "$theirs" "$ours")"
 
@@ -34,12 +34,5 @@ bench_stage() {
         "$(ratio "$(median theirs.processes)" "$(median ours.processes)")"
 }
 
-# box: a machine of files, slot A booted and counted by GRUB.
-box() {
-    rm -rf box
-    mkdir -p box/data
-    echo 'ksolo.slot=A ksolo.state=good ksolo.counter=2 ksolo.via=auto' >box/cmdline
-    : >box/conf
-    "$binary" env create --grubenv box/grubenv >/dev/null
-    "$binary" env set active_slot=A boot_counter=2 boot_success=0 slot_A=good slot_B=staged --grubenv box/grubenv
-}
+# counted: a box that GRUB has counted.
+counted() { box 'ksolo.counter=2 ksolo.via=auto' boot_counter=2 boot_success=0 slot_B=staged; }

@@ -1,4 +1,4 @@
-# Sourced by bench/run: stop-watches, medians, tables, a web server.
+# Sourced by bench/run: stop-watches, medians, tables, a box, a web server.
 
 # stats FILE: median and spread of the numbers in it.
 stats() { sort -g "$1" | awk '{ value[NR] = $1 } END { print value[int((NR + 1) / 2)], "(" value[1] " to " value[NR] ")" }'; }
@@ -43,6 +43,16 @@ service_costs() {
     [ -n "${service:-}" ] || { echo 0 0; return; }
     awk -v hertz="$(getconf CLK_TCK)" '{ sub(/.*\) /, ""); printf "%.2f ", ($12 + $13 + $14 + $15) / hertz }' "/proc/$service/stat"
     sed -n 's/^write_bytes: //p' "/proc/$service/io"
+}
+
+# box WORDS VARIABLE...: a machine of files, in box/, that has booted slot A: more words of the kernel's command line, and variables.
+box() {
+    rm -rf box
+    mkdir -p box/data box/target box/tmp
+    echo "ksolo.slot=A ksolo.state=good $1" >box/cmdline
+    : >box/conf
+    "$binary" env create --grubenv box/grubenv >/dev/null
+    "$binary" env set active_slot=A slot_A=good "${@:2}" --grubenv box/grubenv
 }
 
 # serve FOLDER [FORMAT]: nginx on the loopback, at $url; its log in that format is access.log.

@@ -28,7 +28,14 @@ system() {
         --chunks "$top/dist/kubesolo-chunks" --payload "$payload" --out "$1.gz" >/dev/null
     [ -f key ] || "$top/image/release" --new-key key >/dev/null
     "$top/image/release" --key key --version 1.1.0 --kernel "$2/vmlinuz" --initramfs "$1.gz" --out "www/$1" >/dev/null
-    gzip -dc "$1.gz" >"$1.cpio"
+}
+
+# published NAME: how a slot's file is called in a release.
+published() {
+    case $1 in
+        vmlinuz*) echo "${1/vmlinuz/vmlinuz-1.1.0}" ;;
+        *) echo "${1/kubesolo-os/kubesolo-os-1.1.0}" ;;
+    esac
 }
 
 # sent: bytes of bodies that nginx has sent.
@@ -47,41 +54,31 @@ print(sum(length for digest, length in blocks(sys.argv[2]) if digest not in old)
 END
 }
 
-# pair WHAT OLD NEW FILE: a row. FILE is vmlinuz or the initramfs; the other is the same in both.
+# pair WHAT OLD NEW FILE [unpack]: a row. The two systems differ in FILE; zchunk and xdelta3 find something in common only where it is
+# unpacked.
 pair() {
-    local full all ours zchunk patch share
-    rm -rf box running
-    mkdir -p running box/data box/target
-    cp "www/$2"/vmlinuz-1.1.0 running/vmlinuz
-    cp "www/$2"/vmlinuz-1.1.0.idx running/vmlinuz.idx
-    cp "www/$2"/kubesolo-os-1.1.0.gz running/kubesolo-os.gz
-    cp "www/$2"/kubesolo-os-1.1.0.gz.idx running/kubesolo-os.gz.idx
+    local name old=$2 new=$3 full ours zchunk blocks
+    box '' boot_counter=3 boot_success=1 slot_B=good
+    rm -rf running
+    mkdir running
+    for name in vmlinuz vmlinuz.idx kubesolo-os.gz kubesolo-os.gz.idx; do
+        cp "www/$old/$(published $name)" running/$name
+    done
     echo 1.0.0 >running/version
-    echo 'ksolo.slot=A ksolo.state=good' >box/cmdline
-    "$binary" env create --grubenv box/grubenv >/dev/null
-    "$binary" env set active_slot=A boot_counter=3 boot_success=1 slot_A=good slot_B=good --grubenv box/grubenv
     : >access.log
-    costs "$2-$3" "$binary" apply "$url/$3/" --allow-downgrade --pubkey key.pub --grubenv box/grubenv --cmdline box/cmdline --data box/data \
-        --running running --target box/target --mark init
-    cmp -s "www/$3/kubesolo-os-1.1.0.gz" box/target/kubesolo-os.gz || { cat said >&2; return 1; }
+    url=$url/$new ours --pubkey key.pub --running running --mark init >said 2>&1
+    cmp -s "www/$new/$(published kubesolo-os.gz)" box/target/kubesolo-os.gz || { cat said >&2; return 1; }
     ours=$(sent)
-    case $4 in
-        vmlinuz)
-            full=$(stat -c %s "www/$3/vmlinuz-1.1.0")
-            set -- "$1" "www/$2/vmlinuz-1.1.0" "www/$3/vmlinuz-1.1.0" "www/$2/vmlinuz-1.1.0" "www/$3/vmlinuz-1.1.0"
-            ;;
-        *)
-            full=$(stat -c %s "www/$3/kubesolo-os-1.1.0.gz")
-            set -- "$1" "www/$2/kubesolo-os-1.1.0.gz" "www/$3/kubesolo-os-1.1.0.gz" "$2.cpio" "$3.cpio"
-            ;;
-    esac
-    zck -o old.zck "$4" && zck -o new.zck "$5"
+
+    cp "www/$old/$(published "$4")" old
+    cp "www/$new/$(published "$4")" new
+    full=$(stat -c %s new) blocks=$(blocks old new)
+    [ -z "${5:-}" ] || { gzip -dc old >old.raw && gzip -dc new >new.raw && mv old.raw old && mv new.raw new; }
+    zck -o old.zck old && zck -o new.zck new
     zchunk=$(zck_delta_size old.zck new.zck 2>&1 | sed -n 's/.*[Ww]ould download \([0-9]*\) of.*/\1/p')
-    xdelta3 -f -e -9 -S djw -B 536870912 -s "$4" "$5" patch
-    # Of the packed archive nothing comes out of a patch; so it is of the unpacked one.
-    patch=$(stat -c %s patch)
-    share=$(awk -v ours="$ours" -v full="$full" 'BEGIN { printf "%.2f %%", 100 * ours / full }')
-    row "$1" "$full" "**$ours**" "$share" "$(blocks "$2" "$3")" "${zchunk:-–}" "$patch"
+    xdelta3 -f -e -9 -S djw -B 536870912 -s old new patch
+    row "$1" "$full" "**$ours**" "$(awk -v ours="$ours" -v full="$full" 'BEGIN { printf "%.2f %%", 100 * ours / full }')" "$blocks" \
+        "${zchunk:-–}" "$(stat -c %s patch)"
     last=$ours
 }
 
@@ -118,11 +115,11 @@ archive before it is packed (\`zck_delta_size\`); a patch by xdelta3 $(version x
 
 END
     table 'what changed' 'all of it' 'kubesolo-boot' 'share' '4 KiB blocks' 'zchunk' 'xdelta3'
-    pair 'a line of a shell script' base line initramfs
+    pair 'a line of a shell script' base line kubesolo-os.gz unpack
     limit 'bytes of a changed line' "$last" 200000
-    pair 'one program of 4 MB, CNI bridge 1.9.0 to 1.9.1' base bridge initramfs
-    pair 'containerd 2.2.1 to 2.2.2' base containerd initramfs
-    pair 'all programs, all modules' base all initramfs
+    pair 'one program of 4 MB, CNI bridge 1.9.0 to 1.9.1' base bridge kubesolo-os.gz unpack
+    pair 'containerd 2.2.1 to 2.2.2' base containerd kubesolo-os.gz unpack
+    pair 'all programs, all modules' base all kubesolo-os.gz unpack
     pair 'the kernel, 6.1.0-55 to -56' base kernel vmlinuz
     end_server
 }
